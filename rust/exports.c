@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Exports the Rust symbols of krdma.ko, as rust/exports.c does in the kernel for
+ * its own: the v0 mangling makes names that C can say. All are GPL-only.
+ */
+
+#include <linux/export.h>
+
+#define EXPORT_SYMBOL_RUST_GPL(sym) extern int sym; EXPORT_SYMBOL_GPL(sym)
+
+#include "exports_generated.h"
