@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe Rust over the kernel's RDMA core.
+//!
+//! This crate is what the [`kernel`] crate lacks for drivers that use RDMA: it is laid out as it
+//! would land there, and becomes `krdma.ko`. Modules that use it are built against its metadata and
+//! link to its exported symbols.
+//!
+//! All `unsafe` code of the project is here; nothing above this crate needs any, and nothing above
+//! it can name the C bindings.
+
+use kernel::prelude::*;
+
+// One namespace for the kernel's bindings and our own.
+use krdma_bindings as bindings;
+
+pub mod rdma;
+
+module! {
+    type: Krdma,
+    name: "krdma",
+    authors: ["The krdma developers"],
+    description: "Safe Rust over the RDMA core",
+    license: "GPL",
+}
+
+/// The module itself: a library, with nothing to set up.
+///
+/// It is public because the impl of [`ModuleMetadata`](kernel::ModuleMetadata) that `module!` makes
+/// is used in public items.
+pub struct Krdma;
+
+impl kernel::Module for Krdma {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+/// What ties a module to the krdma it was built against.
+///
+/// Names of symbols do not tell the layouts of types, so each exported symbol of this crate carries
+/// a hash of all that decides them (see `krdma.abi` in `Kbuild`). A client that used nothing but
+/// inlined code of this crate would need none of its symbols: by referring to [`ABI`] each does.
+pub struct Abi(());
+
+/// The [`Abi`] of this build.
+pub static ABI: Abi = Abi(());

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ports of a device.
+//!
+//! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
+
+use crate::{
+    bindings,
+    rdma::{
+        gid::GidEntry,
+        Device,
+        Lid,
+        PKey, //
+    },
+};
+use kernel::{
+    error::to_result,
+    fmt,
+    prelude::*, //
+};
+
+/// A port of a registered device.
+#[derive(Clone, Copy)]
+pub struct Port<'a> {
+    dev: &'a Device,
+    number: u32,
+}
+
+impl<'a> Port<'a> {
+    /// The caller has checked `number` against the device.
+    pub(crate) fn new(dev: &'a Device, number: u32) -> Self {
+        Self { dev, number }
+    }
+
+    /// Returns the device.
+    #[inline]
+    pub fn device(&self) -> &'a Device {
+        self.dev
+    }
+
+    /// Returns the port's number, which counts from one (zero is the management port of a switch).
+    #[inline]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Asks the driver for the port's present attributes.
+    pub fn query(&self) -> Result<PortAttributes> {
+        let mut attr: bindings::ib_port_attr = pin_init::zeroed();
+
+        // SAFETY: `dev` is registered, and `attr` is valid for writes.
+        to_result(unsafe { bindings::ib_query_port(self.dev.as_raw(), self.number, &mut attr) })?;
+        Ok(PortAttributes(attr))
+    }
+
+    /// Returns the link layer that the port's addresses belong to.
+    ///
+    /// Does not sleep.
+    pub fn link_layer(&self) -> LinkLayer {
+        // SAFETY: `dev` is registered. The function reads constants of the driver.
+        let raw = unsafe { bindings::rdma_port_get_link_layer(self.dev.as_raw(), self.number) };
+
+        match raw {
+            bindings::rdma_link_layer_IB_LINK_LAYER_INFINIBAND => LinkLayer::InfiniBand,
+            bindings::rdma_link_layer_IB_LINK_LAYER_ETHERNET => LinkLayer::Ethernet,
+            _ => LinkLayer::Unspecified,
+        }
+    }
+
+    /// Returns the entry of the port's GID table with this index.
+    ///
+    /// Errors: [`ENODATA`] if the entry is unused, [`EINVAL`] if the table has no such index.
+    ///
+    /// Does not sleep.
+    pub fn gid(&self, index: u32) -> Result<GidEntry<'a>> {
+        GidEntry::get(*self, index)
+    }
+
+    /// Returns the used entries among the first `len` of the port's GID table.
+    ///
+    /// `len` is commonly [`PortAttributes::gid_table_len`]. The table may change meanwhile.
+    pub fn gids(&self, len: u32) -> impl Iterator<Item = GidEntry<'a>> + use<'a> {
+        let port = *self;
+
+        (0..len).filter_map(move |index| port.gid(index).ok())
+    }
+
+    /// Asks the driver for the P_Key with this index of the port's table.
+    ///
+    /// Errors: [`EINVAL`] if the table has no such index.
+    pub fn pkey(&self, index: u16) -> Result<PKey> {
+        let mut pkey = 0;
+
+        // SAFETY: `dev` is registered, and `pkey` is valid for writes.
+        to_result(unsafe {
+            bindings::ib_query_pkey(self.dev.as_raw(), self.number, index, &mut pkey)
+        })?;
+        Ok(PKey::new(pkey))
+    }
+}
+
+/// The link layer under a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkLayer {
+    /// The driver does not say.
+    Unspecified,
+    /// InfiniBand: LIDs and a subnet manager.
+    InfiniBand,
+    /// Ethernet: RoCE and iWARP.
+    Ethernet,
+}
+
+/// As the RDMA tools name them.
+impl fmt::Display for LinkLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unspecified => "Unspecified",
+            Self::InfiniBand => "InfiniBand",
+            Self::Ethernet => "Ethernet",
+        })
+    }
+}
+
+/// The logical state of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PortState {
+    /// No change: of use in requests to change the state only.
+    Nop,
+    /// The link is down.
+    Down,
+    /// The link is up; the subnet manager has not configured the port.
+    Init,
+    /// Configured; data is not transmitted yet.
+    Armed,
+    /// Ready for data.
+    Active,
+    /// Active, with the link failing.
+    ActiveDefer,
+    /// A state that this crate does not know.
+    Unknown(u32),
+}
+
+impl PortState {
+    fn from_raw(raw: bindings::ib_port_state) -> Self {
+        match raw {
+            bindings::ib_port_state_IB_PORT_NOP => Self::Nop,
+            bindings::ib_port_state_IB_PORT_DOWN => Self::Down,
+            bindings::ib_port_state_IB_PORT_INIT => Self::Init,
+            bindings::ib_port_state_IB_PORT_ARMED => Self::Armed,
+            bindings::ib_port_state_IB_PORT_ACTIVE => Self::Active,
+            bindings::ib_port_state_IB_PORT_ACTIVE_DEFER => Self::ActiveDefer,
+            raw => Self::Unknown(raw),
+        }
+    }
+}
+
+/// As the RDMA tools name them.
+impl fmt::Display for PortState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nop => f.write_str("PORT_NOP"),
+            Self::Down => f.write_str("PORT_DOWN"),
+            Self::Init => f.write_str("PORT_INIT"),
+            Self::Armed => f.write_str("PORT_ARMED"),
+            Self::Active => f.write_str("PORT_ACTIVE"),
+            Self::ActiveDefer => f.write_str("PORT_ACTIVE_DEFER"),
+            Self::Unknown(raw) => write!(f, "invalid state ({raw})"),
+        }
+    }
+}
+
+/// The largest payload of one packet on a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mtu(u32);
+
+impl Mtu {
+    fn from_raw(raw: bindings::ib_mtu) -> Self {
+        Self(match raw {
+            bindings::ib_mtu_IB_MTU_256 => 256,
+            bindings::ib_mtu_IB_MTU_512 => 512,
+            bindings::ib_mtu_IB_MTU_1024 => 1024,
+            bindings::ib_mtu_IB_MTU_2048 => 2048,
+            bindings::ib_mtu_IB_MTU_4096 => 4096,
+            _ => 0,
+        })
+    }
+
+    /// Returns the MTU in bytes; zero if the driver reported none that is defined.
+    #[inline]
+    pub const fn bytes(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Mtu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What a driver reported of a port at one moment.
+pub struct PortAttributes(bindings::ib_port_attr);
+
+impl PortAttributes {
+    /// Returns the logical state.
+    pub fn state(&self) -> PortState {
+        PortState::from_raw(self.0.state)
+    }
+
+    /// Returns the largest MTU that the port can have.
+    pub fn max_mtu(&self) -> Mtu {
+        Mtu::from_raw(self.0.max_mtu)
+    }
+
+    /// Returns the MTU in force.
+    pub fn active_mtu(&self) -> Mtu {
+        Mtu::from_raw(self.0.active_mtu)
+    }
+
+    /// Returns the number of entries of the GID table, used or not.
+    pub fn gid_table_len(&self) -> u32 {
+        u32::try_from(self.0.gid_tbl_len).unwrap_or(0)
+    }
+
+    /// Returns the number of entries of the P_Key table, used or not.
+    pub fn pkey_table_len(&self) -> u16 {
+        self.0.pkey_tbl_len
+    }
+
+    /// Returns the largest message in bytes.
+    pub fn max_message_size(&self) -> u32 {
+        self.0.max_msg_sz
+    }
+
+    /// Returns the port's LID.
+    pub fn lid(&self) -> Lid {
+        Lid::new(self.0.lid)
+    }
+
+    /// Returns the number of low bits of the LID that the port ignores.
+    pub fn lmc(&self) -> u8 {
+        self.0.lmc
+    }
+
+    /// Returns the LID of the subnet manager.
+    pub fn sm_lid(&self) -> Lid {
+        Lid::new(self.0.sm_lid)
+    }
+}
