@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The text a person reads points only at what is there: files, folders, make targets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from check.core import Check, Tree
+
+# Markdown `[text](target)`; reST `text <target>`_ and the directives that take a file.
+_MARKDOWN = re.compile(r"\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
+_REST = re.compile(
+    r"`[^`<]*<([^`>\s]+)>`__?|^\s*\.\. (?:literalinclude|include|image|figure):: +(\S+)"
+)
+_CODE = re.compile(r"``?([^`\n]+)``?")
+_MAKE = re.compile(r"^make ((?:[a-z][\w-]*|[A-Z_]+=\S+)(?: (?:[a-z][\w-]*|[A-Z_]+=\S+))*)$")
+_ELSEWHERE = re.compile(r"^(?:[a-z][a-z+.-]*:|#|/)")
+
+
+def targets(name: str, line: str) -> Iterator[str]:
+    """What a line links to, as written."""
+    for match in (_MARKDOWN if name.endswith(".md") else _REST).finditer(line):
+        target = next(g for g in match.groups() if g)
+        if not _ELSEWHERE.match(target):
+            yield target.split("#")[0]
+
+
+def paths(tree: Tree, line: str) -> Iterator[str]:
+    """Names in code quotes that look like a path of the checkout: first part a folder of it."""
+    for match in _CODE.finditer(line):
+        text = match[1].strip().rstrip("/")
+        if re.fullmatch(r"[\w.][\w./-]*/[\w./-]*\w", text) and _top(tree, text.split("/")[0]):
+            yield text
+
+
+def _top(tree: Tree, folder: str) -> bool:
+    return any(n.startswith(folder + "/") for n in tree.files())
+
+
+def make_targets(tree: Tree) -> set[str]:
+    """The targets that the Makefile has rules for."""
+    found: set[str] = set()
+    for match in re.finditer(r"^([\w -]+):(?!=)", tree.text("Makefile"), re.MULTILINE):
+        found.update(match[1].split())
+    return found
+
+
+def run(tree: Tree) -> list[str]:
+    known = make_targets(tree) if tree.path("Makefile").is_file() else set()
+    found = []
+    for name in tree.files(".md", ".rst"):
+        folder = PurePosixPath(name).parent
+        for number, line in enumerate(tree.text(name).splitlines(), 1):
+            where = f"{name}:{number}"
+            for target in targets(name, line):
+                if target and not (tree.root / folder / target).exists():
+                    found.append(f"{where}: link to `{target}`, which does not exist")
+            for path in paths(tree, line):
+                if not (tree.root / path).exists():
+                    found.append(f"{where}: names `{path}`, which does not exist")
+            for code in _CODE.finditer(line):
+                if make := _MAKE.match(code[1]):
+                    words = [w for w in make[1].split() if "=" not in w]
+                    found += [
+                        f"{where}: `make {w}`, but the Makefile has no such target"
+                        for w in words
+                        if w not in known
+                    ]
+    return found
+
+
+CHECK = Check("links", "links, paths and make targets named in the documentation exist", run)
