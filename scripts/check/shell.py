@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0
+"""shellcheck on every shell script, whatever its name."""
+
+from __future__ import annotations
+
+import re
+
+from check.core import Check, Skipped, Tree, start
+
+_SHEBANG = re.compile(r"^#!.*\b(?:ba|da|busybox )?sh\b")
+
+
+def scripts(tree: Tree) -> list[str]:
+    return [n for n in tree.files() if n.endswith(".sh") or _SHEBANG.match(tree.first_line(n))]
+
+
+def run(tree: Tree) -> list[str]:
+    names = scripts(tree)
+    if not names:
+        raise Skipped("no shell script")
+    # -x: a sourced file (a test's helper library) is read too, from the path its directive names.
+    done = start(
+        ["shellcheck", "-x", "-P", "SCRIPTDIR", "-P", str(tree.root), "-f", "gcc", *names],
+        cwd=tree.root,
+    )
+    return done.stdout.splitlines() if done.returncode else []
+
+
+CHECK = Check("shellcheck", "shellcheck on every shell script", run)
