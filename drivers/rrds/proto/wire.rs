@@ -2,12 +2,22 @@
 
 //! The bytes on the wire: parsing is total and never panics, emitting is exact.
 //!
-//! Each format has a raw form, borrowed from or copied to a buffer, and an owned form with plain
-//! integers. Parsing takes any bytes and gives the owned form or a [`WireError`] that names the rule
-//! broken; emitting gives the bytes a C peer would have sent for the same values.
+//! Parsing takes any bytes and gives plain values in host order or a [`WireError`] that names the
+//! rule broken; emitting gives the bytes that a C peer would have sent for the same values. The
+//! congestion bitmap, which has no structure beside its bits, is in `cong`.
 
+mod addr;
+mod cookie;
 mod error;
+mod ext;
 mod header;
+mod private;
 
+pub use addr::{Addr, Family};
+pub use cookie::Cookie;
 pub use error::WireError;
+pub use ext::{Direction, Extension, ExtensionWriter, Extensions};
 pub use header::{checksum, Flags, Header};
+pub use private::{
+    private_len, Capabilities, OwnKind, PrivateBytes, PrivateData, RejectDatum, Version, MINOR_MASK,
+};

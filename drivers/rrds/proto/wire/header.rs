@@ -76,7 +76,7 @@ pub struct Header {
     pub flags: Flags,
     /// Receive buffers newly posted by the sender of this header.
     pub credit: u8,
-    /// Extension headers, spec §1.3.
+    /// Extension headers, read by [`Extensions`](super::Extensions).
     pub ext: [u8; EXT_LEN],
 }
 

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Addresses of hosts.
+
+use core::fmt;
+
+/// An IPv6 address, or an IPv4 address in its mapped form, in network order.
+///
+/// The order is that of the bytes, which both ends of a connection see alike; it decides connect
+/// races between peers of our own kind.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Addr(pub [u8; 16]);
+
+/// The two address families, which differ in the private data of connection requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4, port 18634.
+    V4,
+    /// IPv6, port 16385.
+    V6,
+}
+
+impl Addr {
+    /// The mapped form of an IPv4 address.
+    pub const fn v4(ip: [u8; 4]) -> Self {
+        let [a, b, c, d] = ip;
+        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+    }
+
+    /// The IPv4 address, if this is one.
+    pub const fn to_v4(self) -> Option<[u8; 4]> {
+        match self.0 {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Some([a, b, c, d]),
+            _ => None,
+        }
+    }
+
+    /// The family that connections with this address belong to.
+    pub const fn family(self) -> Family {
+        match self.to_v4() {
+            Some(_) => Family::V4,
+            None => Family::V6,
+        }
+    }
+}
+
+impl fmt::Debug for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_v4() {
+            Some([a, b, c, d]) => write!(f, "{a}.{b}.{c}.{d}"),
+            None => {
+                let mut sep = "";
+                for word in 0..8_usize {
+                    let [hi, lo] = [2 * word, 2 * word + 1].map(|i| self.0.get(i).copied());
+                    let word = u16::from_be_bytes([hi.unwrap_or(0), lo.unwrap_or(0)]);
+                    write!(f, "{sep}{word:x}")?;
+                    sep = ":";
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn mapped_addresses_are_ipv4() {
+        let a = Addr::v4([10, 0, 0, 1]);
+        assert_eq!(a.to_v4(), Some([10, 0, 0, 1]));
+        assert_eq!(a.family(), Family::V4);
+        assert_eq!(format!("{a:?}"), "10.0.0.1");
+    }
+
+    #[test]
+    fn others_are_ipv6() {
+        let mut a = Addr([0; 16]);
+        a.0[0] = 0xfe;
+        a.0[1] = 0x80;
+        a.0[15] = 1;
+        assert_eq!(a.to_v4(), None);
+        assert_eq!(a.family(), Family::V6);
+        assert_eq!(format!("{a:?}"), "fe80:0:0:0:0:0:0:1");
+    }
+
+    #[test]
+    fn order_is_by_bytes() {
+        assert!(Addr::v4([10, 0, 0, 1]) < Addr::v4([10, 0, 1, 0]));
+    }
+}
