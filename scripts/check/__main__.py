@@ -9,6 +9,7 @@ from pathlib import Path
 from check import (
     bindings,
     checkpatch,
+    compilefail,
     files,
     links,
     python,
@@ -34,6 +35,7 @@ CHECKS = (
     checkpatch.CHECK,
     rustbuild.CLIPPY_HOST,
     rustbuild.CLIPPY_KERNEL,
+    compilefail.CHECK,
 )
 
 

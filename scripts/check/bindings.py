@@ -15,6 +15,8 @@ from check.rust import Source
 
 _BELOW = "rust"
 _ABSTRACTION = "rust/kernel"
+# Compiled only to see that it does not compile.
+_SAMPLES = "tests/compile-fail/"
 # Between `pub` and `fn`.
 _QUALIFIERS = {"const", "async", "extern", "unsafe"}
 
@@ -140,6 +142,8 @@ def run(tree: Tree) -> list[str]:
     found = []
     for name in tree.files(".rs"):
         source = None
+        if name.startswith(_SAMPLES):
+            continue
         if not name.startswith(_BELOW + "/"):
             source = outside(Source(tree.text(name)))
         elif name.startswith(_ABSTRACTION + "/"):

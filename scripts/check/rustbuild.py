@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from check.core import Check, Failed, Skipped, Tree, environment, kernel_tree, must_succeed, start
 
@@ -33,9 +34,8 @@ def rustfmt(tree: Tree) -> list[str]:
     return []
 
 
-def clippy_kernel(tree: Tree) -> list[str]:
-    if not tree.path("Kbuild").is_file():
-        raise Skipped("no Kbuild")
+def build_clippy(tree: Tree) -> Path:
+    """Build the modules with clippy, warnings as errors; where."""
     output = tree.build("clippy")
     must_succeed(
         tree,
@@ -43,6 +43,13 @@ def clippy_kernel(tree: Tree) -> list[str]:
         ["make", "-C", kernel_tree(), f"-j{os.cpu_count() or 1}", f"M={tree.root}"]
         + [f"MO={output}", "CLIPPY=1", "W=e", "modules"],
     )
+    return output
+
+
+def clippy_kernel(tree: Tree) -> list[str]:
+    if not tree.path("Kbuild").is_file():
+        raise Skipped("no Kbuild")
+    build_clippy(tree)
     return []
 
 

@@ -3,11 +3,18 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import unittest
 from pathlib import Path
 
 from check.core import Check, Tree, outcome
+
+
+def needs(*programs: str) -> object:
+    """These tests run in the build root; on a bare machine those without their tool are left out."""
+    missing = [p for p in programs if shutil.which(p) is None]
+    return unittest.skipIf(missing, f"not installed: {missing}")
 
 
 class Sample(unittest.TestCase):

@@ -4,22 +4,15 @@
 from __future__ import annotations
 
 import os
-import shutil
 import unittest
 from pathlib import Path
 from unittest import mock
 
 from check import checkpatch, python, rustbuild, shell
 from check.core import Check, Failed, Skipped, Tree, outcome, start
-from check.tests import Sample
+from check.tests import Sample, needs
 
 KERNEL = Path(os.environ.get("KRDMA_KDIR", "/nonexistent"))
-
-
-def needs(*programs: str) -> object:
-    """These tests run in the build root; on a bare machine those without their tool are left out."""
-    missing = [p for p in programs if shutil.which(p) is None]
-    return unittest.skipIf(missing, f"not installed: {missing}")
 
 
 needs_kernel = unittest.skipUnless((KERNEL / "Makefile").is_file(), "no kernel tree")
