@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The user's entry. Kbuild builds the modules; scripts/krdma does all that needs the build root.
+#
+# Variables: V=1 shows all output; TESTS="GLOB.." picks node tests; KDIR=FOLDER builds against a
+# kernel of the machine's own; KRDMA_CACHE, KRDMA_MIRROR, KRDMA_SERIES, KRDMA_SUITE as in
+# Documentation/provisioning.rst.
+
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+V ?= 0
+export V
+Q := $(if $(filter 0,$(V)),@,)
+
+# One output folder a variant of the build; kbuild wants the source tree free of outputs.
+MO ?= $(CURDIR)/build/modules
+
+# Inside the build root everything is at hand; outside, scripts/krdma goes there.
+ifeq ($(KRDMA_INSIDE),1)
+KDIR ?= $(KRDMA_KDIR)
+endif
+
+.PHONY: help demo test soak modules install docs clean distclean provision status shell
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo 'V=1 shows all output; TESTS="GLOB.." picks node tests; KDIR=FOLDER is a kernel of your own.'
+
+demo: ## boot two nodes on a stock kernel, load the modules, show what they report
+	$(Q)scripts/krdma demo
+
+test: ## run all checks and tests
+	$(Q)scripts/krdma test $(TESTS)
+
+soak: ## run the long tests, with their full counts
+	$(Q)scripts/krdma soak $(TESTS)
+
+ifdef KDIR
+modules: ## build the modules into build/modules (KDIR=FOLDER: for that kernel, with this machine's tools)
+	$(Q)scripts/host/check-kdir '$(KDIR)' '$(MO)'
+	$(Q)$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(abspath $(MO))' KBUILD_VERBOSE='$(V)' modules
+else
+modules:
+	$(Q)scripts/krdma modules
+endif
+
+install: KDIR ?= /lib/modules/$(shell uname -r)/build
+install: ## build for KDIR (default: the running kernel) and install, INSTALL_MOD_PATH honoured
+	$(Q)$(MAKE) modules KDIR='$(KDIR)'
+	$(Q)$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(abspath $(MO))' KBUILD_VERBOSE='$(V)' modules_install
+
+docs: ## build the documentation into build/docs
+	$(Q)scripts/krdma docs
+
+clean: ## remove build/
+	$(Q)rm -rf build
+
+distclean: ## remove build/ and the cache (build root, kernel, downloads)
+	$(Q)scripts/krdma distclean
+
+provision: ## fill the cache and do no more
+	$(Q)scripts/krdma provision
+
+status: ## say what the cache holds
+	$(Q)scripts/krdma status
+
+shell: ## open a shell in the build root
+	$(Q)scripts/krdma enter
