@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Finds in a node's console what a healthy kernel never prints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+# Kind -> what its first line looks like. The first kind that matches names the report.
+PATTERNS: tuple[tuple[str, str], ...] = (
+    ("panic", r"Kernel panic - not syncing"),
+    ("rust-panic", r"rust_kernel: panicked at|panicked at .*\.rs:\d+"),
+    ("kasan", r"BUG: (KASAN|KFENCE|KMSAN|KCSAN)"),
+    ("restrack", r"RESTRACK\b|core/restrack\.c:\d+"),
+    ("lockup", r"soft lockup|hard LOCKUP|workqueue lockup"),
+    ("sleep-in-atomic", r"sleeping function called from invalid context"),
+    ("sleep-in-atomic", r"scheduling while atomic|Invalid wait context"),
+    ("lockdep", r"possible (circular|recursive|irq) lock|inconsistent (\{.*\}|lock state)"),
+    ("lockdep", r"suspicious RCU usage|HARDIRQ-safe -> HARDIRQ-unsafe|bad unlock balance"),
+    ("lockdep", r"held lock freed|still has locks held|DEBUG_LOCKS_WARN|register non-static key"),
+    ("page-fault", r"unable to handle|kernel NULL pointer dereference|stack guard page"),
+    ("oops", r"\bOops\b|general protection fault|double fault|invalid opcode:|divide error"),
+    ("slab", r"\bBUG \S+ \(|Objects remaining (on|in)|Poison overwritten|Double free"),
+    ("list", r"list_(add|del).*corruption|list_(add|del) double"),
+    ("refcount", r"refcount_t: |percpu ref .* <= 0"),
+    ("page-state", r"Bad page (state|map)|page dumped because|usercopy: "),
+    ("ubsan", r"UBSAN: "),
+    ("kmemleak", r"kmemleak: \d+ new suspected"),
+    ("odebug", r"ODEBUG: "),
+    ("dma-api", r"DMA-API: .*(not|wrong|leak|pending|exceed|differ|overlap|free|error|sync)"),
+    ("hung-task", r"INFO: task .* blocked (for more than|in I/O wait)"),
+    ("rcu-stall", r"rcu.*(detected (expedited )?stalls?|self-detected stall|kthread starved)"),
+    ("netdev-leak", r"unregister_netdevice: waiting for|leaked reference|ref_tracker: "),
+    ("netdev-watchdog", r"NETDEV WATCHDOG"),
+    ("irq", r"nobody cared|Disabling IRQ #"),
+    ("duplicate", r"cannot create duplicate filename|tried to init an initialized object"),
+    ("unknown-symbol", r"Unknown symbol|disagrees about version of symbol|no symbol version for"),
+    ("module-refused", r"version magic .* should be|Invalid relocation target"),
+    ("alloc-failure", r"page allocation failure|SLUB: Unable to allocate"),
+    ("oom", r"Out of memory: Killed|invoked oom-killer"),
+    ("bug", r"\bBUG: |kernel BUG at"),
+    ("warning", r"\bWARNING: "),
+    ("trace", r"cut here \]-|\bCall Trace:"),
+)
+KINDS = frozenset(kind for kind, _ in PATTERNS)
+_COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in PATTERNS)
+
+# Lines after the first that belong to a report, unless an end mark comes sooner.
+EXCERPT = 60
+_STAMP = re.compile(r"^(?:<\d+>)?\[\s*(\d+\.\d+)\](?:\[[^\]]*\])? ?")
+_END = re.compile(r"---\[ end |</TASK>|Kernel Offset:")
+_OURS = re.compile(r"lab: ")
+
+
+class Exempt(Protocol):
+    """What an allow-list entry offers."""
+
+    kind: str
+    match: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class Splat:
+    """One report: its kind, where it starts, and its text."""
+
+    kind: str
+    line: int
+    text: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        return _STAMP.sub("", self.text[0]).strip()
+
+
+def clean(text: str) -> list[str]:
+    """Console bytes as lines, without carriage returns and terminal control sequences."""
+    text = re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|[=>78c])", "", text.replace("\r", ""))
+    return text.split("\n")
+
+
+def kind_of(line: str) -> str | None:
+    message = _STAMP.sub("", line)
+    if _OURS.match(message):
+        return None
+    for kind, pattern in _COMPILED:
+        if pattern.search(message):
+            return kind
+    return None
+
+
+def _end_of(lines: list[str], start: int) -> int:
+    """One past the last line of the report that starts here."""
+    last = min(start + EXCERPT, len(lines))
+    for at in range(start, last):
+        if _END.search(lines[at]):
+            # The registers of the interrupted user space follow a backtrace: up to the end mark, if
+            # one is near.
+            for more in range(at + 1, min(at + 25, last)):
+                if "---[ end " in lines[more]:
+                    return more + 1
+            return at + 1
+    return last
+
+
+def _has_trace(lines: list[str], start: int) -> bool:
+    return any("Call Trace:" in line for line in lines[start : start + 25])
+
+
+def scan(text: str, allowed: Iterable[Exempt] = ()) -> list[Splat]:
+    """The reports in a console log, except those which the test says it provokes."""
+    lines = clean(text)
+    allowed = list(allowed)
+    found, at = [], 0
+    while at < len(lines):
+        kind = kind_of(lines[at])
+        if kind is None:
+            at += 1
+            continue
+        start = at
+        if kind == "trace" and "cut here" in lines[at] and at + 1 < len(lines):
+            # The line after the scissors says what it is about.
+            kind = kind_of(lines[at + 1]) or kind
+            at += 1
+        end = _end_of(lines, at) if _has_trace(lines, at) else at + 1
+        body = "\n".join(lines[start:end])
+        if not any(entry.kind == kind and entry.match.search(body) for entry in allowed):
+            text_lines = tuple(line for line in lines[at:end] if line.strip())
+            found.append(Splat(kind, start + 1, text_lines))
+        at = end
+    return found
