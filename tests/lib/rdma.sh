@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# RDMA devices over the node's network devices.
+
+# rxe_add NAME NETDEV: a software RoCE device; returns when its port is active.
+rxe_add() {
+	modprobe rdma_rxe && rdma link add "$1" type rxe netdev "$2" && within 10 rxe_active "$1"
+}
+
+rxe_del() {
+	rdma link delete "$1"
+}
+
+rxe_active() {
+	grep -q ACTIVE "/sys/class/infiniband/$1/ports/1/state" 2>/dev/null
+}
+
+rxe_exists() {
+	[ -d "/sys/class/infiniband/$1" ]
+}
+
+# rxe_up: rxe0 on eth0, rxe1 on eth1, ... for every NIC of the node.
+rxe_up() {
+	local slot
+
+	for slot in $NICS; do
+		rxe_add "rxe$slot" "eth$slot" || return 1
+	done
+}
+
+rxe_down() {
+	local slot
+
+	for slot in $NICS; do
+		rxe_del "rxe$slot" || return 1
+	done
+}
+
+# rdma_resources: what every device holds, one line each. Equal before and after, or something is left.
+rdma_resources() {
+	rdma resource show | sed 's/ *$//'
+}
+
+# rdma_devices: the names of all RDMA devices.
+rdma_devices() {
+	ls /sys/class/infiniband 2>/dev/null | xargs
+}
+
+# owned KIND DEVICE: the kernel owners, in brackets, of a device's objects (pd, cq, qp, cm_id, ...), sorted, each once.
+owners() {
+	rdma resource show "$1" link "$2" 2>/dev/null | sed -n 's/.* comm \(\[[^]]*\]\).*/\1/p' | sort -u | xargs
+}
+
+# need_uverbs: the device files that programs such as ibv_devinfo open.
+need_uverbs() {
+	modprobe ib_uverbs || return 1
+	mkdir -p /dev/infiniband
+	within 10 test -e /dev/infiniband/uverbs0
+}
