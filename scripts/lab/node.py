@@ -26,7 +26,7 @@ def guest_environment(test: Test, node: NodeSpec, needs: dict[str, list[str]]) -
         "NODE_INDEX": str(node.index),
         "NODES": " ".join(other.name for other in test.nodes),
         "TIMEOUT": str(int(test.timeout)),
-        "MODULES": " ".join(test.modules),
+        "MODULES": " ".join(name for name in test.modules if "/" not in name),
         "NICS": " ".join(str(nic.slot) for nic in node.nics),
     }
     for nic in node.nics:
@@ -67,6 +67,7 @@ class Node:
 
     def __init__(self, spec: NodeSpec, logs: Logs, on_line: Line) -> None:
         self.spec, self.logs = spec, logs
+        self.booted = asyncio.Event()
         self.over = asyncio.Event()
         self.boot_seconds: float | None = None
         self._on_line = on_line
@@ -103,6 +104,7 @@ class Node:
                 text = raw.decode(errors="replace").strip()
                 if text.startswith("hello"):
                     self.boot_seconds = time.monotonic() - began
+                    self.booted.set()
                 elif text:
                     self._on_line(self.spec.name, text)
         except (ConnectionError, ValueError):
@@ -111,6 +113,7 @@ class Node:
     async def _watch(self) -> None:
         assert self._process is not None
         await self._process.wait()
+        self.booted.set()
         self.over.set()
 
     def send(self, text: str) -> None:

@@ -30,7 +30,7 @@ class Report:
     result: Result
     seconds: float = 0.0
     boot_seconds: dict[str, float] = field(default_factory=dict)
-    outputs: dict[str, str] = field(default_factory=dict)
+    consoles: dict[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -38,16 +38,37 @@ class Report:
 
 
 def module_path(env: Env, name: str) -> Path:
-    path = env.modules / f"{name}.ko"
+    """A module of the usual build, or of a test's own: `other/rrds` is build/other/rrds.ko."""
+    folder, _, stem = name.rpartition("/")
+    path = (env.modules.parent / folder if folder else env.modules) / f"{stem}.ko"
     if not path.is_file():
         raise LabError(f"{path} is not there: `make modules` builds it")
     return path
+
+
+async def build_variants(env: Env, builds: dict[str, str]) -> None:
+    """Builds of the modules that only this test wants, each in its own folder below build/."""
+    for folder, settings in builds.items():
+        command = ["make", "modules", f"MO={env.modules.parent / folder}", *settings.split()]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=env.checkout,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        if process.returncode:
+            last = " / ".join(output.decode(errors="replace").strip().split("\n")[-5:])
+            raise LabError(f"{' '.join(command)} failed: {last}")
 
 
 def stock_needs(env: Env, modules: Iterable[str]) -> dict[str, list[str]]:
     """What each of our modules names in its `depends`."""
     needs = {}
     for name in modules:
+        if "/" in name:
+            continue
         command = ["modinfo", "-F", "depends", str(module_path(env, name))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -87,6 +108,7 @@ class Run:
         self.nodes: dict[str, Node] = {}
         self.problems: dict[str, list[str]] = {node.name: [] for node in test.nodes}
         self.exchange = Exchange([node.name for node in test.nodes], self._send)
+        self.started = asyncio.Event()
         self._hubs: list[asyncio.subprocess.Process] = []
         self._limit: asyncio.Timeout | None = None
 
@@ -113,12 +135,14 @@ class Run:
                     problem = "did not switch off" if name in self.exchange.status else hung
                     self.problems[name].append(f"the node {problem}")
         finally:
+            self.started.set()
             await self._stop()
         report = self._judge()
         report.seconds = time.monotonic() - began
         return report
 
     async def _boot_and_wait(self) -> None:
+        await build_variants(self.env, self.test.builds)
         image = kernel.bootable(self.env)
         base = initramfs.base(self.env, self.test.stock).read_bytes()
         needs = stock_needs(self.env, self.test.modules)
@@ -144,7 +168,14 @@ class Run:
                     await node.start(self.env, image, initrd, ends)
             finally:
                 laid.close()
+            self.started.set()
             await self._all_over()
+
+    async def booted(self) -> None:
+        """Returns when every node runs its init, or is gone. For those who show progress."""
+        await self.started.wait()
+        for node in self.nodes.values():
+            await node.booted.wait()
 
     async def _all_over(self) -> None:
         """Until every node is off; one that goes before it is done releases those that wait for it."""
@@ -168,7 +199,7 @@ class Run:
             result = self._judge_node(spec, node)
             report.result.children.append(result)
             if node is not None:
-                report.outputs[spec.name] = node.logs.text(node.logs.output)
+                report.consoles[spec.name] = node.logs.text(node.logs.console)
                 if node.boot_seconds is not None:
                     report.boot_seconds[spec.name] = node.boot_seconds
         report.result.outcome = ktap.verdict(report.result.children)

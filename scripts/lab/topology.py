@@ -90,6 +90,7 @@ class Test:
     description: str
     timeout: float
     modules: tuple[str, ...]
+    builds: dict[str, str]
     stock: tuple[str, ...]
     tools: tuple[str, ...]
     programs: tuple[str, ...]
@@ -234,6 +235,15 @@ def _params(table: _Table, key: str) -> dict[str, str]:
     return {name.upper(): str(value) for name, value in values.items()}
 
 
+def _builds(table: _Table) -> dict[str, str]:
+    """Further builds of our modules: folder below build/ -> make variables."""
+    values = table.take("builds", dict, {})
+    for folder, settings in values.items():
+        if not NAME.fullmatch(folder) or not isinstance(settings, str):
+            raise TopologyError(f'{table.place}: write builds as folder = "VARIABLE=value"')
+    return dict(values)
+
+
 def parse(text: str, path: Path, *, soak: bool = False) -> Test:
     """Read a test; with `soak`, its [soak] values replace those of [params] and of timeout."""
     try:
@@ -268,6 +278,7 @@ def parse(text: str, path: Path, *, soak: bool = False) -> Test:
         description=description,
         timeout=float(timeout),
         modules=table.names("modules"),
+        builds=_builds(table),
         stock=table.names("stock"),
         tools=table.names("tools"),
         programs=table.names("programs"),
