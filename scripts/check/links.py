@@ -14,8 +14,10 @@ _MARKDOWN = re.compile(r"\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 _REST = re.compile(
     r"`[^`<]*<([^`>\s]+)>`__?|^\s*\.\. (?:literalinclude|include|image|figure):: +(\S+)"
 )
+_PATH = re.compile(r"[\w.][\w./-]*/[\w./-]*\w")
 _CODE = re.compile(r"``?([^`\n]+)``?")
 _MAKE = re.compile(r"^make ((?:[a-z][\w-]*|[A-Z_]+=\S+)(?: (?:[a-z][\w-]*|[A-Z_]+=\S+))*)$")
+_PLACEHOLDER = re.compile(r"\b(?:NAME|NODE|TEST|FOLDER)\b")
 _ELSEWHERE = re.compile(r"^(?:[a-z][a-z+.-]*:|#|/)")
 
 
@@ -23,7 +25,8 @@ def targets(name: str, line: str) -> Iterator[str]:
     """What a line links to, as written."""
     for match in (_MARKDOWN if name.endswith(".md") else _REST).finditer(line):
         target = next(g for g in match.groups() if g)
-        if not _ELSEWHERE.match(target):
+        # What ends in .html is built, and looked for by the docs check.
+        if not _ELSEWHERE.match(target) and ".html" not in target:
             yield target.split("#")[0]
 
 
@@ -31,12 +34,10 @@ def paths(tree: Tree, line: str) -> Iterator[str]:
     """Names in code quotes that look like a path of the checkout: first part a folder of it."""
     for match in _CODE.finditer(line):
         text = match[1].strip().rstrip("/")
-        if re.fullmatch(r"[\w.][\w./-]*/[\w./-]*\w", text) and _top(tree, text.split("/")[0]):
-            yield text
-
-
-def _top(tree: Tree, folder: str) -> bool:
-    return any(n.startswith(folder + "/") for n in tree.files())
+        if _PATH.fullmatch(text) and not _PLACEHOLDER.search(text):
+            folder = text.split("/")[0]
+            if any(n.startswith(folder + "/") for n in tree.files()):
+                yield text
 
 
 def make_targets(tree: Tree) -> set[str]:

@@ -34,14 +34,14 @@ def rustfmt(tree: Tree) -> list[str]:
     return []
 
 
-def build_clippy(tree: Tree) -> Path:
+def build_clippy(tree: Tree, *more: str, log: str = "clippy-kernel") -> Path:
     """Build the modules with clippy, warnings as errors; where."""
     output = tree.build("clippy")
     must_succeed(
         tree,
-        "clippy-kernel",
+        log,
         ["make", "-C", kernel_tree(), f"-j{os.cpu_count() or 1}", f"M={tree.root}"]
-        + [f"MO={output}", "CLIPPY=1", "W=e", "modules"],
+        + [f"MO={output}", "CLIPPY=1", "W=e", *more, "modules"],
     )
     return output
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The checks that need no tool: licences, files, links."""
+"""The checks that need no tool: licences, files, links, the README."""
 
 from __future__ import annotations
 
-from check import files, links, spdx
+from check import files, links, readme, spdx
 from check.tests import Sample
 
 ID = "SPDX-License-Identifier:"
@@ -65,7 +65,7 @@ class Files(Sample):
         self.fails(files.CHECK, {"tools/x": b"\x7fELF\0"}, "is binary")
 
     def test_unfinished(self) -> None:
-        for mark in ("TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK"):
+        for mark in ("FIX" + "ME", "X" * 3, "HA" + "CK"):
             self.fails(files.CHECK, {"a.c": f"\n/* {mark}: later */\n"}, f"a.c:2: `{mark}`")
         self.fails(files.CHECK, {"a.rs": "fn f() { to" + "do!() }\n"}, "a.rs:1")
         self.fails(files.CHECK, {"a.rs": "fn f() { unimple" + "mented!() }\n"}, "a.rs:1")
@@ -91,7 +91,7 @@ class Links(Sample):
             MAKEFILE
             | {
                 "README.md": "[a](Documentation/index.rst#x) [b](https://example.org/) [c](#d)\n"
-                "`make demo V=1` and `scripts/krdma` and `build/demo/log` and `net/sock.h`\n",
+                "`make demo V=1` and `scripts/krdma` and `scripts/NAME.sh` and `net/sock.h`\n",
                 "Documentation/index.rst": "`up <../README.md>`_ and ``make test``\n"
                 ".. literalinclude:: ../Makefile\n",
                 "scripts/krdma": "#!/bin/sh\n",
@@ -109,3 +109,25 @@ class Links(Sample):
 
     def test_make_targets(self) -> None:
         self.fails(links.CHECK, MAKEFILE | {"README.md": "Run `make gone`.\n"}, "`make gone`")
+
+
+class Readme(Sample):
+    GOOD = "```sh\n# both:\n$ make demo   # first\nmake test\n```\n```text\nmake nothing\n```\n"
+
+    def setUp(self) -> None:
+        self.runs = {name: text for name, text in readme.RUN_BY.values()}
+
+    def test_good(self) -> None:
+        self.passes(readme.CHECK, self.runs | {"README.md": self.GOOD})
+
+    def test_command_that_nothing_runs(self) -> None:
+        text = self.GOOD.replace("make test", "make test\nmake love")
+        self.fails(readme.CHECK, self.runs | {"README.md": text}, "shows `make love`")
+
+    def test_command_that_is_not_run_any_more(self) -> None:
+        tree = self.runs | {"README.md": self.GOOD, ".ci/run": "true\n"}
+        self.fails(readme.CHECK, tree, ".ci/run does not run `make test` any more")
+
+    def test_command_that_is_not_shown_any_more(self) -> None:
+        text = self.GOOD.replace("make test", "")
+        self.fails(readme.CHECK, self.runs | {"README.md": text}, "does not show `make test`")
