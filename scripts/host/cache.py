@@ -69,13 +69,18 @@ class Lock:
 
     def try_take(self, shared: bool = False) -> bool:
         """Take it if that needs no waiting."""
-        if self._fd < 0:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(self._fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        while True:
+            if self._fd < 0:
+                self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(self._fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            # distclean removes the file as well: then this lock would be one on nothing.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(self._fd), os.stat(self.path)):
+                    return True
+            self.release()
 
     def take(self, who: str, waiting: Callable[[str], None], stop: Callable[[], bool]) -> bool:
         """Take it for `who`, calling `waiting` once if someone has it; whether there was a wait."""

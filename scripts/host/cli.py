@@ -84,7 +84,7 @@ def provision(settings: Config, who: str, update: bool = False) -> tuple[Provisi
         namespaces = namespace.Namespaces()
         display = progress.Display(log, len(steps.TITLES), verbose=settings.verbose)
         try:
-            with display:
+            with display.shown():
                 work = steps.Provisioning(settings, display, namespaces)
                 try:
                     place = work.run()

@@ -12,7 +12,7 @@ from pathlib import Path
 from host import cache, sandbox
 from host.apt import Apt
 from host.config import Config
-from host.errors import CommandFailed, Failure
+from host.errors import Failure
 from host.progress import Step
 from host.runner import Runner
 
@@ -262,8 +262,3 @@ def prove(config: Config, pin: Pin, step: Step, root: Path) -> None:
     step.result = f"{len(stock)} of {len(stock)} symbols equal"
     (work / ".krdma.json").write_text(json.dumps({"release": pin.release, "symbols": len(stock)}))
     cache.publish(work, source_path(config, pin, root))
-
-
-def remove_downloads(config: Config, pin: Pin, step: Step, runner: Runner) -> None:
-    """The .deb files are of no more use."""
-    runner.run(step, ["rm", "-rf", str(download_dir(config, pin))], quiet=True)

@@ -19,8 +19,8 @@ from host.errors import Failure
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # Names that suites of the Debian archive have (a derivative's archive has others).
 DEBIAN_SUITES = frozenset(
-    "buster bullseye bookworm trixie forky duke sid"
-    " oldoldstable oldstable stable testing unstable experimental".split()
+    {"buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid"}
+    | {"oldoldstable", "oldstable", "stable", "testing", "unstable", "experimental"}
 )
 _USABLE = ("http", "https", "file", "copy")
 

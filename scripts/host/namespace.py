@@ -13,7 +13,6 @@ import json
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -69,6 +68,8 @@ class Namespaces:
         except BaseException:
             process.kill()
             self.ended(process)
+            if self.cancelled.is_set():
+                raise Cancelled from None
             raise
         return process
 
@@ -85,12 +86,6 @@ class Namespaces:
             for process in self._live:
                 if not process.finish:
                     process.kill()
-
-    def signal(self, number: int) -> None:
-        """Pass a signal on to the commands."""
-        with self._lock:
-            for process in self._live:
-                process.signal(number)
 
 
 class Process:
@@ -277,8 +272,3 @@ def map_ids(pid: int) -> None:
                 f"{tool}: {done.stderr.strip()}",
                 "Run the command as root.",
             )
-
-
-def stop_signals() -> tuple[signal.Signals, ...]:
-    """The signals by which a user or a system ends us."""
-    return (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -118,19 +118,19 @@ class Display:
         self._running: list[Step] = []
         self._drawn = False
         self._stop = threading.Event()
-        self._ticker: threading.Thread | None = None
 
-    def __enter__(self) -> Display:
-        self._ticker = threading.Thread(target=self._tick, daemon=True)
-        self._ticker.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        if self._ticker:
-            self._ticker.join()
-        with self._lock:
-            self._wipe()
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Keep the display alive meanwhile."""
+        ticker = threading.Thread(target=self._tick, daemon=True)
+        ticker.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            ticker.join()
+            with self._lock:
+                self._wipe()
 
     @contextlib.contextmanager
     def step(self, number: int, title: str) -> Iterator[Step]:

@@ -21,6 +21,12 @@ _BOUND = ("usr", "etc", "var", "opt", "srv", "boot")
 _LINKS = ("bin", "sbin", "lib", "lib64", "lib32", "libx32")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "kvm", "net/tun")
 
+# The certificates that this machine trusts, its own additions to Debian's included.
+_TRUST = (
+    "/etc/ssl/certs",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
+)
 # Variables that name certificate bundles or folders of them: tools inside need the very same.
 CERTIFICATES = (
     "SSL_CERT_FILE",
@@ -61,6 +67,11 @@ def environment(config: Config, env: Mapping[str, str] = os.environ) -> dict[str
         "PIP_CACHE_DIR": str(cache / "pip"),
         "PYTHONPATH": str(config.checkout / "scripts"),
         "PYTHONPYCACHEPREFIX": str(cache / "pycache"),
+        # The checkout may belong to a user that is not root; it is this user's own all the same.
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": "*",
+        "GIT_OPTIONAL_LOCKS": "0",
         "V": "1" if config.verbose else "0",
         "KRDMA_CACHE": str(cache),
         "KRDMA_STARTED": repr(config.started),
@@ -131,14 +142,29 @@ def mounts(
     for name in ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf"):
         if os.path.isfile(name):
             plan.bind(os.path.realpath(name), name, ro=True)
-    for path in user_files(config, env):
+    if os.path.isfile("/etc/ssl/certs/ca-certificates.crt"):
+        for name in filter(os.path.isdir, _TRUST):
+            plan.bind(name, ro=True)
+    for path in user_files(env):
         plan.bind(*path, ro=True)
     # Last, so that nothing above hides them, wherever they lie.
     plan.bind(str(config.cache))
     for name in cargo_config(env):
         plan.bind(name, str(config.cache / "cargo" / "config.toml"), ro=True)
+    for folder in git_folders(config.checkout):
+        plan.bind(folder, ro=True)
     plan.bind(str(config.checkout))
     return plan.entries
+
+
+def git_folders(checkout: Path) -> list[str]:
+    """Where a linked worktree's repository lies, which is outside the checkout."""
+    try:
+        folder = (checkout / ".git").read_text().partition("gitdir:")[2].strip()
+        common = (Path(folder) / "commondir").read_text().strip()
+    except OSError:
+        return []
+    return [os.path.realpath(os.path.join(folder, common))]
 
 
 def devices(plan: Mounts) -> None:
@@ -156,13 +182,14 @@ def devices(plan: Mounts) -> None:
         plan.link(f"/proc/self/fd/{number}", f"/dev/{name}")
 
 
-def user_files(config: Config, env: Mapping[str, str]) -> list[tuple[str, str]]:
+def user_files(env: Mapping[str, str]) -> list[tuple[str, str]]:
     """Certificates and pip settings of the user: (where they are, where they are seen)."""
     found: list[tuple[str, str]] = []
     for name in (*CERTIFICATES, *_PATHS):
         for path in env.get(name, "").split():
             pair = (os.path.realpath(path), path)
-            if path.startswith("/") and os.path.exists(path) and pair not in found:
+            known = pair in found or path.startswith(_TRUST)
+            if path.startswith("/") and os.path.exists(path) and not known:
                 found.append(pair)
     return found
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +76,7 @@ class Track(threading.Thread):
     def run(self) -> None:
         try:
             self.work()
-        except BaseException as error:  # noqa: B036 - handed to the main thread
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the main thread raises it
             self.error = error
             self.failed()
 
@@ -157,6 +156,7 @@ class Provisioning:
             works.append(lambda: self.make_kernel(place))
         together(works, self.namespaces)
         kernel.save_pin(self.config, self.pin)
+        self.remove([self.config.cache / "download", self.config.cache / "apt"])
         return place
 
     def clear_tmp(self) -> None:
@@ -166,10 +166,13 @@ class Provisioning:
             place = places(self.config, pin)
             keep = {place.root, place.kernel, place.source}
         old = [*(self.config.cache / "tmp").iterdir(), *cache.unused(self.config.cache, keep)]
-        if old:
+        self.remove(old)
+
+    def remove(self, paths: list[Path]) -> None:
+        """Delete trees, inside a namespace: in a user's root files belong to that user's sub-ids."""
+        if paths:
             quiet = Step(0, "clean up", self.display.log, lambda _: None)
-            # Inside a namespace: in a user's root the files belong to that user's sub-ids.
-            self.runner.run(quiet, ["rm", "-rf", "--", *map(str, old)], quiet=True)
+            self.runner.run(quiet, ["rm", "-rf", "--", *map(str, paths)], quiet=True)
 
     def index(self, step: Step) -> None:
         """Package index, the kernel to use, and whether the disk has room for all of it."""
@@ -233,7 +236,6 @@ class Provisioning:
             kernel.configure(config.cache / "tmp" / "source", place.kernel)
             self.step(7, lambda step: kernel.prepare(config, pin, step, runner, place.root))
             self.step(8, lambda step: kernel.prove(config, pin, step, place.root))
-        kernel.remove_downloads(config, pin, quiet, runner)
 
     def download(self, step: Step) -> None:
         assert self.pin
@@ -248,7 +250,3 @@ class Provisioning:
     def unpack_source(self, step: Step) -> None:
         assert self.pin
         kernel.unpack_source(self.config, self.pin, step, self.runner)
-
-
-def elapsed(since: float) -> float:
-    return time.monotonic() - since
