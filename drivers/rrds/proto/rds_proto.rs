@@ -15,9 +15,21 @@
 //!
 //! | Question | Module |
 //! |---|---|
-//! | What are the bytes of a frame, an extension, a bitmap, the private data? | [`wire`] |
-//! | What numbers does the protocol fix? | [`consts`] |
+//! | What are the bytes of a frame, an extension, the private data? | [`wire`] |
+//! | What numbers does the protocol fix, and which can be tuned? | [`consts`], [`settings`] |
 //! | Is this device fit for RDS, and how large may its queues be? | [`limits`] |
+//! | What does the transport call, and what does it do next? | [`path`] |
+//! | Who dials, who gives way, when is it tried again? | [`conn`] |
+//! | Is this the same life of the peer as before? | [`incarnation`] |
+//! | What is sent, in what order, and what is sent again? | [`send`] |
+//! | What do frames that come in mean, and when are they acknowledged? | [`recv`] |
+//! | Which numbers do messages get? | [`seq`] |
+//! | How do credits work? | [`credit`] |
+//! | Which ports are congested, and who is told when they are free? | [`cong`] |
+//! | May a socket send more, and has it received too much? | [`account`] |
+//! | Why was a connection dropped? | [`error`] |
+//! | What is counted? | [`stats`] |
+//! | How is memory handed in? | [`ring`] |
 //!
 //! # Reading a header
 //!
@@ -34,8 +46,22 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs, rust_2018_idioms, unreachable_pub)]
 
+pub mod account;
+pub mod cong;
+pub mod conn;
 pub mod consts;
+pub mod credit;
+pub mod error;
+pub mod incarnation;
 pub mod limits;
+pub mod path;
+pub mod recv;
+pub mod ring;
+pub mod send;
+pub mod seq;
+pub mod settings;
+pub mod stats;
+pub mod time;
 pub mod wire;
 
 #[cfg(test)]

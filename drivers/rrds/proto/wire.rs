@@ -4,7 +4,7 @@
 //!
 //! Parsing takes any bytes and gives plain values in host order or a [`WireError`] that names the
 //! rule broken; emitting gives the bytes that a C peer would have sent for the same values. The
-//! congestion bitmap, which has no structure beside its bits, is in `cong`.
+//! congestion bitmap, which has no structure beside its bits, is in [`cong`](crate::cong).
 
 mod addr;
 mod cookie;

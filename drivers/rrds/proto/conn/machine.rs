@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state machine of a connection.
+//!
+//! Spec §2.6; C: `net/rds/connection.c`, `net/rds/threads.c` and `rds_ib_cm_handle_connect()`.
+//!
+//! ```text
+//!            connect, back-off over            established
+//!     Down ------------------------> Dialing --------------+
+//!      ^ |                              |                  v
+//!      | | request                      | failure,         Up
+//!      | +-----------> Accepting ----+  | request          |
+//!      |                  |  ^       |  | we yield to      | failure,
+//!      |          failure,|  |       +--|----------------> | request
+//!      | closed   request |  | closed   |   established    |
+//!      |                  v  | with a   v                  |
+//!      +----------------- Closing <------------------------+
+//!                              request held
+//! ```
+//!
+//! Closing lasts until every work request of the old connection is completed or flushed. A request that
+//! comes in meanwhile, or that is the cause of closing, is held and accepted afterwards, which saves
+//! the peer a round: C rejects it instead.
+//!
+//! Races: a C peer never gives way, so when its request meets ours, ours is given up. Between two of
+//! our own kind the request from the smaller address wins.
+
+use super::handshake::Handshake;
+use super::{Backoff, Identity};
+use crate::error::DropReason;
+use crate::settings::Settings;
+use crate::time::Instant;
+use crate::wire::{PrivateData, RejectDatum};
+
+/// Number of a connection or an attempt at one; it tells events of the current one from stale ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ConnId(pub u32);
+
+/// State of a path's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There is none.
+    Down,
+    /// Our request is on its way.
+    Dialing,
+    /// We accepted a request of the peer.
+    Accepting,
+    /// Established.
+    Up,
+    /// Being taken down.
+    Closing,
+}
+
+/// What to do with a request of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Keep it, under this number; [`Action::Accept`] follows, at once or after [`Action::Close`]. If
+    /// it takes the place of one held before, reject that one with [`RejectDatum::RETRY`].
+    Hold {
+        /// Number of the request.
+        conn: ConnId,
+        /// The request held before, if any.
+        replaces: Option<ConnId>,
+    },
+    /// Reject it.
+    Reject(RejectDatum),
+}
+
+/// What the transport is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Resolve the peer's address and send a request.
+    Dial {
+        /// Number of the attempt.
+        conn: ConnId,
+        /// Private data of the request.
+        private: PrivateData,
+    },
+    /// Accept the request that was held.
+    Accept {
+        /// Number of the request.
+        conn: ConnId,
+        /// Private data of the reply.
+        private: PrivateData,
+    },
+    /// Disconnect, wait until nothing of the connection is in flight, destroy it, and report it by
+    /// [`Path::on_closed`](crate::path::Path::on_closed). A request that was to be accepted, but was
+    /// not yet, is rejected instead.
+    Close {
+        /// Number of the connection.
+        conn: ConnId,
+        /// Why.
+        reason: DropReason,
+    },
+}
+
+/// A request that waits for the end of an old connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    conn: ConnId,
+    handshake: Handshake,
+}
+
+/// The state machine.
+///
+/// # Invariants
+///
+/// A request is held only in state [`State::Closing`].
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    state: State,
+    current: ConnId,
+    last: u32,
+    pub(crate) handshake: Handshake,
+    held: Option<Held>,
+    /// An action of the current state was not polled yet.
+    due: bool,
+    /// Why the current connection is being closed, or the last one was.
+    reason: DropReason,
+    /// When to dial, in state Down; when to give up, while dialing and accepting.
+    timer: Option<Instant>,
+    backoff: Backoff,
+    stopped: bool,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            state: State::Down,
+            current: ConnId(0),
+            last: 0,
+            handshake: Handshake::requested(0),
+            held: None,
+            due: false,
+            reason: DropReason::Local,
+            timer: None,
+            backoff: Backoff::default(),
+            stopped: false,
+        }
+    }
+}
+
+impl Machine {
+    /// The state.
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Number of the current connection or attempt; the last one in state [`State::Down`].
+    pub const fn current(&self) -> ConnId {
+        self.current
+    }
+
+    /// Why the last connection was given up.
+    pub const fn last_reason(&self) -> DropReason {
+        self.reason
+    }
+
+    /// When [`Machine::poll`] is to be called again, if nothing else happens.
+    pub const fn next_timeout(&self) -> Option<Instant> {
+        self.timer
+    }
+
+    /// Whether `conn` is the current connection and not being closed.
+    pub fn is_live(&self, conn: ConnId) -> bool {
+        self.current == conn && matches!(self.state, State::Dialing | State::Accepting | State::Up)
+    }
+
+    fn new_id(&mut self) -> ConnId {
+        self.last = self.last.wrapping_add(1);
+        ConnId(self.last)
+    }
+
+    /// Asks for a connection, unless there is one or an attempt is due anyway.
+    pub(crate) fn connect(&mut self, now: Instant) {
+        if self.state == State::Down && self.timer.is_none() && !self.stopped {
+            self.timer = Some(now);
+        }
+    }
+
+    /// Takes the connection down for good; requests are rejected from now on. Returns the request held,
+    /// which is to be rejected, too.
+    pub(crate) fn stop(&mut self) -> Option<ConnId> {
+        self.stopped = true;
+        if self.state == State::Down {
+            self.timer = None;
+        }
+        self.fail(DropReason::Local);
+        self.held.take().map(|held| held.conn)
+    }
+
+    /// Gives the current connection up; returns whether there was one.
+    pub(crate) fn fail(&mut self, reason: DropReason) -> bool {
+        if !matches!(self.state, State::Dialing | State::Accepting | State::Up) {
+            return false;
+        }
+        self.state = State::Closing;
+        self.reason = reason;
+        self.due = true;
+        self.timer = None;
+        true
+    }
+
+    /// Notes that the held request is void; returns whether it was the one.
+    pub(crate) fn forget_held(&mut self, conn: ConnId) -> bool {
+        let held = self.state == State::Closing && self.held.is_some_and(|h| h.conn == conn);
+        if held {
+            self.held = None;
+        }
+        held
+    }
+
+    /// Judges a request; `identity` decides races. Returns whether it met another connection, too.
+    pub(crate) fn on_request(
+        &mut self,
+        request: &PrivateData,
+        offered: u32,
+        identity: &Identity,
+        settings: &Settings,
+        now: Instant,
+    ) -> (Verdict, Option<State>) {
+        let reject = (Verdict::Reject(RejectDatum::RETRY), None);
+        if self.stopped {
+            return reject;
+        }
+        let Some(handshake) = Handshake::accept(request, offered) else {
+            return reject;
+        };
+        let met = self.state;
+        // C never gives way. Of two of our own kind the smaller address wins.
+        if met == State::Dialing && request.own.is_some() && identity.local < identity.peer {
+            return (Verdict::Reject(RejectDatum::RETRY), Some(met));
+        }
+        let conn = self.new_id();
+        let mut replaces = None;
+        match met {
+            State::Down => self.accept(Held { conn, handshake }, settings, now),
+            State::Dialing | State::Accepting | State::Up => {
+                // The peer has given up what we hold for a connection, or it would not ask.
+                // INVARIANT: closing from here on.
+                self.fail(DropReason::Superseded);
+                self.held = Some(Held { conn, handshake });
+            }
+            State::Closing => {
+                replaces = self.held.map(|held| held.conn);
+                self.held = Some(Held { conn, handshake });
+            }
+        }
+        (Verdict::Hold { conn, replaces }, Some(met))
+    }
+
+    fn accept(&mut self, held: Held, settings: &Settings, now: Instant) {
+        self.state = State::Accepting;
+        self.current = held.conn;
+        self.handshake = held.handshake;
+        self.due = true;
+        self.timer = Some(now.after(settings.handshake_ns));
+    }
+
+    /// Notes that the handshake of `conn` is over; `reply` is the private data if we dialed.
+    ///
+    /// Returns whether the connection is up; if not, it is stale or was given up.
+    pub(crate) fn on_established(&mut self, conn: ConnId, reply: Option<&PrivateData>) -> bool {
+        if conn != self.current {
+            return false;
+        }
+        match self.state {
+            State::Dialing => match reply {
+                Some(reply) => match self.handshake.replied(reply) {
+                    Some(handshake) => self.handshake = handshake,
+                    None => {
+                        self.fail(DropReason::Version);
+                        return false;
+                    }
+                },
+                None => {}
+            },
+            State::Accepting if !self.due => {}
+            _ => return false,
+        }
+        self.state = State::Up;
+        self.timer = None;
+        self.due = false;
+        self.backoff.reset();
+        true
+    }
+
+    /// Notes that connection `conn` is gone; returns whether it was the one being closed.
+    pub(crate) fn on_closed(
+        &mut self,
+        conn: ConnId,
+        settings: &Settings,
+        now: Instant,
+        random: u64,
+    ) -> bool {
+        if self.state != State::Closing || conn != self.current {
+            return false;
+        }
+        match self.held.take() {
+            Some(held) => self.accept(held, settings, now),
+            None => {
+                self.state = State::Down;
+                self.due = false;
+                self.timer = if self.stopped {
+                    None
+                } else {
+                    Some(now.after(self.backoff.next(settings, random)))
+                };
+            }
+        }
+        true
+    }
+
+    /// What the transport is to do next, if anything. `reply` makes the private data of a reply, and
+    /// `offered` is what a request offers.
+    pub(crate) fn poll(
+        &mut self,
+        now: Instant,
+        settings: &Settings,
+        identity: &Identity,
+        offered: u32,
+        reply: impl FnOnce(&Handshake) -> PrivateData,
+    ) -> Option<Action> {
+        let over = self.timer.is_some_and(|timer| timer <= now);
+        if over && matches!(self.state, State::Dialing | State::Accepting) {
+            self.fail(DropReason::Timeout);
+        }
+        match self.state {
+            State::Down if over => {
+                self.state = State::Dialing;
+                self.current = self.new_id();
+                self.handshake = Handshake::requested(offered);
+                self.timer = Some(now.after(settings.handshake_ns));
+                Some(Action::Dial {
+                    conn: self.current,
+                    private: identity.request(offered),
+                })
+            }
+            State::Accepting if self.due => {
+                self.due = false;
+                Some(Action::Accept {
+                    conn: self.current,
+                    private: reply(&self.handshake),
+                })
+            }
+            State::Closing if self.due => {
+                self.due = false;
+                Some(Action::Close {
+                    conn: self.current,
+                    reason: self.reason,
+                })
+            }
+            _ => None,
+        }
+    }
+}

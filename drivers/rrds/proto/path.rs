@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A path: everything between one local address, one peer address and one type of service.
+//!
+//! The path outlives its connections: messages wait here while there is none, and are sent again when
+//! the next one comes up. It joins the state machine of the connection ([`conn`](crate::conn)), the
+//! sending side ([`send`](crate::send)) and the receiving side ([`recv`](crate::recv)).
+//!
+//! # How to drive it
+//!
+//! The caller serialises all calls, under a lock for instance; none of them blocks or takes longer than
+//! its documentation says. After any call, until nothing is left:
+//!
+//! - [`Path::poll`] gives what is to be done about the connection;
+//! - [`Path::transmit`] gives frames to post, if [`Path::has_work`];
+//! - [`Path::reap`] gives back messages that are done with;
+//! - [`Path::next_timeout`] tells when to call [`Path::poll`] at the latest.
+//!
+//! All of these are derived from the state when they are asked for. There is no queue of events that
+//! could overflow, and a call left out only delays.
+//!
+//! # Example
+//!
+//! ```
+//! use core::num::NonZeroU32;
+//! use rds_proto::conn::{Action, Identity};
+//! use rds_proto::path::Path;
+//! use rds_proto::send::{Entry, Payload};
+//! use rds_proto::settings::Settings;
+//! use rds_proto::time::Instant;
+//! use rds_proto::wire::Addr;
+//!
+//! struct Message;
+//!
+//! impl Payload for Message {
+//!     fn len(&self) -> u32 { 5000 }
+//!     fn sport(&self) -> u16 { 4001 }
+//!     fn dport(&self) -> u16 { 4002 }
+//! }
+//!
+//! let identity = Identity {
+//!     local: Addr::v4([10, 0, 0, 1]),
+//!     peer: Addr::v4([10, 0, 0, 2]),
+//!     tos: 0,
+//!     incarnation: NonZeroU32::MIN,
+//! };
+//! let slots: Vec<Option<Entry<Message>>> = (0..8).map(|_| None).collect();
+//! let settings = Settings::default();
+//! let mut path = Path::new(identity, slots, 1);
+//! assert_eq!(path.queue(Message, false).ok(), Some(1));
+//! path.connect(Instant(0));
+//! assert!(matches!(path.poll(&settings, Instant(0)), Some(Action::Dial { .. })));
+//! ```
+
+mod frames;
+
+#[cfg(test)]
+mod tests;
+
+use crate::conn::{Action, ConnId, Identity, Machine, State, Verdict};
+use crate::credit::Credits;
+use crate::error::{DropReason, Violation};
+use crate::incarnation::Life;
+use crate::recv::{AckState, Reassembly};
+use crate::ring::Storage;
+use crate::send::{Cancel, Context, Entry, Frame, Outcome, Payload, Sender, Transmit};
+use crate::settings::Settings;
+use crate::stats::{bump, Counters};
+use crate::time::Instant;
+use crate::wire::PrivateData;
+
+pub use frames::Refused;
+
+/// What is to be dropped with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Fragments of an incomplete message were stored.
+    pub discard_partial: bool,
+}
+
+/// The engine of a path.
+#[derive(Debug)]
+pub struct Path<M, S> {
+    identity: Identity,
+    machine: Machine,
+    sender: Sender<M, S>,
+    reassembly: Reassembly,
+    ack: AckState,
+    credits: Credits,
+    life: Life,
+    /// The current connection has taken over the receiving side from the last one.
+    settled: bool,
+    /// Both addresses are of this host: no congestion map goes out.
+    loopback: bool,
+    /// Receive buffers that are kept posted for this path alone; 0 with a shared queue.
+    posted: u32,
+    stats: Counters,
+}
+
+impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
+    /// A path without a connection, over `slots` for messages to send, which may be none.
+    ///
+    /// Its first message gets the number `first_seq`, see [`seq::initial`](crate::seq::initial).
+    pub fn new(identity: Identity, slots: S, first_seq: u64) -> Self {
+        Self {
+            identity,
+            machine: Machine::default(),
+            sender: Sender::new(slots, first_seq),
+            reassembly: Reassembly::default(),
+            ack: AckState::default(),
+            credits: Credits::off(),
+            life: Life::Unknown,
+            settled: false,
+            loopback: identity.local == identity.peer,
+            posted: 0,
+            stats: Counters::default(),
+        }
+    }
+
+    /// Declares that both addresses are of this host: congestion maps stay off the wire (spec §2.7).
+    pub fn set_loopback(&mut self) {
+        self.loopback = true;
+    }
+
+    /// Declares that `count` receive buffers are kept posted for this path alone. They can be offered
+    /// as credits from the next connection on.
+    pub fn set_posted(&mut self, count: u32) {
+        self.posted = count;
+    }
+
+    /// Who the two ends are.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// State of the connection.
+    pub const fn state(&self) -> State {
+        self.machine.state()
+    }
+
+    /// Number of the current connection or attempt; the last one if there is none.
+    pub const fn current(&self) -> ConnId {
+        self.machine.current()
+    }
+
+    /// Why the last connection was given up.
+    pub const fn last_reason(&self) -> DropReason {
+        self.machine.last_reason()
+    }
+
+    /// Which life of the peer was talked to last.
+    pub const fn life(&self) -> Life {
+        self.life
+    }
+
+    /// The sending side, for listings.
+    pub const fn sender(&self) -> &Sender<M, S> {
+        &self.sender
+    }
+
+    /// Number of the message expected next from the peer, for listings.
+    pub const fn expected(&self) -> u64 {
+        self.reassembly.expected()
+    }
+
+    /// Statistics.
+    pub const fn stats(&self) -> &Counters {
+        &self.stats
+    }
+
+    /// When to call [`Path::poll`] at the latest, if nothing else happens.
+    pub const fn next_timeout(&self) -> Option<Instant> {
+        self.machine.next_timeout()
+    }
+
+    // The connection.
+
+    /// Asks for a connection: a message was queued, or a device has come.
+    pub fn connect(&mut self, now: Instant) {
+        self.machine.connect(now);
+    }
+
+    /// Takes the path down for good. [`Action::Close`] follows if there is a connection. Returns a
+    /// request that was held and is to be rejected. Messages are taken out by [`Path::drain`].
+    pub fn stop(&mut self) -> Option<ConnId> {
+        let was_up = self.state() == State::Up;
+        let held = self.machine.stop();
+        if was_up {
+            bump(&mut self.stats.conn_reset);
+        }
+        held
+    }
+
+    /// Judges a request of the peer, whose addresses the caller has checked by
+    /// [`PrivateData::matches`].
+    pub fn on_request(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        request: &PrivateData,
+    ) -> Verdict {
+        let was_up = self.state() == State::Up;
+        let offered = self.offer(settings);
+        let (verdict, met) =
+            self.machine
+                .on_request(request, offered, &self.identity, settings, now);
+        match met {
+            Some(State::Dialing | State::Accepting) => bump(&mut self.stats.connect_raced),
+            Some(State::Up) => bump(&mut self.stats.listen_closed_stale),
+            _ => {}
+        }
+        if was_up && self.state() != State::Up {
+            bump(&mut self.stats.conn_reset);
+        }
+        verdict
+    }
+
+    /// Notes that connection `conn` is established; `reply` is the private data of the reply, if we
+    /// sent the request and it has any.
+    ///
+    /// Returns whether the path is up. If not, the connection is stale, or [`Action::Close`] follows.
+    pub fn on_established(&mut self, conn: ConnId, reply: Option<&PrivateData>) -> bool {
+        let dialed = self.state() == State::Dialing;
+        if !self.machine.on_established(conn, reply) {
+            return false;
+        }
+        self.settle();
+        if let Some(reply) = reply.filter(|r| dialed && r.own.is_some()) {
+            // What the peer received on the last connection. It cannot be beyond what was sent; if it
+            // is all the same, it is worth nothing, and the first frame will tell.
+            let _ = self.sender.queue.on_ack(reply.ack_seq);
+        }
+        if !self.loopback {
+            self.sender.queue_map();
+        }
+        bump(&mut self.stats.connected);
+        true
+    }
+
+    /// Notes that connection `conn` was rejected, lost or never came about, or that a request that is
+    /// held is void. [`Action::Close`] follows if it was the current connection.
+    pub fn on_lost(&mut self, conn: ConnId, reason: DropReason) {
+        if self.machine.is_live(conn) {
+            self.fail(reason);
+        } else {
+            self.machine.forget_held(conn);
+        }
+    }
+
+    /// Gives the current connection up. [`Action::Close`] follows if there is one.
+    pub fn fail(&mut self, reason: DropReason) {
+        let was_up = self.state() == State::Up;
+        if self.machine.fail(reason) && was_up {
+            bump(&mut self.stats.conn_reset);
+        }
+    }
+
+    /// Notes that nothing is left of connection `conn`, which was to be closed: all work requests are
+    /// completed or flushed, and no frame of it will be handed in any more.
+    ///
+    /// `random` is any random number. Returns `None` if no such connection was being closed. O(1).
+    pub fn on_closed(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        conn: ConnId,
+        random: u64,
+    ) -> Option<Closed> {
+        if !self.machine.on_closed(conn, settings, now, random) {
+            return None;
+        }
+        self.sender.reset(settings);
+        self.credits = Credits::off();
+        self.ack = AckState::default();
+        self.settled = false;
+        Some(Closed {
+            discard_partial: self.reassembly.reset(),
+        })
+    }
+
+    /// What is to be done about the connection, if anything.
+    pub fn poll(&mut self, settings: &Settings, now: Instant) -> Option<Action> {
+        let offered = self.offer(settings);
+        let (identity, life, received) = (self.identity, self.life, self.reassembly.received());
+        self.machine.poll(now, settings, &identity, offered, |h| {
+            // Of another life of the peer nothing was received.
+            let known = life == h.life();
+            identity.reply(h, if known { received } else { 0 })
+        })
+    }
+
+    fn offer(&self, settings: &Settings) -> u32 {
+        crate::conn::offer(settings, self.posted)
+    }
+
+    /// Lets the current connection take over from the last one, as soon as it is certain who the peer
+    /// is.
+    fn settle(&mut self) {
+        if self.settled {
+            return;
+        }
+        self.settled = true;
+        let handshake = self.machine.handshake;
+        let life = handshake.life();
+        if self.life.is_replaced_by(life) {
+            self.reassembly.forget();
+        }
+        self.life = life;
+        self.ack = AckState::new(if handshake.has_true_ack() {
+            self.reassembly.received()
+        } else {
+            0
+        });
+        self.credits = Credits::negotiated(handshake.offered, handshake.credit);
+    }
+
+    // Sending.
+
+    /// Accepts a message for sending and returns its number. `ack_required` is that of
+    /// [`Admitted`](crate::account::Admitted).
+    ///
+    /// # Errors
+    ///
+    /// Gives the message back if all slots are in use; see [`Path::grow`].
+    pub fn queue(&mut self, message: M, ack_required: bool) -> Result<u64, M> {
+        let seq = self.sender.queue.push(message, ack_required)?;
+        bump(&mut self.stats.send_queued);
+        Ok(seq)
+    }
+
+    /// Answers a ping from `port`; returns `false` if the answer is left out for lack of slots.
+    pub fn queue_pong(&mut self, port: u16) -> bool {
+        let queued = self.sender.queue.push_pong(port);
+        if queued {
+            bump(&mut self.stats.send_queued);
+            bump(&mut self.stats.send_pong);
+        }
+        queued
+    }
+
+    /// Asks for the congestion map of the local address to be sent, ahead of all messages. Changes that
+    /// come before it is sent need not ask again; returns whether this was the first to ask.
+    ///
+    /// Without a connection nothing is asked for: each new one starts with the map.
+    pub fn queue_map(&mut self) -> bool {
+        self.state() == State::Up && !self.loopback && self.sender.queue_map()
+    }
+
+    /// Moves to larger storage for messages and returns the old one.
+    ///
+    /// # Errors
+    ///
+    /// Gives `slots` back if they are fewer than the messages.
+    pub fn grow(&mut self, slots: S) -> Result<S, S> {
+        self.sender.queue.grow(slots)
+    }
+
+    /// Cancels message `seq`. O(log n).
+    pub fn cancel(&mut self, seq: u64) -> Cancel<M> {
+        self.sender.queue.cancel(seq)
+    }
+
+    /// Whether [`Path::transmit`] has anything to do.
+    pub fn has_work(&self) -> bool {
+        self.state() == State::Up
+            && (self.sender.has_work() || self.ack.is_wanted() || self.credits.is_update_due())
+    }
+
+    /// Hands at most `budget` frames, and one for a bare acknowledgement, to `emit` for posting.
+    ///
+    /// `emit` is to post the frame or fail; if it fails, nothing has changed and a later call repeats
+    /// the frame. It must not fail after posting. O(budget).
+    pub fn transmit<E>(
+        &mut self,
+        settings: &Settings,
+        budget: u32,
+        emit: impl FnMut(Frame<'_, M>) -> Result<(), E>,
+    ) -> Transmit<E> {
+        if self.state() != State::Up {
+            return Transmit::NotUp;
+        }
+        let mut cx = Context {
+            settings,
+            ack: &mut self.ack,
+            credits: &mut self.credits,
+            stats: &mut self.stats,
+        };
+        self.sender.transmit(&mut cx, budget, emit)
+    }
+
+    /// Notes that the work request `id`, which is that of a [`Frame`] of connection `conn`, and all
+    /// before it are completed without error.
+    pub fn on_sent(&mut self, conn: ConnId, id: u32) {
+        if self.current() == conn {
+            self.sender.on_sent(id);
+        }
+    }
+
+    /// Hands every message that is done with to `tell`. Amortised O(1) per message.
+    pub fn reap(&mut self, mut tell: impl FnMut(M, Outcome)) {
+        let mut done = 0_u64;
+        self.sender.queue.reap(|message, outcome| {
+            if outcome == Outcome::Done {
+                done = done.wrapping_add(1);
+            }
+            tell(message, outcome);
+        });
+        self.stats.send_acked = self.stats.send_acked.wrapping_add(done);
+    }
+
+    /// Takes all messages out; for a path that was stopped and is closed.
+    pub fn drain(&mut self, tell: impl FnMut(M, Outcome)) {
+        self.sender.queue.drain(tell);
+    }
+
+    // Receiving: see also `frames.rs`.
+
+    /// Notes that `count` receive buffers were posted again for this path alone.
+    pub fn on_posted(&mut self, count: u32) {
+        self.credits.on_posted(count);
+    }
+
+    /// Gives the connection up because the peer broke a rule.
+    fn violate(&mut self, violation: Violation) -> Violation {
+        self.fail(DropReason::Violation(violation));
+        violation
+    }
+}

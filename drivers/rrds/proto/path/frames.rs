@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames that come in on a path.
+
+use super::Path;
+use crate::conn::{ConnId, State};
+use crate::consts::HEADER_LEN;
+use crate::error::{DropReason, Violation};
+use crate::recv::{Fault, Fragment, Ignored, Received};
+use crate::ring::Storage;
+use crate::send::{Entry, Payload};
+use crate::settings::Settings;
+use crate::stats::bump;
+use crate::wire::{Header, WireError};
+
+/// Why a frame was refused; the connection is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused<E> {
+    /// The peer broke a rule.
+    Violation(Violation),
+    /// The closure failed.
+    Store(E),
+}
+
+impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
+    /// Takes a frame that came in on connection `conn`.
+    ///
+    /// `frame` holds at least the header, unless the frame was shorter; `len` is the length of the
+    /// whole frame, header included. `store` is called at most once, and only for a piece of a message
+    /// that is to be kept. At the end of a batch of frames [`Path::reap`] and [`Path::transmit`] are to
+    /// be called. O(1).
+    ///
+    /// # Errors
+    ///
+    /// The rule that was broken, or the error of `store`. The connection is given up in both cases;
+    /// [`Action::Close`](crate::conn::Action::Close) follows.
+    pub fn on_frame<E>(
+        &mut self,
+        settings: &Settings,
+        conn: ConnId,
+        frame: &[u8],
+        len: u32,
+        store: impl FnOnce(Fragment<'_>) -> Result<(), E>,
+    ) -> Result<Received, Refused<E>> {
+        if !self.machine.is_live(conn) {
+            return Ok(Received::Stale);
+        }
+        // Who the peer is, and so what is a duplicate, is known from its request, but not before its
+        // reply.
+        match self.state() {
+            State::Dialing => return Ok(Received::Early),
+            _ => self.settle(),
+        }
+        bump(&mut self.stats.rx_frames);
+        let header = match Header::parse(frame) {
+            Ok(header) => header,
+            Err(e) => {
+                if e == WireError::Checksum {
+                    bump(&mut self.stats.recv_drop_bad_checksum);
+                }
+                return Err(Refused::Violation(self.violate(Violation::Header(e))));
+            }
+        };
+        // CAST: 48.
+        let Some(data_len) = len.checked_sub(HEADER_LEN as u32) else {
+            let short = Violation::Header(WireError::Truncated);
+            return Err(Refused::Violation(self.violate(short)));
+        };
+        self.take(settings, &header, data_len, store)
+    }
+
+    /// Takes notice of a receive completion that is not a plain SEND (spec §1.4): the connection is
+    /// given up.
+    pub fn on_bad_opcode(&mut self, conn: ConnId) {
+        if self.machine.is_live(conn) {
+            self.violate(Violation::Opcode);
+        }
+    }
+
+    fn take<E>(
+        &mut self,
+        settings: &Settings,
+        header: &Header,
+        data_len: u32,
+        store: impl FnOnce(Fragment<'_>) -> Result<(), E>,
+    ) -> Result<Received, Refused<E>> {
+        if let Err(violation) = self.sender.queue.on_ack(header.ack) {
+            return Err(Refused::Violation(self.violate(violation)));
+        }
+        if header.credit != 0 {
+            bump(&mut self.stats.rx_credit_updates);
+            self.credits.on_received(header.credit);
+        }
+        if header.is_ack_only(data_len) {
+            bump(&mut self.stats.ack_received);
+            return Ok(Received::Ack);
+        }
+        let result = self
+            .reassembly
+            .on_frame(header, data_len, settings.ping_enable, store);
+        let (received, completed) = match result {
+            Ok(step) => step,
+            Err(Fault::Violation(violation)) => {
+                return Err(Refused::Violation(self.violate(violation)));
+            }
+            Err(Fault::Store(e)) => {
+                self.fail(DropReason::NoMemory);
+                return Err(Refused::Store(e));
+            }
+        };
+        if let Some(completed) = completed {
+            self.ack.complete(completed.seq, completed.demanded);
+            if completed.demanded {
+                bump(&mut self.stats.recv_ack_required);
+            }
+        }
+        match received {
+            Received::Message(_) => bump(&mut self.stats.recv_messages),
+            Received::Ping(_) => bump(&mut self.stats.recv_ping),
+            Received::CongMap { .. } => bump(&mut self.stats.cong_update_received),
+            Received::Ignored(Ignored::Duplicate) => bump(&mut self.stats.recv_drop_old_seq),
+            _ => {}
+        }
+        Ok(received)
+    }
+}

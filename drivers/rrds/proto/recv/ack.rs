@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! When the receiver acknowledges.
+//!
+//! Spec §3.3; C: `rds_ib_set_ack()` and `rds_ib_attempt_ack()` in `net/rds/ib_recv.c`. The value is
+//! that of the last complete message of this connection; between peers of our own kind it goes on
+//! where the last connection ended. A message that demands an acknowledgement makes one wanted; any
+//! frame sent satisfies the wish. There is no timer: without demand nothing is sent.
+
+/// What is to be acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AckState {
+    value: u64,
+    wanted: bool,
+}
+
+impl AckState {
+    /// The state at the start of a connection on which everything up to `value` is known to be
+    /// received; 0 with a C peer, of which a stale high value would discard messages.
+    pub const fn new(value: u64) -> Self {
+        Self {
+            value,
+            wanted: false,
+        }
+    }
+
+    /// What to put into a header.
+    pub const fn value(&self) -> u64 {
+        self.value
+    }
+
+    /// Whether a frame is to be sent for the acknowledgement alone.
+    pub const fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    /// Notes that message `seq` is complete, duplicate or not.
+    pub(crate) fn complete(&mut self, seq: u64, demanded: bool) {
+        self.value = seq;
+        self.wanted |= demanded;
+    }
+
+    /// Notes that a frame went out with the value.
+    pub(crate) fn sent(&mut self) {
+        self.wanted = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_demand_makes_an_acknowledgement_wanted() {
+        let mut ack = AckState::new(0);
+        ack.complete(7, false);
+        assert!(!ack.is_wanted());
+        ack.complete(8, true);
+        ack.complete(9, false);
+        assert!(ack.is_wanted());
+        assert_eq!(ack.value(), 9);
+        ack.sent();
+        assert!(!ack.is_wanted());
+        assert_eq!(ack.value(), 9);
+    }
+
+    #[test]
+    fn the_value_follows_a_peer_that_starts_over() {
+        let mut ack = AckState::new(100);
+        ack.complete(1, true);
+        assert_eq!(ack.value(), 1);
+    }
+}

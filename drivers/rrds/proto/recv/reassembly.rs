@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From frames to messages.
+//!
+//! Spec §1.4, §1.5 and §1.6; C: `rds_ib_process_recv()` in `net/rds/ib_recv.c` and
+//! `rds_recv_incoming()` in `net/rds/recv.c`. A connection carries one message at a time; only frames
+//! that carry nothing but an acknowledgement may come in between, and the caller has sorted them out.
+//!
+//! The data of a frame that belongs to a message is handed to a closure, and nothing changes unless it
+//! succeeded. Duplicates are recognised by their first fragment and never stored, and pieces of
+//! congestion maps are for the caller to apply at once; neither takes memory, nor do pings.
+
+use crate::consts::{CONG_MAP_LEN, FRAGMENT_LEN, MAX_MESSAGE_LEN, PING_PORT};
+use crate::error::Violation;
+use crate::seq;
+use crate::wire::{Flags, Header};
+use core::cmp::min;
+
+/// A piece of a message, to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment<'a> {
+    /// The header of the message's first frame; its acknowledgement and credit are of no interest.
+    pub header: &'a Header,
+    /// Where the piece starts in the message; 0 starts a new message.
+    pub offset: u32,
+    /// Number of bytes, from the start of the frame's data; the rest of the frame is to be ignored.
+    pub len: u32,
+}
+
+/// Why a message was not delivered although it kept to all rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// It was received before.
+    Duplicate,
+    /// A ping without a port to answer to.
+    PingWithoutPort,
+    /// A congestion map of the wrong length.
+    MapLength,
+}
+
+/// What a frame meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Nothing beyond its acknowledgement and credits.
+    Ack,
+    /// More frames are needed.
+    Partial,
+    /// The data of this frame is a piece of the peer's congestion map: apply it now, see
+    /// [`RemoteMap`](crate::cong::RemoteMap).
+    CongMap {
+        /// Where the piece starts, in bytes.
+        offset: u32,
+        /// Length of the piece in bytes.
+        len: u32,
+    },
+    /// A message is complete: deliver what the closure stored. The header is that of its first frame.
+    Message(Header),
+    /// A ping is complete: answer by [`Path::queue_pong`](crate::path::Path::queue_pong), unless the
+    /// port is congested at the peer.
+    Ping(u16),
+    /// A message is complete that is to be forgotten; nothing of it was stored.
+    Ignored(Ignored),
+    /// The handshake is not over on this side, and what the frame means depends on its end. Keep it and
+    /// hand it in again, in order, once the path is up or the connection is closed.
+    Early,
+    /// The connection that the frame came on is not the path's connection, or is being closed.
+    Stale,
+}
+
+/// A message that is complete and to be acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completed {
+    /// Its number.
+    pub seq: u64,
+    /// Whether its sender demands an acknowledgement at once.
+    pub demanded: bool,
+}
+
+/// What a message is, by its first frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Message,
+    Ping,
+    Duplicate,
+    Map,
+    OddMap,
+}
+
+/// A message whose frames are still coming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Partial {
+    header: Header,
+    /// Bytes received.
+    offset: u32,
+    kind: Kind,
+}
+
+/// The receiving side of a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reassembly {
+    partial: Option<Partial>,
+    /// Number expected next; survives reconnects.
+    expected: u64,
+}
+
+impl Reassembly {
+    /// Number of the message expected next: one above the last one received.
+    pub const fn expected(&self) -> u64 {
+        self.expected
+    }
+
+    /// Highest message received in full, or 0.
+    pub const fn received(&self) -> u64 {
+        self.expected.saturating_sub(1)
+    }
+
+    /// Whether a message has begun and not ended.
+    pub const fn is_partial(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// Forgets the message that was coming in: the connection is lost. Returns whether the closure may
+    /// have stored a part of it, which is to be dropped.
+    pub fn reset(&mut self) -> bool {
+        let partial = self.partial.take();
+        partial.is_some_and(|p| p.kind == Kind::Message)
+    }
+
+    /// Forgets which messages were received: the peer is not the one it was.
+    pub fn forget(&mut self) {
+        self.expected = 0;
+    }
+
+    /// Takes a frame with `data_len` bytes behind its `header`; it must not be a bare acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// The rule that was broken, or the error of `store`. The frame then had no effect.
+    pub fn on_frame<E>(
+        &mut self,
+        header: &Header,
+        data_len: u32,
+        ping_enable: bool,
+        store: impl FnOnce(Fragment<'_>) -> Result<(), E>,
+    ) -> Result<(Received, Option<Completed>), Fault<E>> {
+        let partial = match self.partial {
+            Some(partial) => {
+                let first = &partial.header;
+                // Acknowledgement, credit, flags and checksum may differ between fragments.
+                if header.seq != first.seq
+                    || header.len != first.len
+                    || header.sport != first.sport
+                    || header.dport != first.dport
+                {
+                    return Err(Fault::Violation(Violation::FragmentMismatch));
+                }
+                partial
+            }
+            None => self.begin(header, ping_enable)?,
+        };
+        let rest = partial.header.len.saturating_sub(partial.offset);
+        let len = min(rest, FRAGMENT_LEN);
+        if data_len < len {
+            return Err(Fault::Violation(Violation::FragmentShort));
+        }
+        if partial.kind == Kind::Message {
+            store(Fragment {
+                header: &partial.header,
+                offset: partial.offset,
+                len,
+            })
+            .map_err(Fault::Store)?;
+        }
+        let Partial {
+            header: first,
+            offset,
+            kind,
+        } = partial;
+        let done = len == rest;
+        self.partial = if done {
+            None
+        } else {
+            let offset = offset.saturating_add(len);
+            Some(Partial { offset, ..partial })
+        };
+        let completed = Completed {
+            seq: first.seq,
+            demanded: first.flags.contains(Flags::ACK_REQUIRED),
+        };
+        Ok(match kind {
+            Kind::Map => (Received::CongMap { offset, len }, None),
+            _ if !done => (Received::Partial, None),
+            Kind::OddMap => (Received::Ignored(Ignored::MapLength), None),
+            // Its sender does not know that it arrived, so it is acknowledged again.
+            Kind::Duplicate => (Received::Ignored(Ignored::Duplicate), Some(completed)),
+            Kind::Message | Kind::Ping => {
+                // Wraps for a hostile peer only; C does the same.
+                self.expected = first.seq.wrapping_add(1);
+                let received = match kind {
+                    Kind::Message => Received::Message(first),
+                    _ if first.sport == PING_PORT => Received::Ignored(Ignored::PingWithoutPort),
+                    _ => Received::Ping(first.sport),
+                };
+                (received, Some(completed))
+            }
+        })
+    }
+
+    /// Judges the first frame of a message.
+    fn begin<E>(&self, header: &Header, ping_enable: bool) -> Result<Partial, Fault<E>> {
+        let limit = match header.flags {
+            // As C: only the whole byte makes a bitmap.
+            Flags::CONG_BITMAP => CONG_MAP_LEN,
+            _ => MAX_MESSAGE_LEN,
+        };
+        if header.len > limit {
+            return Err(Fault::Violation(Violation::TooLong));
+        }
+        let kind = if header.flags == Flags::CONG_BITMAP {
+            if header.len == CONG_MAP_LEN {
+                Kind::Map
+            } else {
+                Kind::OddMap
+            }
+        } else if seq::is_duplicate(header.seq, self.expected, header.flags) {
+            Kind::Duplicate
+        } else if ping_enable && header.dport == PING_PORT {
+            Kind::Ping
+        } else {
+            Kind::Message
+        };
+        Ok(Partial {
+            header: *header,
+            offset: 0,
+            kind,
+        })
+    }
+}
+
+/// Why a frame had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault<E> {
+    /// The peer broke a rule.
+    Violation(Violation),
+    /// The closure failed.
+    Store(E),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+    use std::vec::Vec;
+
+    const FIRST: Header = Header {
+        seq: 16,
+        ack: 15,
+        len: 5000,
+        sport: 4001,
+        dport: 4002,
+        flags: Flags::ACK_REQUIRED,
+        credit: 0,
+        ext: [0; 16],
+    };
+
+    type Result = core::result::Result<(Received, Option<Completed>), Fault<()>>;
+
+    /// Feeds a frame and notes the pieces stored.
+    fn feed(r: &mut Reassembly, h: Header, data: u32, pieces: &mut Vec<(u32, u32)>) -> Result {
+        r.on_frame(&h, data, true, |f| {
+            pieces.push((f.offset, f.len));
+            Ok(())
+        })
+    }
+
+    fn completed(seq: u64, demanded: bool) -> Option<Completed> {
+        Some(Completed { seq, demanded })
+    }
+
+    #[test]
+    fn two_fragments_make_a_message() {
+        let (mut r, mut p) = (Reassembly::default(), vec![]);
+        assert_eq!(
+            feed(&mut r, FIRST, 4096, &mut p),
+            Ok((Received::Partial, None))
+        );
+        assert!(r.is_partial());
+        let second = Header {
+            ack: 99,
+            credit: 3,
+            flags: Flags::NONE,
+            ..FIRST
+        };
+        let got = feed(&mut r, second, 904, &mut p);
+        assert_eq!(got, Ok((Received::Message(FIRST), completed(16, true))));
+        assert_eq!(p, [(0, 4096), (4096, 904)]);
+        assert_eq!((r.expected(), r.received()), (17, 16));
+    }
+
+    #[test]
+    fn lengths_at_the_edges() {
+        for (len, frames) in [
+            (0, 1),
+            (1, 1),
+            (4095, 1),
+            (4096, 1),
+            (4097, 2),
+            (1 << 20, 256),
+        ] {
+            let (mut r, mut p) = (Reassembly::default(), vec![]);
+            let h = Header { len, ..FIRST };
+            for i in 1..=frames {
+                let got = feed(&mut r, h, 4096, &mut p).unwrap().0;
+                let last = i == frames;
+                assert_eq!(got == Received::Message(h), last, "{len} {i}");
+                assert_eq!(got == Received::Partial, !last);
+            }
+            assert_eq!(p.len(), frames);
+            assert_eq!(p.iter().map(|(_, n)| n).sum::<u32>(), len);
+        }
+    }
+
+    #[test]
+    fn surplus_data_is_ignored_and_missing_data_is_not() {
+        let (mut r, mut p) = (Reassembly::default(), vec![]);
+        let short = Err(Fault::Violation(Violation::FragmentShort));
+        assert_eq!(feed(&mut r, FIRST, 4095, &mut p), short);
+        assert!(!r.is_partial() && p.is_empty(), "no effect");
+        feed(&mut r, FIRST, 4097, &mut p).unwrap();
+        assert_eq!(feed(&mut r, FIRST, 903, &mut p), short);
+        feed(&mut r, FIRST, 4096, &mut p).unwrap();
+        assert_eq!(p, [(0, 4096), (4096, 904)]);
+    }
+
+    #[test]
+    fn fragments_must_repeat_the_identity() {
+        for other in [
+            Header { seq: 17, ..FIRST },
+            Header { len: 5001, ..FIRST },
+            Header { sport: 1, ..FIRST },
+            Header { dport: 1, ..FIRST },
+        ] {
+            let (mut r, mut p) = (Reassembly::default(), vec![]);
+            feed(&mut r, FIRST, 4096, &mut p).unwrap();
+            let got = feed(&mut r, other, 4096, &mut p);
+            assert_eq!(got, Err(Fault::Violation(Violation::FragmentMismatch)));
+        }
+    }
+
+    #[test]
+    fn only_flagged_old_messages_are_duplicates() {
+        let (mut r, mut p) = (Reassembly::default(), vec![]);
+        let h = Header { len: 8, ..FIRST };
+        feed(&mut r, h, 8, &mut p).unwrap();
+        let again = Header {
+            flags: Flags::RETRANSMITTED.with(Flags::ACK_REQUIRED),
+            ..h
+        };
+        let got = feed(&mut r, again, 8, &mut p);
+        let duplicate = Received::Ignored(Ignored::Duplicate);
+        assert_eq!(got, Ok((duplicate, completed(16, true))));
+        assert_eq!(p.len(), 1, "a duplicate is not stored");
+        assert_eq!(r.expected(), 17);
+        // A duplicate of many fragments is not stored either, and is no part to drop.
+        let long = Header { len: 5000, ..again };
+        assert_eq!(
+            feed(&mut r, long, 4096, &mut p),
+            Ok((Received::Partial, None))
+        );
+        assert!(!r.reset());
+        // Without the flag the peer has started over.
+        let restart = Header {
+            seq: 1,
+            len: 8,
+            ..FIRST
+        };
+        let got = feed(&mut r, restart, 8, &mut p).unwrap().0;
+        assert_eq!(got, Received::Message(restart));
+        assert_eq!(r.expected(), 2);
+        // The same number as expected is not a duplicate.
+        let next = Header { seq: 2, ..again };
+        assert_eq!(
+            feed(&mut r, next, 8, &mut p).unwrap().0,
+            Received::Message(next)
+        );
+        r.forget();
+        let first = Header { seq: 0, ..again };
+        assert_eq!(
+            feed(&mut r, first, 8, &mut p).unwrap().0,
+            Received::Message(first)
+        );
+    }
+
+    #[test]
+    fn pings_are_told_with_the_port_to_answer() {
+        let (mut r, mut p) = (Reassembly::default(), vec![]);
+        let ping = Header {
+            len: 0,
+            dport: 0,
+            ..FIRST
+        };
+        let got = feed(&mut r, ping, 0, &mut p);
+        assert_eq!(got, Ok((Received::Ping(4001), completed(16, true))));
+        let nowhere = Header {
+            len: 3,
+            sport: 0,
+            seq: 17,
+            ..ping
+        };
+        let got = feed(&mut r, nowhere, 3, &mut p).unwrap().0;
+        assert_eq!(got, Received::Ignored(Ignored::PingWithoutPort));
+        assert!(p.is_empty());
+        let got = r.on_frame(&ping, 0, false, |_| Ok::<(), ()>(()));
+        assert_eq!(got, Ok((Received::Message(ping), completed(16, true))));
+    }
+
+    #[test]
+    fn bitmaps_come_in_two_pieces_and_are_not_acknowledged() {
+        let (mut r, mut p) = (Reassembly::default(), vec![]);
+        let map = Header {
+            len: 8192,
+            flags: Flags::CONG_BITMAP,
+            ..Header::default()
+        };
+        for offset in [0, 4096] {
+            let piece = Received::CongMap { offset, len: 4096 };
+            assert_eq!(feed(&mut r, map, 4096, &mut p), Ok((piece, None)));
+        }
+        assert!(!r.is_partial() && p.is_empty());
+        assert_eq!(r.expected(), 0);
+        // Another length is discarded.
+        let odd = Header { len: 8, ..map };
+        let got = feed(&mut r, odd, 8, &mut p);
+        assert_eq!(got, Ok((Received::Ignored(Ignored::MapLength), None)));
+        // Another flag beside it makes it a message, as for C.
+        let both = Header {
+            flags: Flags::CONG_BITMAP.with(Flags::ACK_REQUIRED),
+            len: 8,
+            dport: 9,
+            ..map
+        };
+        assert_eq!(
+            feed(&mut r, both, 8, &mut p).unwrap().0,
+            Received::Message(both)
+        );
+    }
+
+    #[test]
+    fn lengths_are_bounded() {
+        for (flags, len) in [(Flags::NONE, (1 << 20) + 1), (Flags::CONG_BITMAP, 8193)] {
+            let (mut r, mut p) = (Reassembly::default(), vec![]);
+            let got = feed(
+                &mut r,
+                Header {
+                    flags,
+                    len,
+                    ..FIRST
+                },
+                4096,
+                &mut p,
+            );
+            assert_eq!(got, Err(Fault::Violation(Violation::TooLong)));
+        }
+    }
+
+    #[test]
+    fn a_failed_store_has_no_effect() {
+        let (mut r, mut p) = (Reassembly::default(), vec![]);
+        let got = r.on_frame(&FIRST, 4096, true, |_| Err(7));
+        assert_eq!(got, Err(Fault::Store(7)));
+        assert_eq!(r, Reassembly::default());
+        feed(&mut r, FIRST, 4096, &mut p).unwrap();
+        assert!(r.reset(), "a stored part is to be dropped");
+        assert!(!r.reset());
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an administrator can tune.
+
+use crate::consts;
+
+/// Tunables, handed to the calls that need them so that a change takes effect at once.
+///
+/// The defaults are those of C (spec §4.11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// SEND work requests that may be in flight on a connection, from
+    /// [`Profile::send_ring`](crate::limits::Profile::send_ring).
+    pub send_ring: u32,
+    /// Work requests posted without a completion before one asks for it.
+    pub max_unsignaled: u32,
+    /// Messages without ACK_REQUIRED between two with it.
+    pub max_unacked_packets: u32,
+    /// Bytes without ACK_REQUIRED before it is set.
+    pub max_unacked_bytes: u32,
+    /// Shortest delay before a second attempt to connect, in nanoseconds.
+    pub reconnect_min_ns: u64,
+    /// Longest delay between attempts to connect, in nanoseconds.
+    pub reconnect_max_ns: u64,
+    /// How long a handshake may take before it is given up, in nanoseconds. The connection manager's
+    /// own limit is 15 times 4.3 s; this one is for the case that it forgets.
+    pub handshake_ns: u64,
+    /// Whether to offer and accept flow control by credits.
+    pub flow_control: bool,
+    /// Whether to answer messages to port 0.
+    pub ping_enable: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            send_ring: consts::SEND_RING,
+            max_unsignaled: 16,
+            max_unacked_packets: consts::MAX_UNACKED_PACKETS,
+            max_unacked_bytes: consts::MAX_UNACKED_BYTES,
+            reconnect_min_ns: consts::RECONNECT_MIN_NS,
+            reconnect_max_ns: consts::RECONNECT_MAX_NS,
+            handshake_ns: 75_000_000_000,
+            flow_control: false,
+            ping_enable: true,
+        }
+    }
+}

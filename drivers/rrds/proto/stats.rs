@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a path counts.
+//!
+//! Counters that C has keep its names, without the prefix (spec §4.10); the caller adds up those of
+//! all paths. They wrap.
+
+/// Adds one to a counter.
+pub(crate) fn bump(counter: &mut u64) {
+    *counter = counter.wrapping_add(1);
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The counters of a path.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Calls `tell` with the name and value of each counter.
+            pub fn for_each(&self, mut tell: impl FnMut(&'static str, u64)) {
+                $(tell(stringify!($name), self.$name);)*
+            }
+
+            /// Adds the counters of another path.
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name = self.$name.wrapping_add(other.$name);)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections that were dropped.
+    conn_reset,
+    /// Frames with a bad checksum.
+    recv_drop_bad_checksum,
+    /// Duplicates of messages received before.
+    recv_drop_old_seq,
+    /// Messages that demanded an acknowledgement.
+    recv_ack_required,
+    /// Pings.
+    recv_ping,
+    /// Messages complete and new.
+    recv_messages,
+    /// Frames of any kind.
+    rx_frames,
+    /// Frames that carried nothing but an acknowledgement.
+    ack_received,
+    /// Headers that brought credits.
+    rx_credit_updates,
+    /// Frames of any kind.
+    tx_frames,
+    /// Messages accepted for sending, pongs included.
+    send_queued,
+    /// Pongs among them.
+    send_pong,
+    /// Messages on which the budget forced ACK_REQUIRED.
+    send_ack_required,
+    /// Messages sent again after a reconnect.
+    send_retransmitted,
+    /// Messages acknowledged.
+    send_acked,
+    /// Frames that carried nothing but an acknowledgement.
+    ack_sent,
+    /// Congestion maps sent.
+    cong_update_sent,
+    /// Pieces of congestion maps received.
+    cong_update_received,
+    /// Times the send ring was full.
+    tx_ring_full,
+    /// Times there was no credit.
+    tx_throttle,
+    /// Connections that came up.
+    connected,
+    /// Requests of the peer that met a request of ours.
+    connect_raced,
+    /// Requests of the peer that met a connection in use.
+    listen_closed_stale,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn counters_are_listed_and_added() {
+        let mut a = Counters {
+            conn_reset: 1,
+            ..Counters::default()
+        };
+        let b = Counters {
+            conn_reset: u64::MAX,
+            listen_closed_stale: 3,
+            ..Counters::default()
+        };
+        a.add(&b);
+        let mut all = Vec::new();
+        a.for_each(|name, value| all.push((name, value)));
+        assert_eq!(all.first(), Some(&("conn_reset", 0)));
+        assert_eq!(all.last(), Some(&("listen_closed_stale", 3)));
+        bump(&mut a.conn_reset);
+        assert_eq!(a.conn_reset, 1);
+    }
+}
