@@ -17,9 +17,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from check.core import Check, Failed, Skipped, Tree, start
-from check.rustbuild import build_clippy
+from check.rustbuild import make
 
 _FOLDER = "tests/compile-fail"
+# The build that users get: nothing is compiled twice for this check.
+_VARIANT = "modules"
 _MARK = re.compile(r"//~ (E\d{4})")
 _SAVED = re.compile(r"^savedcmd_(\S+) := (.*)$")
 _OUTPUTS = ("--emit=", "--out-dir", "-o")
@@ -95,7 +97,8 @@ def run(tree: Tree) -> list[str]:
     names = tree.files(".rs", under=[_FOLDER])
     if not names:
         raise Skipped(f"no {_FOLDER}")
-    build = build_clippy(tree)
+    make(tree, "compile-fail", _VARIANT)
+    build = tree.build(_VARIANT)
     made = list(commands(build))
     found = [
         f"{name}: compiled with `{how}`: it can name the C bindings"

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from check.core import Check, Failed, Skipped, Tree, environment, kernel_tree, must_succeed, start
 
@@ -34,22 +33,17 @@ def rustfmt(tree: Tree) -> list[str]:
     return []
 
 
-def build_clippy(tree: Tree, *more: str, log: str = "clippy-kernel") -> Path:
-    """Build the modules with clippy, warnings as errors; where."""
-    output = tree.build("clippy")
-    must_succeed(
-        tree,
-        log,
-        ["make", "-C", kernel_tree(), f"-j{os.cpu_count() or 1}", f"M={tree.root}"]
-        + [f"MO={output}", "CLIPPY=1", "W=e", *more, "modules"],
-    )
-    return output
+def make(tree: Tree, name: str, variant: str, *more: str) -> str:
+    """Build the modules in the folder of this variant; what make said."""
+    args = ["make", "-C", kernel_tree(), f"-j{os.cpu_count() or 1}", f"M={tree.root}"]
+    args += [f"MO={tree.build(variant)}", *more, "modules"]
+    return must_succeed(tree, name, args).stdout
 
 
 def clippy_kernel(tree: Tree) -> list[str]:
     if not tree.path("Kbuild").is_file():
         raise Skipped("no Kbuild")
-    build_clippy(tree)
+    make(tree, "clippy-kernel", "clippy", "CLIPPY=1", "W=e")
     return []
 
 
