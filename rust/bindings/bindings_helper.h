@@ -8,6 +8,8 @@
  */
 
 #include <linux/netdevice.h>
+#include <net/net_namespace.h>
 #include <rdma/ib_cache.h>
+#include <rdma/ib_cm.h>
 #include <rdma/ib_verbs.h>
 #include <rdma/rdma_cm.h>

@@ -14,4 +14,5 @@
 #define __rust_helper
 
 #include "ib_verbs.c"
+#include "net_namespace.c"
 #include "netdevice.c"

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Networking.
+
+mod namespace;
+
+pub use namespace::Namespace;

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Network namespaces.
+//!
+//! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
+
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::{
+    sync::aref::AlwaysRefCounted,
+    types::Opaque, //
+};
+
+/// A network namespace.
+///
+/// An [`ARef<Namespace>`](kernel::sync::aref::ARef) keeps the namespace, with all its network
+/// interfaces, even after the last process has left it. So hold one only as long as it is used.
+///
+/// # Invariants
+///
+/// The count of references to the `net` is positive as long as a reference to this type exists.
+#[repr(transparent)]
+pub struct Namespace(Opaque<bindings::net>);
+
+// SAFETY: `put_net` may be called from any thread.
+unsafe impl Send for Namespace {}
+
+// SAFETY: The methods that take `&self` use the address only.
+unsafe impl Sync for Namespace {}
+
+// SAFETY: The count of references keeps a namespace alive.
+unsafe impl AlwaysRefCounted for Namespace {
+    #[inline]
+    fn inc_ref(&self) {
+        // SAFETY: By the type invariant, the count is positive.
+        unsafe { bindings::get_net(self.as_raw()) };
+    }
+
+    #[inline]
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: By the function's requirements, there is a count for us to drop.
+        unsafe { bindings::put_net(obj.as_ref().as_raw()) };
+    }
+}
+
+impl Namespace {
+    /// Returns the initial network namespace, which always exists.
+    #[inline]
+    pub fn initial() -> &'static Self {
+        // SAFETY: `init_net` is a static that is initialized before any module is loaded, and is
+        // never freed.
+        unsafe { Self::from_raw(&raw mut bindings::init_net) }
+    }
+
+    /// Returns a reference to the namespace behind a C pointer.
+    ///
+    /// # Safety
+    ///
+    /// `ptr` must point to a namespace whose count of references stays positive for `'a`.
+    #[inline]
+    pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::net) -> &'a Self {
+        // SAFETY: `Namespace` is transparent to `net`; the rest is the function's requirement.
+        unsafe { &*ptr.cast() }
+    }
+
+    #[inline]
+    pub(crate) fn as_raw(&self) -> *mut bindings::net {
+        self.0.get()
+    }
+}
+
+/// Two references to the same namespace are equal.
+impl PartialEq for Namespace {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Namespace {}
