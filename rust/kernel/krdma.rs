@@ -14,6 +14,7 @@ use kernel::prelude::*;
 // One namespace for the kernel's bindings and our own.
 use krdma_bindings as bindings;
 
+pub mod net;
 pub mod rdma;
 
 module! {
@@ -24,15 +25,21 @@ module! {
     license: "GPL",
 }
 
-/// The module itself: a library, with nothing to set up.
+/// The module itself: a library, with little to set up.
 ///
 /// It is public because the impl of [`ModuleMetadata`](kernel::ModuleMetadata) that `module!` makes
 /// is used in public items.
-pub struct Krdma;
+#[pin_data]
+pub struct Krdma {
+    #[pin]
+    cm: rdma::cm::Reaper,
+}
 
-impl kernel::Module for Krdma {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self)
+impl kernel::InPlaceModule for Krdma {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            cm <- rdma::cm::Reaper::new(),
+        })
     }
 }
 

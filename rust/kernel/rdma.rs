@@ -18,6 +18,7 @@
 
 mod addr;
 pub mod client;
+pub mod cm;
 pub mod device;
 pub mod gid;
 mod name;

@@ -175,7 +175,7 @@ impl fmt::Display for PortState {
 pub struct Mtu(u32);
 
 impl Mtu {
-    fn from_raw(raw: bindings::ib_mtu) -> Self {
+    pub(crate) fn from_raw(raw: bindings::ib_mtu) -> Self {
         Self(match raw {
             bindings::ib_mtu_IB_MTU_256 => 256,
             bindings::ib_mtu_IB_MTU_512 => 512,

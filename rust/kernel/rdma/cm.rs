@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The RDMA connection manager: connections by IP address.
+//!
+//! # Objects
+//!
+//! A [`Builder`] makes either a [`Connection`], by resolving a peer's address, or a [`Listener`].
+//! A listener is asked about each connection that comes in, and makes a [`Connection`] of the
+//! [`Request`], or refuses it. Both are owners of an [`Id`] (C: `rdma_cm_id`), which has the user's
+//! handler in it: a type that implements [`Handler`] or [`Acceptor`]. Callbacks get the [`Id`] by
+//! reference and can do with it what the owner can.
+//!
+//! ```text
+//!  active side                                                   passive side
+//!
+//!  Builder::resolve                                              Builder::listen
+//!  ResolvingAddress                                              Listening
+//!     | AddressResolved
+//!     | resolve_route()
+//!  ResolvingRoute
+//!     | RouteResolved
+//!     | connect()  ----------------- private data ---------->  Acceptor::request
+//!  Connecting                                                    Requested (a new connection)
+//!     | Response  <----------------- private data -----------    | accept()
+//!  Responded                                                    Accepted
+//!     | accept_response()  -------------------------------->     | Established
+//!  Established                                                  Established
+//!     | Disconnected                                             | Disconnected
+//!  Disconnected  <---------------- disconnect() ------------>  Disconnected
+//! ```
+//!
+//! With [`PortSpace::Udp`] no connection is made: `connect` asks the peer for its queue pair's number
+//! and Q_Key, and [`Event::ServiceResolved`] is the answer.
+//!
+//! # The id's lock
+//!
+//! The callbacks of one connection never run at the same time: C holds the id's lock
+//! (`handler_mutex`) meanwhile. Methods that change the state take the same lock, unless they are
+//! called in a callback of the same id, which has it. So what a callback learns of its id stays true
+//! until it returns. It follows that code must not call such a method while it holds a lock that the
+//! callbacks take too, and that a callback which does so with *another* id takes the lock of both.
+//! The documentation of each method says whether it takes the lock.
+//!
+//! # Destruction
+//!
+//! Dropping a [`Connection`] or a [`Listener`] ends it and drops the handler. Where the drop is done
+//! matters:
+//!
+//! - Outside of callbacks it waits until the callback that runs, if any, has returned. None runs
+//!   after. (So do not hold a lock that the callbacks take.)
+//! - In a callback, be it of this id or of another one, it does not wait: a work item of krdma ends
+//!   the id once the callback is done, and drops the handler then. Meanwhile more events may come.
+//!
+//! Nothing of this outlives the module: before a module's code is freed, krdma waits for these work
+//! items. But a module must drop what it has not dropped in callbacks before its exit is done, as it
+//! must with anything that has a callback: keep it in the module's own struct, or in something that
+//! is emptied there.
+//!
+//! # Devices
+//!
+//! From the moment that an id is bound to a device, the device stays until the id is dropped: when
+//! it is to be removed, [`Event::DeviceRemoval`] or [`Acceptor::device_removal`] says so, and who
+//! removes it waits. It is enough to drop the owner there.
+//!
+//! C header: [`include/rdma/rdma_cm.h`](srctree/include/rdma/rdma_cm.h)
+
+mod addr;
+mod builder;
+mod callback;
+mod connection;
+mod event;
+mod id;
+mod listener;
+mod path;
+mod reaper;
+
+use crate::bindings;
+use kernel::{
+    num::casts::u32_as_usize,
+    prelude::*, //
+};
+
+pub use builder::Builder;
+pub use connection::{
+    Connection,
+    Handler, //
+};
+pub use event::{
+    ConnParams,
+    Datagram,
+    Event,
+    RejectReason,
+    Rejection, //
+};
+pub use id::{
+    Id,
+    State, //
+};
+pub use listener::{
+    Acceptor,
+    Listener,
+    Request, //
+};
+pub use path::{
+    AhAttr,
+    Path, //
+};
+
+pub(crate) use reaper::Reaper;
+
+/// A space of port numbers, and the service that its connections have.
+///
+/// # Examples
+///
+/// ```
+/// use krdma::rdma::cm::{Message, PortSpace};
+///
+/// assert_eq!(PortSpace::Tcp.max_private_data(Message::Request), 56);
+/// assert_eq!(PortSpace::Udp.max_private_data(Message::Request), 180);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortSpace {
+    /// Reliable connections.
+    Tcp,
+    /// Datagrams: a connection only tells how to reach the peer.
+    Udp,
+    /// A space apart from those of the Internet protocols, for any service.
+    Ib(ServiceType),
+}
+
+/// What a connection offers: the type of its queue pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceType {
+    /// A reliable connection (RC).
+    Reliable,
+    /// An unreliable connection (UC).
+    Unreliable,
+    /// Datagrams (UD).
+    Datagram,
+}
+
+/// The messages of the connection manager that carry private data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// From the side that connects, by [`Id::connect`].
+    Request,
+    /// The answer of a side that accepts, by [`Id::accept`].
+    Reply,
+    /// The answer of a side that does not, by [`Request::reject`] or [`Id::reject`].
+    Reject,
+}
+
+/// The header in front of a request's private data, which carries the IP addresses (`struct
+/// cma_hdr`).
+const HEADER_LEN: u32 = 36;
+
+impl PortSpace {
+    pub(crate) const fn as_raw(self) -> bindings::rdma_ucm_port_space {
+        match self {
+            Self::Tcp => bindings::rdma_ucm_port_space_RDMA_PS_TCP,
+            Self::Udp => bindings::rdma_ucm_port_space_RDMA_PS_UDP,
+            Self::Ib(_) => bindings::rdma_ucm_port_space_RDMA_PS_IB,
+        }
+    }
+
+    /// Returns the service that connections in this space have.
+    pub const fn service_type(self) -> ServiceType {
+        match self {
+            Self::Tcp => ServiceType::Reliable,
+            Self::Udp => ServiceType::Datagram,
+            Self::Ib(service_type) => service_type,
+        }
+    }
+
+    /// Returns the number of bytes of private data that a message can carry.
+    ///
+    /// The receiver always gets that many, with zeros after what was sent: the length is not
+    /// transmitted. iWARP, which transmits it, could carry more; the limits hold for it too, so that
+    /// what works on one kind of device works on all.
+    pub const fn max_private_data(self, message: Message) -> usize {
+        let max = match (self.service_type(), message) {
+            (ServiceType::Datagram, Message::Request) => {
+                bindings::ib_cm_data_size_IB_CM_SIDR_REQ_PRIVATE_DATA_SIZE - HEADER_LEN
+            }
+            (ServiceType::Datagram, Message::Reply | Message::Reject) => {
+                bindings::ib_cm_data_size_IB_CM_SIDR_REP_PRIVATE_DATA_SIZE
+            }
+            (_, Message::Request) => {
+                bindings::ib_cm_data_size_IB_CM_REQ_PRIVATE_DATA_SIZE - HEADER_LEN
+            }
+            (_, Message::Reply) => bindings::ib_cm_data_size_IB_CM_REP_PRIVATE_DATA_SIZE,
+            (_, Message::Reject) => bindings::ib_cm_data_size_IB_CM_REJ_PRIVATE_DATA_SIZE,
+        };
+
+        u32_as_usize(max)
+    }
+}
+
+impl ServiceType {
+    pub(crate) const fn as_raw(self) -> bindings::ib_qp_type {
+        match self {
+            Self::Reliable => bindings::ib_qp_type_IB_QPT_RC,
+            Self::Unreliable => bindings::ib_qp_type_IB_QPT_UC,
+            Self::Datagram => bindings::ib_qp_type_IB_QPT_UD,
+        }
+    }
+}
+
+#[kunit_tests(krdma_cm)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_data_limits() {
+        let of = |space: PortSpace| {
+            [Message::Request, Message::Reply, Message::Reject]
+                .map(|message| space.max_private_data(message))
+        };
+
+        assert_eq!(of(PortSpace::Tcp), [56, 196, 148]);
+        assert_eq!(of(PortSpace::Udp), [180, 136, 136]);
+        assert_eq!(
+            of(PortSpace::Ib(ServiceType::Unreliable)),
+            of(PortSpace::Tcp)
+        );
+        assert_eq!(of(PortSpace::Ib(ServiceType::Datagram)), of(PortSpace::Udp));
+    }
+}

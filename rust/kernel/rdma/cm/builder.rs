@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Making connections and listeners.
+
+use super::{
+    addr::RawAddr,
+    callback,
+    connection::{
+        timeout_ms,
+        Connection,
+        Handler, //
+    },
+    id::{
+        Owner,
+        State, //
+    },
+    listener::{
+        Acceptor,
+        Listener, //
+    },
+    PortSpace, //
+};
+use crate::{
+    bindings,
+    net::Namespace,
+    rdma::pd::owner_name, //
+};
+use core::{
+    net::SocketAddr,
+    ptr, //
+};
+use kernel::{
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    prelude::*,
+    time::Delta, //
+};
+
+/// What connections and listeners are to be like.
+///
+/// # Examples
+///
+/// ```
+/// use core::net::SocketAddr;
+/// use kernel::{prelude::*, time::Delta};
+/// use krdma::{
+///     net::Namespace,
+///     rdma::cm::{Builder, ConnParams, Connection, Event, Handler, Id, PortSpace},
+/// };
+///
+/// struct Greeter;
+///
+/// impl Handler for Greeter {
+///     fn event(id: &Id<Self>, event: Event<'_>) {
+///         let ret = match event {
+///             Event::AddressResolved => id.resolve_route(Delta::from_millis(2000)),
+///             Event::RouteResolved => id.connect(&ConnParams {
+///                 private_data: b"hello",
+///                 ..ConnParams::default()
+///             }),
+///             Event::ServiceResolved(peer) => {
+///                 pr_info!("the peer is queue pair {}\n", peer.qp_number());
+///                 Ok(())
+///             }
+///             _ => Ok(()),
+///         };
+///
+///         if let Err(err) = ret {
+///             pr_warn!("{:?}\n", err);
+///         }
+///     }
+/// }
+///
+/// fn greet(peer: SocketAddr, owner: &'static ThisModule) -> Result<Connection<Greeter>> {
+///     Builder::new(Namespace::initial(), PortSpace::Udp, owner)
+///         .service_type(0x20)
+///         .resolve(None, peer, Delta::from_millis(2000), Greeter)
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Builder<'a> {
+    net: &'a Namespace,
+    space: PortSpace,
+    owner: &'static ThisModule,
+    reuse_addr: bool,
+    single_family: Option<bool>,
+    service_type: Option<u8>,
+    ack_timeout: Option<u8>,
+    min_rnr_timer: Option<u8>,
+}
+
+impl<'a> Builder<'a> {
+    /// Starts with what C has as defaults.
+    ///
+    /// `owner` is the module that shows as the owner in `rdma resource show`: the caller's own, as
+    /// its `init` gets it. What is made must be dropped before the module is unloaded.
+    pub const fn new(net: &'a Namespace, space: PortSpace, owner: &'static ThisModule) -> Self {
+        Self {
+            net,
+            space,
+            owner,
+            reuse_addr: false,
+            single_family: None,
+            service_type: None,
+            ack_timeout: None,
+            min_rnr_timer: None,
+        }
+    }
+
+    /// Sets whether the local address may be in use already, by others that allow that too. It is of
+    /// use for addresses to connect from; two listeners can't share an address.
+    #[must_use]
+    pub const fn reuse_addr(mut self, reuse: bool) -> Self {
+        self.reuse_addr = reuse;
+        self
+    }
+
+    /// Sets whether a listener on the IPv6 wildcard address leaves IPv4 to others (`IPV6_V6ONLY`).
+    /// The default is that of the namespace.
+    #[must_use]
+    pub const fn single_family(mut self, single: bool) -> Self {
+        self.single_family = Some(single);
+        self
+    }
+
+    /// Sets the type of service: a differentiated services field (RFC 2474).
+    #[must_use]
+    pub const fn service_type(mut self, tos: u8) -> Self {
+        self.service_type = Some(tos);
+        self
+    }
+
+    /// Sets how long queue pairs wait for an acknowledgement: 4.096 µs · 2^`exponent`, or without end
+    /// if it is zero. For connections that are reliable.
+    #[must_use]
+    pub const fn ack_timeout(mut self, exponent: u8) -> Self {
+        self.ack_timeout = Some(exponent);
+        self
+    }
+
+    /// Sets how long a peer is to wait when a queue pair had no receive for its message, as a code of
+    /// the IBTA's table "Encoding for RNR NAK Timer Field". For connections that are reliable.
+    #[must_use]
+    pub const fn min_rnr_timer(mut self, code: u8) -> Self {
+        self.min_rnr_timer = Some(code);
+        self
+    }
+
+    /// Starts a connection to `dst`, by looking for its address.
+    ///
+    /// [`Event::AddressResolved`](super::Event::AddressResolved) or
+    /// [`Event::AddressError`](super::Event::AddressError) follows, maybe before this returns.
+    /// `src` is the local address to use; the routing table chooses one if there is none, or if it
+    /// is a wildcard. A link-local IPv6 address needs its scope id. The IPv6 flow information is a
+    /// number in the processor's byte order. If `dst` is a wildcard, a device of this machine is
+    /// connected to.
+    ///
+    /// Errors: [`EADDRNOTAVAIL`] and [`EADDRINUSE`] if `src` can't be used, [`ENODEV`] if there is no
+    /// device with that address, [`EACCES`] if it has a port number that the caller may not use,
+    /// [`EINVAL`] if the addresses are of different families, if an option is out of range, or if
+    /// `timeout` is less than a millisecond, [`ENOMEM`], and what `handler` fails with.
+    pub fn resolve<T: Handler, E>(
+        &self,
+        src: Option<SocketAddr>,
+        dst: SocketAddr,
+        timeout: Delta,
+        handler: impl PinInit<T, E>,
+    ) -> Result<Connection<T>>
+    where
+        Error: From<E>,
+    {
+        let mut owner = Connection::alloc(self.space, State::New, handler)?;
+
+        self.create(&mut owner)?;
+        owner.id().core().resolve_addr(src, dst, timeout)?;
+        Ok(Connection::new(owner))
+    }
+
+    /// Waits for connections to `addr`.
+    ///
+    /// With a wildcard address it is on all devices, those that come later included. With port
+    /// number zero a free one is chosen. `backlog` is the number of connections that may wait to be
+    /// accepted, of use on iWARP.
+    ///
+    /// [`Acceptor::request`] may be called before this returns.
+    ///
+    /// Errors: [`EADDRNOTAVAIL`] and [`EADDRINUSE`] if the address can't be used, [`ENODEV`] if there
+    /// is no device with it, [`EACCES`] if it has a port number that the caller may not use,
+    /// [`EINVAL`] if an option is out of range, [`ENOMEM`], and what `handler` fails with.
+    pub fn listen<T: Acceptor, E>(
+        &self,
+        addr: SocketAddr,
+        backlog: u32,
+        handler: impl PinInit<T, E>,
+    ) -> Result<Listener<T>>
+    where
+        Error: From<E>,
+    {
+        let mut owner = Listener::alloc(self.space, handler)?;
+
+        self.create(&mut owner)?;
+        owner.id().core().listen(addr, backlog)?;
+        Ok(Listener::new(owner))
+    }
+
+    /// Makes the `rdma_cm_id`, and sets the options.
+    fn create<T>(&self, owner: &mut Owner<T>) -> Result {
+        let raw = self.create_raw(owner.context())?;
+
+        // SAFETY: We own the new id, and its context is what is asked for.
+        unsafe { owner.set_raw(raw) };
+
+        let core = owner.id().core();
+        if self.reuse_addr {
+            // SAFETY: The id is valid. The function locks for itself.
+            to_result(unsafe { bindings::rdma_set_reuseaddr(raw, 1) })?;
+        }
+        if let Some(single) = self.single_family {
+            // SAFETY: As above.
+            to_result(unsafe { bindings::rdma_set_afonly(raw, single.into()) })?;
+        }
+        if let Some(tos) = self.service_type {
+            core.set_service_type(tos);
+        }
+        if let Some(exponent) = self.ack_timeout {
+            core.set_ack_timeout(exponent)?;
+        }
+        if let Some(code) = self.min_rnr_timer {
+            core.set_min_rnr_timer(code)?;
+        }
+        Ok(())
+    }
+
+    fn create_raw(&self, context: *mut super::id::Core) -> Result<*mut bindings::rdma_cm_id> {
+        // SAFETY: The namespace is valid; the id takes a reference to it. The handler is for ids
+        // with such a context, which is freed after the id. The core keeps the pointer to the owner's
+        // name; it is valid until that module is unloaded.
+        from_err_ptr(unsafe {
+            bindings::__rdma_create_kernel_id(
+                self.net.as_raw(),
+                Some(callback::on_event),
+                context.cast(),
+                self.space.as_raw(),
+                self.space.service_type().as_raw(),
+                owner_name(self.owner),
+            )
+        })
+    }
+}
+
+impl super::id::Core {
+    /// To be called once, by who makes the id.
+    fn resolve_addr(&self, src: Option<SocketAddr>, dst: SocketAddr, timeout: Delta) -> Result {
+        let timeout = timeout_ms(timeout)?;
+        let mut src = src.map(RawAddr::from);
+        let mut dst = RawAddr::from(dst);
+
+        // SAFETY: The id is valid, and nobody else changes it: its state is `New`. The addresses are
+        // in memory as large as any address, and are copied.
+        to_result(unsafe {
+            bindings::rdma_resolve_addr(
+                self.raw(),
+                src.as_mut().map_or(ptr::null_mut(), RawAddr::as_raw),
+                dst.as_raw(),
+                timeout,
+            )
+        })?;
+        self.started(State::ResolvingAddress);
+        Ok(())
+    }
+
+    /// To be called once, by who makes the id.
+    fn listen(&self, addr: SocketAddr, backlog: u32) -> Result {
+        let backlog = c_int::try_from(backlog).map_err(|_| EINVAL)?;
+        let mut addr = RawAddr::from(addr);
+
+        // SAFETY: As above.
+        to_result(unsafe { bindings::rdma_bind_addr(self.raw(), addr.as_raw()) })?;
+        // SAFETY: The id is valid and bound, and nobody else changes it: its state is `New`.
+        to_result(unsafe { bindings::rdma_listen(self.raw(), backlog) })?;
+        self.started(State::Listening);
+        Ok(())
+    }
+}

@@ -1,0 +1,592 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ids: what connections and listeners have in common.
+
+use super::{
+    addr::RawAddr,
+    callback,
+    listener::Request,
+    path::Path,
+    reaper,
+    Event,
+    PortSpace,
+    ServiceType, //
+};
+use crate::{
+    bindings,
+    rdma::Device, //
+};
+use core::{
+    net::SocketAddr,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+use kernel::{
+    container_of,
+    error::to_result,
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::{
+                Acquire,
+                Full,
+                Relaxed,
+                Release, //
+            },
+            Atomic,
+            AtomicType, //
+        },
+        static_lock_class, //
+    },
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    },
+};
+
+/// How far an id has come. The figure in the [module's documentation](super) shows the order.
+///
+/// The state changes in methods of the id, and before an event is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum State {
+    /// The call that makes the id has not returned. An event about the device may come already.
+    New,
+    /// Waits for connections.
+    Listening,
+    /// The peer's address is being looked for.
+    ResolvingAddress,
+    /// The peer's address is known, and the device.
+    AddressResolved,
+    /// The path to the peer is being looked for.
+    ResolvingRoute,
+    /// The path is known.
+    RouteResolved,
+    /// The peer was asked.
+    Connecting,
+    /// The peer waits for our answer.
+    Requested,
+    /// The peer has accepted, and waits for us to confirm.
+    Responded,
+    /// We have accepted, and wait for the peer to confirm. With
+    /// [`PortSpace::Udp`] there is nothing to wait for.
+    Accepted,
+    /// Connected.
+    Established,
+    /// One side has disconnected.
+    Disconnected,
+    /// The connection was not made.
+    Failed,
+    /// The device is about to go.
+    Removed,
+}
+
+// SAFETY: `State` has the size and the alignment of `i32`, and each value of it is one.
+unsafe impl AtomicType for State {
+    type Repr = i32;
+}
+
+/// What an id is used for, and where its events go. The functions are for ids with one type of
+/// handler: they must be called with a [`Core`] that is part of an [`Id`] with a handler of that type.
+#[derive(Clone, Copy)]
+pub(super) enum Role {
+    Connection(unsafe fn(&Core, Event<'_>)),
+    Listener {
+        request: unsafe fn(&Core, Request<'_>),
+        deliver: unsafe fn(&Core, bindings::rdma_cm_event_type),
+    },
+}
+
+/// The part of an [`Id`] that does not depend on the handler's type.
+///
+/// # Invariants
+///
+/// - `raw` is null, while the id is being made, or points to the `rdma_cm_id` whose context this
+///   object is. It is destroyed by [`Core::destroy`] only, right before the object is freed.
+/// - The object is the beginning of an `Id` with a handler of the type that `role` and `free` are
+///   for.
+/// - Once `raw` is set, its `device` is only changed by C with the id's lock held, or by the call
+///   that makes the id; once `state` has left [`State::New`] and [`State::ResolvingAddress`], it is
+///   not changed any more.
+pub(super) struct Core {
+    raw: *mut bindings::rdma_cm_id,
+    space: PortSpace,
+    state: Atomic<State>,
+    role: Role,
+    /// Frees the `Id` that this is part of.
+    free: unsafe fn(NonNull<Core>),
+    /// Destroys the id when it was dropped in a callback.
+    work: Opaque<bindings::work_struct>,
+}
+
+// SAFETY: Ids may be used and destroyed by any thread, and `Id` asks for handlers that may.
+unsafe impl Send for Core {}
+
+// SAFETY: `raw` and `role` are not changed once the object is shared. The methods that take `&self`
+// read what does not change any more, take the id's lock, or call C functions that need none.
+unsafe impl Sync for Core {}
+
+/// The lock of an id. It is released on drop, unless the callback that we are in has it.
+pub(super) struct Locked<'a> {
+    core: &'a Core,
+    release: bool,
+    _not_send: NotThreadSafe,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if self.release {
+            // SAFETY: The id is valid, and we have taken its lock.
+            unsafe { bindings::rdma_unlock_handler(self.core.raw) };
+        }
+    }
+}
+
+impl Core {
+    fn new(space: PortSpace, state: State, role: Role, free: unsafe fn(NonNull<Core>)) -> Self {
+        Self {
+            raw: ptr::null_mut(),
+            space,
+            state: Atomic::new(state),
+            role,
+            free,
+            work: Opaque::zeroed(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn raw(&self) -> *mut bindings::rdma_cm_id {
+        self.raw
+    }
+
+    #[inline]
+    pub(super) fn port_space(&self) -> PortSpace {
+        self.space
+    }
+
+    #[inline]
+    pub(super) fn service_type(&self) -> ServiceType {
+        self.space.service_type()
+    }
+
+    #[inline]
+    pub(super) fn role(&self) -> Role {
+        self.role
+    }
+
+    #[inline]
+    pub(super) fn state(&self) -> State {
+        self.state.load(Acquire)
+    }
+
+    /// To be called with the id's lock held.
+    #[inline]
+    pub(super) fn set_state(&self, state: State) {
+        self.state.store(state, Release);
+    }
+
+    /// Leaves [`State::New`], unless an event was faster.
+    pub(super) fn started(&self, state: State) {
+        let _ = self.state.cmpxchg(State::New, state, Full);
+    }
+
+    /// Notes what an event, which is about to be delivered, says of the state.
+    pub(super) fn advance(&self, event: bindings::rdma_cm_event_type) {
+        if let Some(next) = next_state(self.state.load(Relaxed), event) {
+            self.set_state(next);
+        }
+    }
+
+    /// To be called once, when the object is pinned.
+    fn init_work(&self) {
+        // SAFETY: The work item is part of a pinned object, and is not used yet. The function is for
+        // work items of cores; the name and the key are static.
+        unsafe {
+            bindings::init_work_with_key(
+                self.work(),
+                Some(reaper::destroy_work),
+                false,
+                c"krdma_cm_destroy".as_char_ptr(),
+                static_lock_class!().as_ptr(),
+            )
+        };
+    }
+
+    #[inline]
+    pub(super) fn work(&self) -> *mut bindings::work_struct {
+        self.work.get()
+    }
+
+    /// # Safety
+    ///
+    /// `work` must point to the work item of a core.
+    pub(super) unsafe fn of_work(work: *mut bindings::work_struct) -> NonNull<Core> {
+        // SAFETY: `Opaque` is transparent; the rest is the function's requirement.
+        let core = unsafe { container_of!(Opaque::cast_from(work), Core, work) };
+
+        // SAFETY: The address of an object is not null.
+        unsafe { NonNull::new_unchecked(core.cast_mut()) }
+    }
+
+    /// Destroys the id and frees what belongs to it. Waits for callbacks.
+    ///
+    /// # Safety
+    ///
+    /// `core` must point to a valid object that nobody else uses, except callbacks. The caller must
+    /// not be in a callback.
+    pub(super) unsafe fn destroy(core: NonNull<Core>) {
+        // SAFETY: By the function's requirements.
+        let Self { raw, free, .. } = unsafe { core.as_ref() };
+        let free = *free;
+
+        if !raw.is_null() {
+            // SAFETY: By the type invariant, the id is valid, and is destroyed here only. When this
+            // returns, no callback runs and none will.
+            unsafe { bindings::rdma_destroy_id(*raw) };
+        }
+        // SAFETY: By the type invariant, `free` is for the object, which nobody uses any more.
+        unsafe { free(core) };
+    }
+
+    /// Takes the id's lock, unless we are in a callback that has it.
+    pub(super) fn lock(&self) -> Locked<'_> {
+        let release = !callback::holds(self);
+
+        if release {
+            // SAFETY: By the type invariant, the id is valid.
+            unsafe { bindings::rdma_lock_handler(self.raw) };
+        }
+        Locked {
+            core: self,
+            release,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    #[inline]
+    pub(super) fn has_device(&self) -> bool {
+        self.device().is_some()
+    }
+
+    fn device(&self) -> Option<&Device> {
+        if matches!(self.state(), State::New | State::ResolvingAddress) {
+            return None;
+        }
+        // SAFETY: By the type invariant, the id is valid and its device is not changed any more.
+        let dev = unsafe { (*self.raw).device };
+        if dev.is_null() {
+            return None;
+        }
+        // SAFETY: The id holds the connection manager's per-device data, whose client callback for
+        // the removal waits for it. Callbacks for the removal run before the registration count is
+        // dropped, so the device is registered until the id is destroyed.
+        Some(unsafe { Device::from_raw(dev) })
+    }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        if matches!(self.state(), State::New | State::ResolvingAddress) {
+            return None;
+        }
+        // SAFETY: By the type invariant, the id is valid. `copy_from` bears concurrent changes.
+        unsafe { RawAddr::copy_from(&raw const (*self.raw).route.addr.src_addr) }.get()
+    }
+
+    fn peer_addr(&self) -> Option<SocketAddr> {
+        if matches!(self.state(), State::New | State::Listening) {
+            return None;
+        }
+        // SAFETY: By the type invariant, the id is valid. `copy_from` bears concurrent changes.
+        unsafe { RawAddr::copy_from(&raw const (*self.raw).route.addr.dst_addr) }.get()
+    }
+
+    pub(super) fn path(&self) -> Option<Path> {
+        match self.state() {
+            State::RouteResolved
+            | State::Connecting
+            | State::Requested
+            | State::Responded
+            | State::Accepted
+            | State::Established
+            | State::Disconnected => {}
+            // The record is missing, or may be being written.
+            _ => return None,
+        }
+        // SAFETY: By the type invariant, the id is valid. C writes the record before the event that
+        // leads to one of these states, and not after.
+        let path = unsafe { (*self.raw).route.path_rec.as_ref() };
+
+        path.map(Path::new)
+    }
+
+    pub(super) fn set_service_type(&self, tos: u8) {
+        // SAFETY: By the type invariant, the id is valid. The function locks for itself.
+        unsafe { bindings::rdma_set_service_type(self.raw, tos.into()) };
+    }
+
+    pub(super) fn set_ack_timeout(&self, exponent: u8) -> Result {
+        if exponent > 31 {
+            return Err(EINVAL);
+        }
+        // SAFETY: By the type invariant, the id is valid. The function locks for itself.
+        to_result(unsafe { bindings::rdma_set_ack_timeout(self.raw, exponent) })
+    }
+
+    pub(super) fn set_min_rnr_timer(&self, code: u8) -> Result {
+        // C warns of this one.
+        if self.service_type() != ServiceType::Reliable {
+            return Err(EINVAL);
+        }
+        // SAFETY: By the type invariant, the id is valid. The function locks for itself.
+        to_result(unsafe { bindings::rdma_set_min_rnr_timer(self.raw, code) })
+    }
+}
+
+/// Returns the state that an event leads to, if it changes it.
+fn next_state(state: State, event: bindings::rdma_cm_event_type) -> Option<State> {
+    Some(match event {
+        bindings::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_RESOLVED => State::AddressResolved,
+        bindings::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_ERROR => State::Failed,
+        bindings::rdma_cm_event_type_RDMA_CM_EVENT_ROUTE_RESOLVED => State::RouteResolved,
+        bindings::rdma_cm_event_type_RDMA_CM_EVENT_ROUTE_ERROR => State::AddressResolved,
+        bindings::rdma_cm_event_type_RDMA_CM_EVENT_CONNECT_RESPONSE => State::Responded,
+        bindings::rdma_cm_event_type_RDMA_CM_EVENT_ESTABLISHED => State::Established,
+        bindings::rdma_cm_event_type_RDMA_CM_EVENT_DISCONNECTED => State::Disconnected,
+        bindings::rdma_cm_event_type_RDMA_CM_EVENT_CONNECT_ERROR
+        | bindings::rdma_cm_event_type_RDMA_CM_EVENT_REJECTED
+        | bindings::rdma_cm_event_type_RDMA_CM_EVENT_UNREACHABLE
+            if matches!(
+                state,
+                State::Connecting | State::Requested | State::Responded | State::Accepted
+            ) =>
+        {
+            State::Failed
+        }
+        // The call that makes the id is still at it.
+        bindings::rdma_cm_event_type_RDMA_CM_EVENT_DEVICE_REMOVAL if state != State::New => {
+            State::Removed
+        }
+        _ => return None,
+    })
+}
+
+/// An id of the connection manager, with its handler.
+///
+/// It is made and owned by a [`Connection`](super::Connection) or a [`Listener`](super::Listener).
+/// The methods for connections are those of handlers that implement [`Handler`](super::Handler).
+#[pin_data]
+#[repr(C)]
+pub struct Id<T> {
+    // First, so that a pointer to it is one to the `Id`.
+    #[pin]
+    core: Core,
+    #[pin]
+    handler: T,
+}
+
+impl<T> Id<T> {
+    /// Returns the handler.
+    #[inline]
+    pub fn handler(&self) -> &T {
+        &self.handler
+    }
+
+    /// Returns how far the id has come.
+    ///
+    /// Unless the caller is in a callback of the id, it may have changed when this returns.
+    ///
+    /// Does not sleep.
+    #[inline]
+    pub fn state(&self) -> State {
+        self.core.state()
+    }
+
+    /// Returns the port space.
+    ///
+    /// Does not sleep.
+    #[inline]
+    pub fn port_space(&self) -> PortSpace {
+        self.core.port_space()
+    }
+
+    /// Returns the device that the id is bound to: none before the peer's address is resolved, and
+    /// none for a listener on a wildcard address.
+    ///
+    /// The device stays until the id is dropped, see the [module's documentation](super).
+    ///
+    /// Does not sleep.
+    pub fn device(&self) -> Option<&Device> {
+        self.core.device()
+    }
+
+    /// Returns the number of the device's port that the id is bound to.
+    ///
+    /// Does not sleep.
+    pub fn port_number(&self) -> Option<u32> {
+        self.core.device()?;
+        // SAFETY: The id is valid, and bound to a device: the port is set before that and not
+        // changed any more.
+        Some(unsafe { (*self.core.raw()).port_num })
+    }
+
+    /// Returns the local address, with the port number that was chosen.
+    ///
+    /// Does not sleep.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.core.local_addr()
+    }
+
+    #[inline]
+    pub(super) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    #[inline]
+    pub(super) fn peer_addr_of_core(&self) -> Option<SocketAddr> {
+        self.core.peer_addr()
+    }
+
+    /// # Safety
+    ///
+    /// `core` must be part of an `Id<T>`.
+    #[inline]
+    pub(super) unsafe fn of_core(core: &Core) -> &Self {
+        // SAFETY: A core is the first field of its `Id`, and lives as long.
+        unsafe { &*ptr::from_ref(core).cast() }
+    }
+
+    /// # Safety
+    ///
+    /// `core` must be part of an `Id<T>` that is owned by the caller.
+    unsafe fn free(core: NonNull<Core>) {
+        // SAFETY: By the function's requirements; it was allocated as a box of this type.
+        drop(unsafe { KBox::from_raw(core.cast::<Self>().as_ptr()) });
+    }
+}
+
+/// The owner of an id: destroys it when dropped.
+///
+/// # Invariants
+///
+/// `ptr` points to a pinned `Id` that this type owns. Others refer to it by borrowing this type, or in
+/// callbacks.
+pub(super) struct Owner<T> {
+    ptr: NonNull<Id<T>>,
+}
+
+// SAFETY: The id may be destroyed by any thread, and so may the handler be dropped. As callbacks use
+// the handler too, it must bear being shared.
+unsafe impl<T: Send + Sync> Send for Owner<T> {}
+
+// SAFETY: Through `&self` only `&Id<T>` can be reached.
+unsafe impl<T: Send + Sync> Sync for Owner<T> {}
+
+impl<T> Owner<T> {
+    /// Allocates an object that has no `rdma_cm_id` yet.
+    pub(super) fn new<E>(
+        space: PortSpace,
+        state: State,
+        role: Role,
+        handler: impl PinInit<T, E>,
+    ) -> Result<Self>
+    where
+        Error: From<E>,
+    {
+        let id = KBox::try_pin_init::<Error>(
+            try_pin_init!(Id {
+                core: Core::new(space, state, role, Id::<T>::free),
+                handler <- handler,
+            }? Error),
+            GFP_KERNEL,
+        )?;
+
+        // SAFETY: The object is not moved: it stays behind a pointer until it is dropped.
+        let id = unsafe { Pin::into_inner_unchecked(id) };
+        let ptr = NonNull::from(KBox::leak(id));
+
+        // INVARIANT: We own the object, which is pinned.
+        let this = Self { ptr };
+
+        this.id().core.init_work();
+        Ok(this)
+    }
+
+    /// Gives the object its `rdma_cm_id`.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be valid and owned by the caller, who gives it to this object. Its context must be
+    /// [`Self::context`], or be set to it before the next event.
+    pub(super) unsafe fn set_raw(&mut self, raw: *mut bindings::rdma_cm_id) {
+        // INVARIANT: By the function's requirements.
+        //
+        // SAFETY: We have the only reference to the object: no event has come for it yet.
+        unsafe { (&raw mut (*self.ptr.as_ptr()).core.raw).write(raw) };
+    }
+
+    /// Returns what the context of the `rdma_cm_id` is to be.
+    pub(super) fn context(&self) -> *mut Core {
+        self.ptr.cast().as_ptr()
+    }
+
+    #[inline]
+    pub(super) fn id(&self) -> &Id<T> {
+        // SAFETY: By the type invariant, it is valid as long as `self` is.
+        unsafe { self.ptr.as_ref() }
+    }
+}
+
+impl<T> Drop for Owner<T> {
+    fn drop(&mut self) {
+        let core = self.ptr.cast::<Core>();
+
+        if callback::is_running() {
+            // SAFETY: By the type invariant, we own the object, and nobody has borrowed it from us.
+            unsafe { reaper::destroy_later(core) };
+        } else {
+            // SAFETY: As above; we are not in a callback.
+            unsafe { Core::destroy(core) };
+        }
+    }
+}
+
+#[kunit_tests(krdma_cm_id)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_lead_to_states() {
+        use bindings::*;
+        let next = next_state;
+
+        assert_eq!(
+            next(State::New, rdma_cm_event_type_RDMA_CM_EVENT_ADDR_RESOLVED),
+            Some(State::AddressResolved)
+        );
+        assert_eq!(
+            next(
+                State::ResolvingRoute,
+                rdma_cm_event_type_RDMA_CM_EVENT_ROUTE_ERROR
+            ),
+            Some(State::AddressResolved)
+        );
+        assert_eq!(
+            next(State::Connecting, rdma_cm_event_type_RDMA_CM_EVENT_REJECTED),
+            Some(State::Failed)
+        );
+        // The network may report this of a connection that works.
+        assert_eq!(
+            next(
+                State::Established,
+                rdma_cm_event_type_RDMA_CM_EVENT_UNREACHABLE
+            ),
+            None
+        );
+        assert_eq!(
+            next(State::New, rdma_cm_event_type_RDMA_CM_EVENT_DEVICE_REMOVAL),
+            None
+        );
+        assert_eq!(next(State::Connecting, 4711), None);
+    }
+}
