@@ -3,7 +3,7 @@
 
 project = "krdma and rrds"
 author = "the krdma developers"
-copyright = "the krdma developers; GPL-2.0"
+copyright = author
 
 extensions = ["sphinx.ext.autosectionlabel"]
 # `page:Section` names a section, so that two pages may have one of the same title.
@@ -23,6 +23,7 @@ html_title = project
 html_static_path = ["_static"]
 html_css_files = ["krdma.css"]
 html_show_sphinx = False
+html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 html_sidebars = {"**": ["about.html", "navigation.html", "searchbox.html"]}

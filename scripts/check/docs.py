@@ -18,6 +18,7 @@ from check.rustbuild import cargo_environment, make
 
 OUTPUT = "build/docs"
 _LINK = re.compile(r'\b(?:href|src)="([^"]+)"')
+_HEADER = re.compile(r'<a href="(?:\.\./)*srctree/[^"]*">(.*?)</a>')
 _ELSEWHERE = re.compile(r"[a-z]+:|/")
 # The crate that users of the modules program against, and the protocol; from kbuild and from cargo.
 CRATES = ("krdma", "rds_proto")
@@ -63,8 +64,18 @@ def run(tree: Tree) -> list[str]:
     for crate, made in zip(CRATES, (krdma(tree), rds_proto(tree)), strict=True):
         if not (made / crate / "index.html").is_file():
             raise Failed(f"rustdoc left no page of {crate} in {made}")
-        shutil.copytree(made, tree.path(OUTPUT) / "rust" / crate)
+        copy = tree.path(OUTPUT) / "rust" / crate
+        shutil.copytree(made, copy)
+        unlink_headers(copy)
     return dead_links(tree.path(OUTPUT))
+
+
+def unlink_headers(folder: Path) -> None:
+    """The kernel's rustdoc makes `srctree/` a link into its source, which no reader has here."""
+    for page in folder.rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        if "srctree/" in text:
+            page.write_text(_HEADER.sub(r"\1", text), encoding="utf-8")
 
 
 def dead_links(folder: Path) -> list[str]:

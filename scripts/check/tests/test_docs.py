@@ -31,3 +31,11 @@ class Docs(Sample):
         (tree.root / "rust" / "a b.html").unlink()
         (found,) = docs.dead_links(tree.root)
         self.assertIn("rust/a b.html", found)
+
+    def test_links_into_the_kernel_source_become_text(self) -> None:
+        page = '<a href="srctree/include/a.h"><code>include/a.h</code></a> <a href="b">b</a>'
+        tree = self.tree({"krdma/index.html": page})
+        docs.unlink_headers(tree.root)
+        self.assertEqual(
+            tree.text("krdma/index.html"), '<code>include/a.h</code> <a href="b">b</a>'
+        )
