@@ -15,4 +15,4 @@ check "all unload with the device present" unload rrds rdma_devinfo krdma
 check_eq "what was added was removed" "$(klog | grep 'rdma_devinfo: [0-9]* added')" \
 	"rdma_devinfo: 1 added, 1 removed"
 check "the device goes" rxe_down
-barrier done
+barrier end

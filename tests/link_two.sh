@@ -25,4 +25,4 @@ else
 	barrier listening
 	check "RC ping-pong over verbs" wait "$server"
 fi
-barrier done
+barrier end

@@ -43,12 +43,16 @@ rdma_resources() {
 
 # rdma_devices: the names of all RDMA devices.
 rdma_devices() {
-	ls /sys/class/infiniband 2>/dev/null | xargs
+	local dev
+
+	for dev in /sys/class/infiniband/*; do
+		[ ! -e "$dev" ] || echo "${dev##*/}"
+	done | sort | xargs
 }
 
 # owned KIND DEVICE: the kernel owners, in brackets, of a device's objects (pd, cq, qp, cm_id, ...), sorted, each once.
 owners() {
-	rdma resource show "$1" link "$2" 2>/dev/null | sed -n 's/.* comm \(\[[^]]*\]\).*/\1/p' | sort -u | xargs
+	rdma resource show "$1" dev "$2" 2>/dev/null | sed -n 's/.* comm \(\[[^]]*\]\).*/\1/p' | sort -u | xargs
 }
 
 # need_uverbs: the device files that programs such as ibv_devinfo open.

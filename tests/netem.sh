@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# 300 pings over the bad link, 300 over the good one. Of 600 packets with 10 % loss, fewer than 20
+# lost or more than 120 would be one chance in more than a million.
+
+# Node a alone sends the pings.
+if [ "$NODE" = a ]; then
+	plan 7
+else
+	plan 3
+fi
+other=$(peers)
+
+# pings LINK: how many answers and duplicates came for 300 requests.
+pings() {
+	ping -A -c 300 -w 60 -q "$(addr4 "$other" "$1")" >/tmp/ping
+	sed -n 's/.* \([0-9]*\) packets received.*/\1/p' /tmp/ping
+}
+
+duplicates() {
+	sed -n 's/.* \([0-9]*\) duplicates.*/\1/p' /tmp/ping
+}
+
+# counter DEVICE NAME
+counter() { cat "/sys/class/infiniband/$1/ports/1/hw_counters/$2"; }
+
+check "netem is on the first link only" eval \
+	"tc qdisc show dev eth0 | grep -q netem && ! tc qdisc show dev eth1 | grep -q netem"
+rxe_up || die "no rxe"
+need_uverbs || die "no /dev/infiniband"
+barrier up
+if [ "$NODE" = a ]; then
+	got=$(pings 0)
+	diag "$(tail -n 2 /tmp/ping)"
+	check "the bad link loses packets, but not all" [ "$got" -ge 180 -a "$got" -le 280 ]
+	check "it duplicates packets" [ "$(duplicates || echo 0)" -ge 5 ]
+	check "it delays them by 5 ms each way" eval \
+		"tail -n 1 /tmp/ping | sed 's/.*= \\([0-9]*\\)\\..*/\\1/' | grep -q -x '[1-9][0-9]\\+'"
+	got=$(pings 1)
+	check_eq "the good link loses none" "$got" 300
+fi
+barrier pinged
+dropped=$(netem_dropped 0)
+check "netem counts what it dropped on this end" [ "$dropped" -ge 10 ]
+diag "$dropped packets dropped here"
+if [ "$NODE" = a ]; then
+	barrier listening
+	check "RC ping-pong over the bad link" timeout 90 \
+		ibv_rc_pingpong -d rxe0 -g 1 -n 100 -s 4096 -m 4096 "$(addr4 b)"
+else
+	timeout 90 ibv_rc_pingpong -d rxe0 -g 1 -n 100 -s 4096 -m 4096 >/tmp/server 2>&1 &
+	server=$!
+	within 10 sh -c 'netstat -ltn | grep -q :18515' || diag "$(cat /tmp/server)"
+	barrier listening
+	check "RC ping-pong over the bad link" wait "$server"
+fi
+diag "retransmissions: $(counter rxe0 completer_retry_err) out of sequence: $(counter rxe0 out_of_seq_request)"
+barrier end
