@@ -142,6 +142,7 @@ def _build_base(env: Env, modules: Iterable[str]) -> bytes:
     archive.file("bin/busybox", busybox.read_bytes(), executable=True)
     for applet in _applets(busybox):
         archive.link(f"bin/{applet}", "/bin/busybox")
+    archive.link("sbin", "bin")  # where the kernel itself looks for modprobe
     for name in PROGRAMS:
         if name != "busybox":
             _add_program(archive, find_program(name), f"usr/bin/{name}")

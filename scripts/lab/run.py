@@ -244,5 +244,5 @@ async def execute(env: Env, test: Test) -> Report:
     """
     try:
         return await Run(env, test).execute()
-    except LabError as error:
+    except (LabError, OSError) as error:
         return Report(test, Result(test.name, Outcome.FAILED, str(error)))

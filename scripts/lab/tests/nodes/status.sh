@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+plan 1
+ok "one"
+exit 7
