@@ -33,7 +33,7 @@ _TOKEN = re.compile(
 _OPEN = {"(": ")", "[": "]", "{": "}"}
 _CLOSE = {close: opening for opening, close in _OPEN.items()}
 # After these a `}` does not end a statement: the expression goes on.
-_GOES_ON = {".", "?", "else", ")", "]", "as", "==", "!=", "=>"}
+_GOES_ON = {".", "?", "else", ")", "]", "as", "in", "=", ":", "|", "&&", "==", "!=", "=>"}
 
 
 @dataclass(frozen=True)
