@@ -83,12 +83,10 @@ class Apt:
             if line.strip()
         ]
 
-    def show(self, step: Step, name: str) -> list[dict[str, str]]:
-        """All versions of a package in the index, the preferred first; empty when absent."""
-        try:
-            lines = self.runner.run(step, ["apt-cache", "show", name], env=self.env, quiet=True)
-        except CommandFailed:
-            return []
+    def show(self, step: Step, names: list[str]) -> list[dict[str, str]]:
+        """What the index says of those packages that it has, the preferred version first."""
+        argv = ["apt-cache", "show", *names]
+        lines = self.runner.run(step, argv, env=self.env, quiet=True)
         stanzas: list[dict[str, str]] = [{}]
         for line in lines:
             if not line.strip():
@@ -120,15 +118,13 @@ def host_settings(dump: list[str]) -> list[str]:
 
 def apt_reason(lines: list[str]) -> str:
     """What of apt's output says why."""
-    found: list[str] = []
-    for line in lines:
-        match = re.match(r"\s*(?:E:|W:|Err:\d+)\s*(.*)", line)
-        text = match[1] if match else ""
-        if text and "Some index files failed" not in text and "Unable to fetch some" not in text:
-            text = re.sub(r"^Failed to fetch \S+\s+", "", text)
-            if text not in found:
-                found.append(text)
-    return found[0] if found else (lines[-1] if lines else "apt-get said nothing")
+    for kind in ("E: ", "W: "):
+        for line in lines:
+            text = line.strip().removeprefix(kind)
+            general = "Some index files failed" in text or "Unable to fetch some" in text
+            if line.strip().startswith(kind) and not general:
+                return re.sub(r"^Failed to fetch \S+\s+", "", text)
+    return lines[-1].strip() if lines else "apt-get said nothing"
 
 
 def index_failure(address: str, lines: list[str], suites: list[str]) -> Failure:

@@ -77,34 +77,33 @@ def choose(names: list[str], series: str) -> str:
 def find(config: Config, step: Step, apt: Apt) -> Pin:
     """The newest kernel of the series in the index, with the packages that hold it."""
     release = choose(apt.search(step, r"^linux-image-[0-9].*-amd64$"), config.series)
-    series_source = f"linux-source-{config.series}"
-    headers = one(apt.show(step, f"linux-headers-{release}"), f"linux-headers-{release}")
-    version = headers["Version"]
-    source = next((s for s in apt.show(step, series_source) if s["Version"] == version), None)
-    if source is None:
-        raise Failure(
-            f"the mirror lacks the source of {release}",
-            f"no {series_source} {version}",
-            "It may be half way through an update: try again later, or set KRDMA_MIRROR.",
-        )
+    source_name, headers_name = f"linux-source-{config.series}", f"linux-headers-{release}"
     # Since 7.x the image is split; older ones are one package.
     names = [f"linux-{part}-{release}" for part in ("image", "base", "binary", "modules")]
-    parts = [shown[0] for name in names if (shown := apt.show(step, name))]
+    shown = apt.show(step, [headers_name, source_name, *names])
+    first: dict[str, dict[str, str]] = {}
+    for stanza in shown:
+        first.setdefault(stanza["Package"], stanza)
+    version = first.get(headers_name, {}).get("Version", "")
+    sources = [s for s in shown if s["Package"] == source_name and s["Version"] == version]
+    if not sources:
+        missing = f"{source_name} {version}" if version else headers_name
+        raise Failure(
+            f"the mirror lacks a part of {release}",
+            f"no {missing}",
+            "It may be half way through an update: try again later, or set KRDMA_MIRROR.",
+        )
+    parts = [first[name] for name in names if name in first]
+    source, headers = sources[0], first[headers_name]
     everything = [*parts, source, headers]
     return Pin(
         series=config.series,
         release=release,
         packages=tuple(f"{part['Package']}={part['Version']}" for part in parts),
-        source=f"{series_source}={version}",
-        headers=f"{headers['Package']}={version}",
+        source=f"{source_name}={version}",
+        headers=f"{headers_name}={version}",
         bytes=sum(int(stanza.get("Size", "0")) for stanza in everything),
     )
-
-
-def one(stanzas: list[dict[str, str]], name: str) -> dict[str, str]:
-    if not stanzas:
-        raise Failure(f"the mirror has no {name}", "", "Set KRDMA_MIRROR to another mirror.")
-    return stanzas[0]
 
 
 def kernel_path(config: Config, pin: Pin) -> Path:

@@ -40,6 +40,7 @@ def krdma(settings: Config, home: Path, *args: str) -> subprocess.Popen[bytes]:
         [str(settings.checkout / "scripts" / "krdma"), *args],
         env=env,
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
 

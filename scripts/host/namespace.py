@@ -98,12 +98,17 @@ class Process:
         self._sock, theirs = socket.socketpair()
         with theirs:
             self._popen = subprocess.Popen(
-                [sys.executable, "-B", "-m", "host.init", str(theirs.fileno())],
+                [sys.executable, "-S", "-B", "-m", "host.init", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env={"PYTHONPATH": str(Path(__file__).resolve().parents[1]), "PATH": os.defpath},
                 **standard_files,
             )
         self._answers = self._sock.makefile("rb")
+
+    @property
+    def pid(self) -> int:
+        """Of the process outside, whose end is the end of all."""
+        return self._popen.pid
 
     @property
     def stdout(self) -> IO[bytes]:

@@ -53,8 +53,9 @@ class Log:
         old = sorted(folder.glob("*.log"))
         for path in old[: max(0, len(old) - _KEPT_LOGS + 1)]:
             path.unlink(missing_ok=True)
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        self.path = folder / f"{stamp}-{name}-{os.getpid()}.log"
+        now = time.time()
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+        self.path = folder / f"{stamp}.{int(now * 1000) % 1000:03}-{name}-{os.getpid()}.log"
         self._file = self.path.open("w", encoding="utf-8", errors="replace", buffering=1)
         self._lock = threading.Lock()
 

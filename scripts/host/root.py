@@ -41,6 +41,8 @@ def build(config: Config, step: Step, runner: Runner, apt: Apt, address: str) ->
     argv = [
         "mmdebstrap",
         "--mode=root",
+        # What dpkg says, for the display and for the log.
+        "--verbose",
         "--variant=apt",
         "--architectures=amd64",
         f"--include={','.join(PACKAGES)}",

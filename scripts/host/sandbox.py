@@ -109,7 +109,8 @@ class Mounts:
     def bind(self, of: str, at: str = "", ro: bool = False) -> None:
         """A file or folder of the machine."""
         at = at or of
-        self.make("dir" if os.path.isdir(of) else "file", at)
+        folder = os.path.isdir(of) or not os.path.exists(of)
+        self.make("dir" if folder else "file", at)
         self._add("bind", at, of=of, ro=ro)
 
     def fresh(self, kind: str, at: str, data: str = "") -> None:
