@@ -7,7 +7,10 @@
 use crate::bindings;
 use core::ptr::NonNull;
 use kernel::{
-    sync::aref::AlwaysRefCounted,
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
     types::Opaque, //
 };
 
@@ -50,6 +53,16 @@ impl Namespace {
         // SAFETY: `init_net` is a static that is initialized before any module is loaded, and is
         // never freed.
         unsafe { Self::from_raw(&raw mut bindings::init_net) }
+    }
+
+    /// Returns the namespace of the current task, unless the task is about to exit. Kernel threads and
+    /// work items are in the initial one.
+    pub fn of_current() -> Option<ARef<Self>> {
+        // SAFETY: A task may always look at its own namespaces.
+        let ptr = NonNull::new(unsafe { bindings::get_net_of_current() })?;
+
+        // SAFETY: The helper took a reference for us. `Namespace` is transparent to `net`.
+        Some(unsafe { ARef::from_raw(ptr.cast()) })
     }
 
     /// Returns a reference to the namespace behind a C pointer.
