@@ -52,7 +52,7 @@
 //!   the id once the callback is done, and drops the handler then. Meanwhile more events may come.
 //!
 //! Nothing of this outlives the module: before a module's code is freed, krdma waits for these work
-//! items. But a module must drop what it has not dropped in callbacks before its exit is done, as it
+//! items, and with them for the callbacks. But a module must drop what it has not dropped in callbacks before its exit is done, as it
 //! must with anything that has a callback: keep it in the module's own struct, or in something that
 //! is emptied there.
 //!
@@ -106,6 +106,8 @@ pub use path::{
     Path, //
 };
 
+#[allow(unused_imports)]
+pub(crate) use connection::QpAttr;
 pub(crate) use reaper::Reaper;
 
 /// A space of port numbers, and the service that its connections have.

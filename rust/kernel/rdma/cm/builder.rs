@@ -126,6 +126,8 @@ impl<'a> Builder<'a> {
     }
 
     /// Sets the type of service: a differentiated services field (RFC 2474).
+    ///
+    /// What a listener accepts inherits this on iWARP only; on RoCE the answers follow the peer.
     #[must_use]
     pub const fn service_type(mut self, tos: u8) -> Self {
         self.service_type = Some(tos);
@@ -134,6 +136,8 @@ impl<'a> Builder<'a> {
 
     /// Sets how long queue pairs wait for an acknowledgement: 4.096 µs · 2^`exponent`, or without end
     /// if it is zero. For connections that are reliable.
+    ///
+    /// What a listener accepts does not inherit it: see [`Id::set_ack_timeout`](super::Id).
     #[must_use]
     pub const fn ack_timeout(mut self, exponent: u8) -> Self {
         self.ack_timeout = Some(exponent);
@@ -142,6 +146,8 @@ impl<'a> Builder<'a> {
 
     /// Sets how long a peer is to wait when a queue pair had no receive for its message, as a code of
     /// the IBTA's table "Encoding for RNR NAK Timer Field". For connections that are reliable.
+    ///
+    /// What a listener accepts does not inherit it: see [`Id::set_min_rnr_timer`](super::Id).
     #[must_use]
     pub const fn min_rnr_timer(mut self, code: u8) -> Self {
         self.min_rnr_timer = Some(code);
@@ -156,6 +162,9 @@ impl<'a> Builder<'a> {
     /// is a wildcard. A link-local IPv6 address needs its scope id. The IPv6 flow information is a
     /// number in the processor's byte order. If `dst` is a wildcard, a device of this machine is
     /// connected to.
+    ///
+    /// The caller must not hold a lock that the callbacks take: when this fails it drops what it has
+    /// made, and that waits for callbacks.
     ///
     /// Errors: [`EADDRNOTAVAIL`] and [`EADDRINUSE`] if `src` can't be used, [`ENODEV`] if there is no
     /// device with that address, [`EACCES`] if it has a port number that the caller may not use,
@@ -184,7 +193,8 @@ impl<'a> Builder<'a> {
     /// number zero a free one is chosen. `backlog` is the number of connections that may wait to be
     /// accepted, of use on iWARP.
     ///
-    /// [`Acceptor::request`] may be called before this returns.
+    /// [`Acceptor::request`] may be called before this returns. The caller must not hold a lock that
+    /// the callbacks take, as for [`resolve`](Self::resolve).
     ///
     /// Errors: [`EADDRNOTAVAIL`] and [`EADDRINUSE`] if the address can't be used, [`ENODEV`] if there
     /// is no device with it, [`EACCES`] if it has a port number that the caller may not use,

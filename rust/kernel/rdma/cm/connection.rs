@@ -219,6 +219,16 @@ impl<T: Handler> Id<T> {
     pub fn set_min_rnr_timer(&self, code: u8) -> Result {
         self.core().set_min_rnr_timer(code)
     }
+
+    /// Returns the attributes that a queue pair needs to be moved to `state` for the connection.
+    ///
+    /// Errors: [`EINVAL`] if the id is not bound to a device, or the connection is not that far.
+    ///
+    /// Takes the id's lock, and keeps it as long as the result exists.
+    #[allow(dead_code)]
+    pub(crate) fn init_qp_attr(&self, state: bindings::ib_qp_state) -> Result<QpAttr<'_>> {
+        self.core().init_qp_attr(state)
+    }
 }
 
 /// Attributes that a queue pair needs for a state of its connection.
@@ -230,7 +240,7 @@ pub(crate) struct QpAttr<'a> {
     _lock: Locked<'a>,
 }
 
-#[expect(dead_code)]
+#[allow(dead_code)]
 impl QpAttr<'_> {
     /// Returns the attributes, and which of them are set.
     pub(crate) fn as_raw(&mut self) -> (&mut bindings::ib_qp_attr, c_int) {
@@ -340,13 +350,7 @@ impl Core {
         })
     }
 
-    /// Returns the attributes that a queue pair needs to be moved to `state` for the connection.
-    ///
-    /// Errors: [`EINVAL`] if the id is not bound to a device, or the connection is not that far.
-    ///
-    /// Takes the id's lock, and keeps it as long as the result exists.
-    #[expect(dead_code)]
-    pub(crate) fn init_qp_attr(&self, state: bindings::ib_qp_state) -> Result<QpAttr<'_>> {
+    fn init_qp_attr(&self, state: bindings::ib_qp_state) -> Result<QpAttr<'_>> {
         let lock = self.lock();
         let mut attr = bindings::ib_qp_attr {
             qp_state: state,

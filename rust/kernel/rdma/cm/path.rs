@@ -142,7 +142,7 @@ impl<'a> AhAttr<'a> {
     }
 
     /// Returns the C struct, which has a reference to an entry of the GID table.
-    #[expect(dead_code)]
+    #[allow(dead_code)]
     pub(crate) fn as_raw(&self) -> &'a bindings::rdma_ah_attr {
         self.0
     }

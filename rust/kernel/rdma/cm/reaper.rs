@@ -35,6 +35,9 @@ use kernel::{
 /// The work queue, which exists as long as krdma is loaded.
 static QUEUE: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
 
+/// The number of ids that wait to be destroyed.
+static PENDING: Atomic<usize> = Atomic::new(0);
+
 /// What the connection manager's part of krdma needs at run time.
 ///
 /// # Invariants
@@ -116,10 +119,11 @@ unsafe extern "C" fn on_module(
 ) -> c_int {
     if action == u32_as_usize(bindings::module_state_MODULE_STATE_GOING) {
         // What the module has dropped in callbacks has its code in it, and so have these callbacks,
-        // whose end the work items wait for.
-        //
-        // SAFETY: The queue is valid as long as we may be called.
-        unsafe { bindings::__flush_workqueue(QUEUE.load(Acquire)) };
+        // whose end the work items wait for. Until it ends, a callback may drop more.
+        while PENDING.load(Acquire) != 0 {
+            // SAFETY: The queue is valid as long as we may be called.
+            unsafe { bindings::__flush_workqueue(QUEUE.load(Acquire)) };
+        }
     }
     0 // NOTIFY_DONE
 }
@@ -135,6 +139,7 @@ pub(super) unsafe fn destroy_later(core: NonNull<Core>) {
     // CAST: The constant is a small number.
     let cpu = bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int;
 
+    PENDING.fetch_add(1, Relaxed);
     // SAFETY: krdma is loaded, so the queue is valid. The work item is initialized and stays valid
     // until it runs; it is queued once, as a core is destroyed once.
     unsafe { bindings::queue_work_on(cpu, QUEUE.load(Acquire), work) };
@@ -146,4 +151,6 @@ pub(super) unsafe fn destroy_later(core: NonNull<Core>) {
 pub(super) unsafe extern "C" fn destroy_work(work: *mut bindings::work_struct) {
     // SAFETY: The work item is that of a core. The queue is done with it.
     unsafe { Core::destroy(Core::of_work(work)) };
+    // The release orders all that was done before the load that sees zero.
+    PENDING.fetch_sub(1, Release);
 }
