@@ -61,6 +61,7 @@ use crate::conn::{Action, ConnId, Identity, Machine, State, Verdict};
 use crate::credit::Credits;
 use crate::error::{DropReason, Violation};
 use crate::incarnation::Life;
+use crate::probe::Probe;
 use crate::recv::{AckState, Reassembly};
 use crate::ring::Storage;
 use crate::send::{Cancel, Context, Entry, Frame, Outcome, Payload, Sender, Transmit};
@@ -68,6 +69,7 @@ use crate::settings::Settings;
 use crate::stats::{bump, Counters};
 use crate::time::Instant;
 use crate::wire::PrivateData;
+use core::fmt;
 
 pub use frames::Refused;
 
@@ -79,7 +81,6 @@ pub struct Closed {
 }
 
 /// The engine of a path.
-#[derive(Debug)]
 pub struct Path<M, S> {
     identity: Identity,
     machine: Machine,
@@ -92,9 +93,24 @@ pub struct Path<M, S> {
     settled: bool,
     /// Both addresses are of this host: no congestion map goes out.
     loopback: bool,
+    probe: Probe,
     /// Receive buffers that are kept posted for this path alone; 0 with a shared queue.
     posted: u32,
     stats: Counters,
+}
+
+impl<M: fmt::Debug, S: Storage<Entry<M>>> fmt::Debug for Path<M, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Path")
+            .field("identity", &self.identity)
+            .field("machine", &self.machine)
+            .field("sender", &self.sender)
+            .field("reassembly", &self.reassembly)
+            .field("ack", &self.ack)
+            .field("credits", &self.credits)
+            .field("life", &self.life)
+            .finish()
+    }
 }
 
 impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
@@ -112,6 +128,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             life: Life::Unknown,
             settled: false,
             loopback: identity.local == identity.peer,
+            probe: Probe::default(),
             posted: 0,
             stats: Counters::default(),
         }
@@ -169,8 +186,9 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     }
 
     /// When to call [`Path::poll`] at the latest, if nothing else happens.
-    pub const fn next_timeout(&self) -> Option<Instant> {
-        self.machine.next_timeout()
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let timeouts = [self.machine.next_timeout(), self.probe.next_timeout()];
+        timeouts.into_iter().flatten().min()
     }
 
     // The connection.
@@ -280,6 +298,14 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
 
     /// What is to be done about the connection, if anything.
     pub fn poll(&mut self, settings: &Settings, now: Instant) -> Option<Action> {
+        let up = self.state() == State::Up;
+        let awaited = up && (self.sender.awaits_ack() || !self.credits.can_send());
+        let silent = self
+            .probe
+            .poll(settings, now, awaited, self.stats.rx_frames);
+        if silent && up {
+            self.sender.queue_probe();
+        }
         let offered = self.offer(settings);
         let (identity, life, received) = (self.identity, self.life, self.reassembly.received());
         self.machine.poll(now, settings, &identity, offered, |h| {
@@ -344,6 +370,14 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     /// Without a connection nothing is asked for: each new one starts with the map.
     pub fn queue_map(&mut self) -> bool {
         self.state() == State::Up && !self.loopback && self.sender.queue_map()
+    }
+
+    /// Notes that a sender was refused because a port is congested at the peer, and waits for the peer's
+    /// next map, see [`probe`](crate::probe).
+    pub fn await_map(&mut self) {
+        if !self.loopback {
+            self.probe.await_map();
+        }
     }
 
     /// Moves to larger storage for messages and returns the old one.

@@ -26,6 +26,7 @@
 //! | Which numbers do messages get? | [`seq`] |
 //! | How do credits work? | [`credit`] |
 //! | Which ports are congested, and who is told when they are free? | [`cong`] |
+//! | How is a peer noticed that is gone? | [`probe`] |
 //! | May a socket send more, and has it received too much? | [`account`] |
 //! | Why was a connection dropped? | [`error`] |
 //! | What is counted? | [`stats`] |
@@ -55,6 +56,7 @@ pub mod error;
 pub mod incarnation;
 pub mod limits;
 pub mod path;
+pub mod probe;
 pub mod recv;
 pub mod ring;
 pub mod send;

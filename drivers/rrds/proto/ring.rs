@@ -5,6 +5,7 @@
 //! The engine never allocates. A queue starts with whatever storage it is given, usually none; when it
 //! is full it says so, and the caller may hand in larger storage and gets the old one back.
 
+use core::fmt;
 use core::ops::DerefMut;
 
 /// Storage for a [`Ring`]: anything that derefs to a slice of slots, such as the kernel's `KVec`.
@@ -17,7 +18,6 @@ impl<T, S: DerefMut<Target = [Option<T>]>> Storage<T> for S {}
 /// # Invariants
 ///
 /// The `len` slots from `head`, in circular order, are `Some`; all others are `None`.
-#[derive(Debug)]
 pub struct Ring<T, S> {
     slots: S,
     head: usize,
@@ -139,6 +139,13 @@ impl<T, S: Storage<T>> Ring<T, S> {
         }
         core::mem::swap(self, &mut next);
         Ok(next.slots)
+    }
+}
+
+impl<T: fmt::Debug, S: Storage<T>> fmt::Debug for Ring<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let items = (0..self.len).filter_map(|index| self.get(index));
+        f.debug_list().entries(items).finish()
     }
 }
 

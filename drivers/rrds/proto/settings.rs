@@ -25,6 +25,8 @@ pub struct Settings {
     /// How long a handshake may take before it is given up, in nanoseconds. The connection manager's
     /// own limit is 15 times 4.3 s; this one is for the case that it forgets.
     pub handshake_ns: u64,
+    /// For how long a peer that is waited for may be silent before it is probed, in nanoseconds.
+    pub probe_ns: u64,
     /// Whether to offer and accept flow control by credits.
     pub flow_control: bool,
     /// Whether to answer messages to port 0.
@@ -41,6 +43,7 @@ impl Default for Settings {
             reconnect_min_ns: consts::RECONNECT_MIN_NS,
             reconnect_max_ns: consts::RECONNECT_MAX_NS,
             handshake_ns: 75_000_000_000,
+            probe_ns: 1_000_000_000,
             flow_control: false,
             ping_enable: true,
         }

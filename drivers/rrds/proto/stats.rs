@@ -65,6 +65,8 @@ counters! {
     send_acked,
     /// Frames that carried nothing but an acknowledgement.
     ack_sent,
+    /// Probes of a silent peer.
+    probe_sent,
     /// Congestion maps sent.
     cong_update_sent,
     /// Pieces of congestion maps received.

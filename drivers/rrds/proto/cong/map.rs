@@ -5,6 +5,7 @@
 //! Spec §1.5: port p is bit p%8 of byte p/8, the least significant bit being bit 0. C: `net/rds/cong.c`.
 
 use crate::consts::CONG_MAP_BYTES;
+use core::fmt;
 use core::ops::DerefMut;
 
 /// Storage for a map: anything that derefs to 8192 bytes.
@@ -13,9 +14,17 @@ pub trait MapBytes: DerefMut<Target = [u8; CONG_MAP_BYTES]> {}
 impl<B: DerefMut<Target = [u8; CONG_MAP_BYTES]>> MapBytes for B {}
 
 /// The congestion map of an address, in the form it has on the wire.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Map<B> {
     bytes: B,
+}
+
+impl<B: MapBytes> fmt::Debug for Map<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports = (0..=u16::MAX).filter(|port| self.is_congested(*port));
+        f.write_str("Map ")?;
+        f.debug_set().entries(ports).finish()
+    }
 }
 
 /// Byte and bit of a port.
@@ -99,6 +108,7 @@ mod tests {
         assert_eq!(m.as_bytes(), &[0; 8192]);
         assert!(m.set(0, true) && m.set(9, true) && m.set(65535, true));
         assert_eq!(m.as_bytes()[..2], [1, 2]);
+        assert_eq!(std::format!("{m:?}"), "Map {0, 9, 65535}");
         assert_eq!(m.as_bytes()[8191], 0x80);
         for port in 0..=65535 {
             assert_eq!(m.is_congested(port), [0, 9, 65535].contains(&port));

@@ -6,6 +6,7 @@
 //! takes memory only when the first bit is. C: `rds_ib_cong_recv()`.
 
 use super::{mask_bit, Map, MapBytes};
+use core::fmt;
 
 /// A bit is to be set and there is no storage yet: hand it in by [`RemoteMap::provide`] and repeat, or
 /// leave it, in which case the port counts as free and messages to it are accepted beyond its limit.
@@ -13,9 +14,18 @@ use super::{mask_bit, Map, MapBytes};
 pub struct NeedsStorage;
 
 /// The congestion map of a peer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RemoteMap<B> {
     map: Option<Map<B>>,
+}
+
+impl<B: MapBytes> fmt::Debug for RemoteMap<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.map {
+            Some(map) => map.fmt(f),
+            None => f.write_str("Map {}"),
+        }
+    }
 }
 
 impl<B> Default for RemoteMap<B> {
@@ -74,9 +84,11 @@ mod tests {
         data[1] = 0x10;
         assert_eq!(m.apply(0, &data), Err(NeedsStorage));
         assert!(!m.is_congested(12));
+        assert_eq!(std::format!("{m:?}"), "Map {}");
         m.provide(Box::new([0xff; 8192]));
         assert_eq!(m.apply(0, &data), Ok(0));
         assert!(m.is_congested(12));
+        assert_eq!(std::format!("{m:?}"), "Map {12}");
         m.provide(Box::new([0; 8192]));
         assert!(m.is_congested(12), "storage is taken once");
         assert!(!m.is_freed_by(12, 1 << 12));

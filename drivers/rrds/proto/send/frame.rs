@@ -7,7 +7,7 @@ use crate::consts::HEADER_LEN;
 /// The data of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data<'a, M> {
-    /// None: the header is all.
+    /// None: the frame belongs to no message of a socket.
     None,
     /// A piece of a message.
     Message {
@@ -15,7 +15,7 @@ pub enum Data<'a, M> {
         message: &'a M,
         /// Where the piece starts, in bytes.
         offset: u32,
-        /// Length of the piece in bytes, at most 4096.
+        /// Length of the piece in bytes, at most 4096; 0 if the message is empty.
         len: u32,
     },
     /// A piece of the local address's congestion map, as it is now.
@@ -39,6 +39,8 @@ pub enum Body<'a, M> {
     },
     /// The RDMA or atomic operation of the message; all of its work requests or none.
     Operation(&'a M),
+    /// An RDMA WRITE of no bytes to address 0 with key 0, see [`probe`](crate::probe).
+    Probe,
 }
 
 /// A frame to post, or the operation ahead of one.

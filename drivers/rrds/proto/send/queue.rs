@@ -9,6 +9,7 @@
 use super::{Item, Outcome, Payload, Slots};
 use crate::error::Violation;
 use crate::ring::{Ring, Storage};
+use core::fmt;
 
 /// Most answers to pings that a path queues; further pings get none.
 const MAX_PONGS: u32 = 64;
@@ -61,7 +62,6 @@ pub enum Cancel<M> {
 /// - Sequence numbers grow from front to back.
 /// - The first `sent` entries are handed over to this connection in full, or have left.
 /// - If `sending`, entry `sent` exists, still has its item, and was handed over in part.
-#[derive(Debug)]
 pub struct SendQueue<M, S> {
     pub(super) ring: Ring<Entry<M>, S>,
     pub(super) next_seq: u64,
@@ -74,11 +74,28 @@ pub struct SendQueue<M, S> {
     /// Sequences below this were on an earlier connection.
     pub(super) resend_below: u64,
     acked: u64,
+    /// Highest sequence handed over to this connection that demands an acknowledgement.
+    pub(super) demanded: u64,
     /// Entries with `ended` set: they may have to be looked for in the middle.
     pub(super) ended: u32,
     gone: u32,
     pongs: u32,
     silent: u32,
+}
+
+impl<M: fmt::Debug, S: Storage<Entry<M>>> fmt::Debug for SendQueue<M, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendQueue")
+            .field("next_seq", &self.next_seq)
+            .field("sent", &self.sent)
+            .field("sending", &self.sending)
+            .field("acked", &self.acked)
+            .field("demanded", &self.demanded)
+            .field("sent_high", &self.sent_high)
+            .field("resend_below", &self.resend_below)
+            .field("entries", &self.ring)
+            .finish()
+    }
 }
 
 impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
@@ -94,6 +111,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
             started_high: 0,
             resend_below: 0,
             acked: 0,
+            demanded: 0,
             ended: 0,
             gone: 0,
             pongs: 0,
@@ -234,6 +252,11 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
             self.acked = ack;
         }
         Ok(news)
+    }
+
+    /// Whether an acknowledgement was demanded and has not come.
+    pub fn awaits_ack(&self) -> bool {
+        self.demanded > self.acked
     }
 
     /// Index of the next message to hand over, at or after `from`.

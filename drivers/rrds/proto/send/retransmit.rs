@@ -17,6 +17,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         // INVARIANT: nothing is handed over to the connection to come.
         self.sent = 0;
         self.sending = false;
+        self.demanded = 0;
         if self.started_high >= self.resend_below {
             self.resend_below = self.started_high.wrapping_add(1);
         }

@@ -57,6 +57,11 @@ impl Slots {
         self.unsignaled > 0
     }
 
+    /// Whether no completion is to come although work requests are in flight.
+    pub(crate) const fn is_mute(&self) -> bool {
+        self.unsignaled > 0 && self.unsignaled == self.in_flight()
+    }
+
     /// Notes that `count` work requests were posted, the last of them with a completion if `signaled`.
     pub(crate) fn post(&mut self, count: u32, signaled: bool) {
         // INVARIANT: the number in flight grows with the others.
@@ -143,8 +148,9 @@ mod tests {
             s.post(1, false);
         }
         assert!(s.must_signal(1, true, 256, 16), "the seventeenth");
+        assert!(s.is_mute());
         s.post(1, true);
-        assert!(!s.has_unsignaled());
+        assert!(!s.has_unsignaled() && !s.is_mute());
         let full = Slots {
             posted: 255,
             ..Slots::default()

@@ -20,6 +20,7 @@ use crate::settings::Settings;
 use crate::stats::{bump, Counters};
 use crate::wire::{Flags, Header};
 use core::cmp::min;
+use core::fmt;
 
 /// What is being handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +73,6 @@ struct Shape {
 }
 
 /// The sending side of a path.
-#[derive(Debug)]
 pub struct Sender<M, S> {
     /// Messages to send.
     pub queue: SendQueue<M, S>,
@@ -81,6 +81,18 @@ pub struct Sender<M, S> {
     demand: AckDemand,
     current: Option<Current>,
     map_pending: bool,
+    probe_pending: bool,
+}
+
+impl<M: fmt::Debug, S: Storage<Entry<M>>> fmt::Debug for Sender<M, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("queue", &self.queue)
+            .field("slots", &self.slots)
+            .field("current", &self.current)
+            .field("map_pending", &self.map_pending)
+            .finish()
+    }
 }
 
 impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
@@ -92,6 +104,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             demand: AckDemand::new(),
             current: None,
             map_pending: false,
+            probe_pending: false,
         }
     }
 
@@ -100,9 +113,20 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         !core::mem::replace(&mut self.map_pending, true)
     }
 
+    /// Asks for the peer to be probed.
+    pub fn queue_probe(&mut self) {
+        self.probe_pending = true;
+    }
+
+    /// Whether a message is to be acknowledged, and was not yet.
+    pub fn awaits_ack(&self) -> bool {
+        self.queue.awaits_ack()
+    }
+
     /// Whether there is anything to hand over.
     pub fn has_work(&self) -> bool {
         self.map_pending
+            || self.probe_pending
             || self.current.is_some()
             || self.queue.next_live(self.queue.sent).is_some()
     }
@@ -114,6 +138,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         self.demand = AckDemand::reset(settings);
         self.current = None;
         self.map_pending = false;
+        self.probe_pending = false;
     }
 
     /// Notes that work request `id` and all before it are completed; `false` if `id` is not in flight.
@@ -148,6 +173,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             };
             if !self.slots.has_room(wrs, ring) {
                 bump(&mut cx.stats.tx_ring_full);
+                if self.slots.is_mute() {
+                    // Bare acknowledgements are in the way of an operation of many work requests, and
+                    // none of them asks for a completion.
+                    self.probe_pending = true;
+                }
                 break Transmit::RingFull;
             }
             if !matches!(next, Next::Operation(..)) && !cx.credits.can_send() {
@@ -165,7 +195,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
                 return Transmit::Stopped(e);
             }
         };
-        match self.bare_ack(cx, &mut emit) {
+        let rest = self.bare_ack(cx, &mut emit);
+        match rest.and_then(|()| self.probe(cx, &mut emit)) {
             Ok(()) => end,
             Err(e) => Transmit::Stopped(e),
         }
@@ -301,13 +332,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
                 header.sport = message.sport();
                 header.dport = message.dport();
                 header.ext = message.extensions();
-                if len > 0 {
-                    data = Data::Message {
-                        message,
-                        offset,
-                        len,
-                    };
-                }
+                data = Data::Message {
+                    message,
+                    offset,
+                    len,
+                };
             }
             Item::Pong(port) => {
                 header.sport = PING_PORT;
@@ -322,6 +351,9 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         };
         let posted = self.send(cx, header, data, shape, emit)?;
         if frozen.is_none() {
+            if flags.contains(Flags::ACK_REQUIRED) {
+                self.queue.demanded = header.seq;
+            }
             self.queue.start(index);
             self.demand = demand;
             if demanded {
@@ -391,6 +423,35 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         Ok(())
     }
 
+    /// Posts an empty RDMA WRITE, if the peer is to be probed; any SEND serves as well.
+    fn probe<E>(
+        &mut self,
+        cx: &mut Context<'_>,
+        emit: &mut impl FnMut(Frame<'_, M>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.probe_pending || !self.slots.has_ack_room(cx.settings.send_ring) {
+            return Ok(());
+        }
+        emit(Frame {
+            id: self.slots.next_id(1),
+            body: Body::Probe,
+            signaled: true,
+            solicited: false,
+            fence: false,
+        })?;
+        self.probe_pending = false;
+        bump(&mut cx.stats.probe_sent);
+        self.account(
+            cx,
+            Posted {
+                wrs: 1,
+                signaled: true,
+                send: None,
+            },
+        );
+        Ok(())
+    }
+
     /// Posts one SEND, with acknowledgement and credits filled in.
     fn send<E>(
         &self,
@@ -435,6 +496,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         self.slots.post(posted.wrs, posted.signaled);
         if let Some(credit) = posted.send {
             bump(&mut cx.stats.tx_frames);
+            self.probe_pending = false;
             cx.ack.sent();
             cx.credits.sent(credit);
         }
