@@ -35,6 +35,7 @@ test: ## run all checks and tests
 
 soak: ## run the long tests, with their full counts
 	$(Q)scripts/krdma soak $(TESTS)
+	$(Q)$(if $(TESTS),:,scripts/krdma killtest)
 
 ifdef KDIR
 modules: ## build the modules into build/modules (KDIR=FOLDER: for that kernel, with this machine's tools)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from host import cache, config, enter, kernel, namespace, progress, steps
+from host import cache, config, enter, kernel, killtest, namespace, progress, steps
 from host.config import Config
 from host.errors import Cancelled, CommandFailed, Failure
 from host.steps import FailedStep, Provisioned
@@ -26,6 +26,7 @@ usage: scripts/krdma COMMAND
   docs            build the documentation into build/docs
   provision       fill the cache, and no more (--update: look for a newer kernel)
   enter [CMD...]  run a command (or a shell) in the build root
+  killtest        kill -9 a provisioning of its own at five points, then finish it
   status          what the cache holds
   distclean       remove the cache and build/
 
@@ -192,6 +193,7 @@ def command_distclean(settings: Config, args: list[str]) -> int:
 COMMANDS: dict[str, Callable[[Config, list[str]], int]] = {
     "provision": command_provision,
     "enter": command_enter,
+    "killtest": lambda settings, args: killtest.main(settings),
     "status": command_status,
     "distclean": command_distclean,
 }

@@ -11,7 +11,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -142,9 +141,3 @@ def tell(number: int, what: str, wrong: str) -> bool:
         print(f"# {line}")
     print(f"{'not ok' if wrong else 'ok'} {number} {what}", flush=True)
     return not wrong
-
-
-if __name__ == "__main__":
-    from host import config
-
-    sys.exit(main(config.load()))
