@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Exports the Rust symbols of krdma.ko, as rust/exports.c does in the kernel for
- * its own: the v0 mangling makes names that C can say. All are GPL-only.
+ * Exports the Rust symbols of krdma.ko, as the kernel does for its own: the v0
+ * mangling makes names that C can say. All are GPL-only.
  */
 
 #include <linux/export.h>
