@@ -16,3 +16,4 @@
 #include "ib_verbs.c"
 #include "net_namespace.c"
 #include "netdevice.c"
+#include "workqueue.c"

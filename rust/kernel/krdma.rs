@@ -16,6 +16,7 @@ use krdma_bindings as bindings;
 
 pub mod net;
 pub mod rdma;
+mod reaper;
 
 module! {
     type: Krdma,
@@ -32,13 +33,19 @@ module! {
 #[pin_data]
 pub struct Krdma {
     #[pin]
-    cm: rdma::cm::Reaper,
+    reaper: reaper::Reaper,
+    polling: rdma::Polling,
 }
 
 impl kernel::InPlaceModule for Krdma {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            cm <- rdma::cm::Reaper::new(),
+            _: {
+                // SAFETY: This runs once, before anything else of the crate.
+                unsafe { rdma::cm::init() }
+            },
+            reaper <- reaper::Reaper::new(),
+            polling: rdma::Polling::new()?,
         })
     }
 }

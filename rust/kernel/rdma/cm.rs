@@ -52,9 +52,9 @@
 //!   the id once the callback is done, and drops the handler then. Meanwhile more events may come.
 //!
 //! Nothing of this outlives the module: before a module's code is freed, krdma waits for these work
-//! items, and with them for the callbacks. But a module must drop what it has not dropped in callbacks before its exit is done, as it
-//! must with anything that has a callback: keep it in the module's own struct, or in something that
-//! is emptied there.
+//! items, and with them for the callbacks. But a module must drop what it has not dropped in callbacks
+//! before its exit is done, as it must with anything that has a callback: keep it in the module's own
+//! struct, or in something that is emptied there.
 //!
 //! # Devices
 //!
@@ -72,7 +72,6 @@ mod event;
 mod id;
 mod listener;
 mod path;
-mod reaper;
 
 use crate::bindings;
 use kernel::{
@@ -106,9 +105,7 @@ pub use path::{
     Path, //
 };
 
-#[allow(unused_imports)]
-pub(crate) use connection::QpAttr;
-pub(crate) use reaper::Reaper;
+pub(crate) use callback::init;
 
 /// A space of port numbers, and the service that its connections have.
 ///

@@ -6,7 +6,8 @@
 
 use crate::{
     bindings,
-    rdma::Device, //
+    rdma::Device,
+    reaper::Deferred, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -16,21 +17,24 @@ use kernel::{
 };
 
 /// A protection domain: what queue pairs and memory regions must share to work together.
-///
+pub struct Pd {
+    inner: Deferred<Inner>,
+}
+
 /// # Invariants
 ///
 /// `ptr` points to a protection domain of `dev` that this type owns.
-pub struct Pd {
+struct Inner {
     ptr: NonNull<bindings::ib_pd>,
     // Dropped after the protection domain is destroyed, so that the device outlives it.
     dev: ARef<Device>,
 }
 
 // SAFETY: A protection domain may be destroyed by any thread.
-unsafe impl Send for Pd {}
+unsafe impl Send for Inner {}
 
 // SAFETY: The methods that take `&self` read constants only.
-unsafe impl Sync for Pd {}
+unsafe impl Sync for Inner {}
 
 impl Pd {
     /// Allocates a protection domain.
@@ -47,20 +51,33 @@ impl Pd {
         let ptr = from_err_ptr(ptr)?;
 
         // INVARIANT: We own what `__ib_alloc_pd` returned, and hold the device that it is of.
-        Ok(Self {
+        let inner = Inner {
             ptr: NonNull::new(ptr).ok_or(ENOMEM)?,
             dev: dev.into(),
+        };
+        Ok(Self {
+            inner: Deferred::new(inner)?,
         })
     }
 
     /// Returns the device.
     #[inline]
     pub fn device(&self) -> &Device {
-        &self.dev
+        &self.inner.dev
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::ib_pd {
+        self.inner.ptr.as_ptr()
+    }
+
+    /// Returns the local key of all memory that is mapped for DMA.
+    pub(crate) fn dma_key(&self) -> u32 {
+        // SAFETY: By the type invariant, we own the protection domain. The key is constant.
+        unsafe { (*self.as_raw()).local_dma_lkey }
     }
 }
 
-impl Drop for Pd {
+impl Drop for Inner {
     fn drop(&mut self) {
         // SAFETY: By the type invariant, we own the protection domain. What is made of it holds a
         // reference to this object, so nothing uses it any more.

@@ -53,7 +53,7 @@ global_lock! {
 /// # Safety
 ///
 /// Must be called once, before anything else of this module.
-pub(super) unsafe fn init() {
+pub(crate) unsafe fn init() {
     // SAFETY: By the function's requirements.
     unsafe { FRAMES.init() };
 }

@@ -21,7 +21,13 @@ use super::{
     Message,
     ServiceType, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    rdma::{
+        qp_attr::QpState,
+        Qp, //
+    },
+};
 use core::{
     net::SocketAddr,
     ops::Deref, //
@@ -191,6 +197,24 @@ impl<T: Handler> Id<T> {
         self.core().notify_established()
     }
 
+    /// Moves a queue pair to a state of the connection: to [`QpState::Init`] when it is made, to
+    /// [`QpState::Rtr`] and then [`QpState::Rts`] when the peer has asked for the connection or has
+    /// accepted it. What the peer and the path need is set.
+    ///
+    /// Errors: [`EINVAL`] if the connection is not that far, if it has no such state, or if the queue
+    /// pair is of another device.
+    ///
+    /// Takes the id's lock.
+    pub fn modify_qp(&self, qp: &Qp, state: QpState) -> Result {
+        if self.device() != Some(qp.device()) {
+            return Err(EINVAL);
+        }
+
+        let mut attr = self.core().init_qp_attr(state.as_raw())?;
+        let (raw, mask) = attr.as_raw();
+        qp.modify_raw(raw, mask)
+    }
+
     /// Sets the type of service: a differentiated services field (RFC 2474).
     ///
     /// It is of use before the path is resolved; on the passive side before
@@ -219,31 +243,20 @@ impl<T: Handler> Id<T> {
     pub fn set_min_rnr_timer(&self, code: u8) -> Result {
         self.core().set_min_rnr_timer(code)
     }
-
-    /// Returns the attributes that a queue pair needs to be moved to `state` for the connection.
-    ///
-    /// Errors: [`EINVAL`] if the id is not bound to a device, or the connection is not that far.
-    ///
-    /// Takes the id's lock, and keeps it as long as the result exists.
-    #[allow(dead_code)]
-    pub(crate) fn init_qp_attr(&self, state: bindings::ib_qp_state) -> Result<QpAttr<'_>> {
-        self.core().init_qp_attr(state)
-    }
 }
 
 /// Attributes that a queue pair needs for a state of its connection.
 ///
 /// They have pointers to what belongs to the id, so this holds the id's lock.
-pub(crate) struct QpAttr<'a> {
+struct QpAttr<'a> {
     attr: bindings::ib_qp_attr,
     mask: c_int,
     _lock: Locked<'a>,
 }
 
-#[allow(dead_code)]
 impl QpAttr<'_> {
     /// Returns the attributes, and which of them are set.
-    pub(crate) fn as_raw(&mut self) -> (&mut bindings::ib_qp_attr, c_int) {
+    fn as_raw(&mut self) -> (&mut bindings::ib_qp_attr, c_int) {
         (&mut self.attr, self.mask)
     }
 }
@@ -350,6 +363,11 @@ impl Core {
         })
     }
 
+    /// Returns the attributes that a queue pair needs to be moved to `state` for the connection.
+    ///
+    /// Errors: [`EINVAL`] if the id is not bound to a device, or the connection is not that far.
+    ///
+    /// Takes the id's lock, and keeps it as long as the result exists.
     fn init_qp_attr(&self, state: bindings::ib_qp_state) -> Result<QpAttr<'_>> {
         let lock = self.lock();
         let mut attr = bindings::ib_qp_attr {

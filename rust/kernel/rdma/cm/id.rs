@@ -7,14 +7,14 @@ use super::{
     callback,
     listener::Request,
     path::Path,
-    reaper,
     Event,
     PortSpace,
     ServiceType, //
 };
 use crate::{
     bindings,
-    rdma::Device, //
+    rdma::Device,
+    reaper, //
 };
 use core::{
     net::SocketAddr,
@@ -206,7 +206,7 @@ impl Core {
         unsafe {
             bindings::init_work_with_key(
                 self.work(),
-                Some(reaper::destroy_work),
+                Some(destroy_work),
                 false,
                 c"krdma_cm_destroy".as_char_ptr(),
                 static_lock_class!().as_ptr(),
@@ -341,6 +341,17 @@ impl Core {
         // SAFETY: By the type invariant, the id is valid. The function locks for itself.
         to_result(unsafe { bindings::rdma_set_min_rnr_timer(self.raw, code) })
     }
+}
+
+/// Destroys an id that was dropped in a callback.
+///
+/// # Safety
+///
+/// To be called by the reaper only, for the work item of a core whose owner was dropped.
+unsafe extern "C" fn destroy_work(work: *mut bindings::work_struct) {
+    // SAFETY: The work item is that of a core, which nobody owns but us. The reaper is done with it.
+    unsafe { Core::destroy(Core::of_work(work)) };
+    reaper::finished();
 }
 
 /// Returns the state that an event leads to, if it changes it.
@@ -542,8 +553,15 @@ impl<T> Drop for Owner<T> {
         let core = self.ptr.cast::<Core>();
 
         if callback::is_running() {
+            // To destroy an id waits for its callbacks, and for work that may be queued behind the
+            // callback that runs. So it can't be done in any callback. C's own way, to return an
+            // error from the callback, is for the id of that callback only; for events that come from
+            // the network stack (`cma_netevent_work_handler`) it also leaves the `ib_cm_id` behind,
+            // with a pointer to the id that is freed.
+            //
             // SAFETY: By the type invariant, we own the object, and nobody has borrowed it from us.
-            unsafe { reaper::destroy_later(core) };
+            // Its work item is initialized; it is queued once, as an owner is dropped once.
+            unsafe { reaper::run_later(core.as_ref().work()) };
         } else {
             // SAFETY: As above; we are not in a callback.
             unsafe { Core::destroy(core) };
