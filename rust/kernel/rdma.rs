@@ -17,22 +17,46 @@
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
 mod addr;
+pub mod ah;
 pub mod client;
 pub mod cm;
+pub mod cq;
 pub mod device;
+pub mod dma;
 pub mod gid;
+pub mod mr;
 mod name;
 mod pd;
 pub mod port;
+pub mod post;
+pub mod qp;
+pub mod qp_attr;
+pub mod request;
+pub mod srq;
 
 pub use addr::{
     Guid,
     Lid,
     PKey, //
 };
+pub use ah::Ah;
 pub use client::Client;
+pub use cq::Cq;
+pub(crate) use cq::Polling;
 pub use device::Device;
+pub use dma::{
+    Sge,
+    SgeMut, //
+};
 pub use gid::Gid;
+pub use mr::Mr;
 pub use name::Name;
 pub use pd::Pd;
 pub use port::Port;
+pub use qp::Qp;
+pub use request::{
+    Completion,
+    Operation,
+    Request, //
+};
+pub use srq::Srq;

@@ -22,7 +22,10 @@ use core::{
     ptr::NonNull,
 };
 use kernel::{
-    error::from_err_ptr,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     fmt,
     prelude::*,
     sync::rcu, //
@@ -229,6 +232,26 @@ impl<'a> GidEntry<'a> {
     #[inline]
     pub fn index(&self) -> u32 {
         u32::from(self.as_ref().index)
+    }
+
+    /// Returns the Ethernet address of the station that the GID belongs to (RoCE).
+    ///
+    /// Errors: [`ENODEV`] if the GID has no network interface, or no more.
+    ///
+    /// Does not sleep.
+    pub fn mac(&self) -> Result<[u8; 6]> {
+        let mut mac = [0; 6];
+
+        // SAFETY: By the type invariant, this is a valid entry of a registered device. `mac` is as
+        // long as an Ethernet address.
+        to_result(unsafe {
+            bindings::rdma_read_gid_l2_fields(
+                self.ptr.as_ptr(),
+                core::ptr::null_mut(),
+                mac.as_mut_ptr(),
+            )
+        })?;
+        Ok(mac)
     }
 
     /// Returns the network interface that the GID comes from, if it has one (RoCE).

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Completion queues.
+//!
+//! A queue dispatches each completion to the [`Operation`](crate::rdma::Operation) of the request
+//! that it is of. It does so in batches, and can tell at the end of each ([`BatchEnd`]), so that
+//! what is needed once for many completions (an acknowledgement, a refill, a wake-up) is done once.
+//!
+//! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
+
+use crate::{
+    bindings,
+    rdma::{
+        pd::owner_name,
+        Device, //
+    },
+    reaper::{
+        Deferred,
+        Workqueue, //
+    },
+};
+use core::ptr::NonNull;
+use kernel::{
+    container_of,
+    error::from_err_ptr,
+    new_mutex,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            ordering::{
+                Acquire,
+                Relaxed,
+                Release, //
+            },
+            Atomic, //
+        },
+        Arc,
+        Mutex,
+        MutexGuard, //
+    },
+    types::Opaque, //
+};
+
+/// Where completions are handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poll {
+    /// In softirq context, soon after the hardware signals: handlers must not sleep.
+    Softirq,
+    /// On a workqueue: handlers may sleep.
+    Workqueue,
+    /// In [`Cq::poll`] only, in the context of who calls that.
+    Direct,
+}
+
+/// Is told when a batch of completions has been handled.
+pub trait BatchEnd: Send + Sync + 'static {
+    /// `completions` handlers have run since the last call, at least one.
+    ///
+    /// # Context
+    ///
+    /// That of the handlers, and not at the same time as one of them.
+    fn batch_end(&self, completions: u32);
+}
+
+/// Completions that are handled at a time before others get the processor.
+const BUDGET: c_int = 256;
+
+/// Where queues with [`Poll::Workqueue`] are polled. Set while krdma is loaded.
+static WORKQUEUE: Atomic<*mut bindings::workqueue_struct> = Atomic::new(core::ptr::null_mut());
+
+/// Owns the workqueue of [`Poll::Workqueue`].
+pub(crate) struct Polling {
+    _wq: Workqueue,
+}
+
+impl Polling {
+    pub(crate) fn new() -> Result<Self> {
+        let wq = Workqueue::new(
+            c"krdma_cq",
+            bindings::wq_flags_WQ_HIGHPRI
+                | bindings::wq_flags_WQ_MEM_RECLAIM
+                | bindings::wq_flags_WQ_PERCPU,
+        )?;
+
+        WORKQUEUE.store(wq.as_raw(), Release);
+        Ok(Self { _wq: wq })
+    }
+}
+
+/// A completion queue.
+pub struct Cq {
+    inner: Deferred<Inner>,
+}
+
+/// # Invariants
+///
+/// `ptr` points to a completion queue of `dev` that this type owns. Its context is the address of
+/// this object, which is pinned.
+#[pin_data(PinnedDrop)]
+struct Inner {
+    ptr: NonNull<bindings::ib_cq>,
+    poll: Poll,
+    capacity: u32,
+    /// Entries promised to the queues that complete here.
+    reserved: Atomic<u32>,
+    /// Is told of the end of each batch.
+    hook: Option<KBox<dyn BatchEnd>>,
+    /// Serialises [`Cq::poll`].
+    #[pin]
+    direct: Mutex<()>,
+    #[pin]
+    work: Opaque<bindings::work_struct>,
+    // Dropped after the queue is destroyed.
+    dev: ARef<Device>,
+}
+
+// SAFETY: A completion queue may be used and destroyed by any thread.
+unsafe impl Send for Inner {}
+
+// SAFETY: The methods that take `&self` use C functions that lock for themselves.
+unsafe impl Sync for Inner {}
+
+impl Cq {
+    /// Allocates a completion queue of at least `capacity` entries.
+    ///
+    /// `vector` chooses among the device's [completion vectors](Device::completion_vectors), and
+    /// wraps around. `owner` is the module that shows in `rdma resource show`, as for
+    /// [`Pd::new`](crate::rdma::Pd::new).
+    ///
+    /// Errors: [`EINVAL`] if the device has no such large queues, [`ENOMEM`].
+    pub fn new(
+        dev: &Device,
+        owner: &'static ThisModule,
+        capacity: u32,
+        vector: u32,
+        poll: Poll,
+    ) -> Result<Arc<Self>> {
+        Self::build(dev, owner, capacity, vector, poll, None)
+    }
+
+    /// Allocates a completion queue that tells of the end of each batch.
+    ///
+    /// `hook` belongs to the queue: it must not keep the queue alive, or neither ever goes.
+    ///
+    /// Errors: As for [`Cq::new`].
+    pub fn with_batch_end(
+        dev: &Device,
+        owner: &'static ThisModule,
+        capacity: u32,
+        vector: u32,
+        poll: Poll,
+        hook: impl BatchEnd,
+    ) -> Result<Arc<Self>> {
+        let hook: KBox<dyn BatchEnd> = KBox::new(hook, GFP_KERNEL)?;
+
+        Self::build(dev, owner, capacity, vector, poll, Some(hook))
+    }
+
+    fn build(
+        dev: &Device,
+        owner: &'static ThisModule,
+        capacity: u32,
+        vector: u32,
+        poll: Poll,
+        hook: Option<KBox<dyn BatchEnd>>,
+    ) -> Result<Arc<Self>> {
+        let vectors = dev.completion_vectors().max(1);
+        let attr = bindings::ib_cq_init_attr {
+            cqe: capacity,
+            comp_vector: vector % vectors,
+            ..pin_init::zeroed()
+        };
+
+        let inner = Deferred::new(try_pin_init!(&this in Inner {
+            poll,
+            reserved: Atomic::new(0),
+            hook,
+            direct <- new_mutex!(()),
+            work <- Opaque::ffi_init(|work| {
+                // SAFETY: `work` is pinned; it is disabled before its memory goes.
+                unsafe { bindings::krdma_init_work(work, Some(Inner::poll_callback)) };
+            }),
+            dev: dev.into(),
+            ptr: {
+                // SAFETY: `dev` is registered. The callbacks use what is initialized already; they
+                // end before the memory behind `this` goes.
+                let ptr = unsafe {
+                    bindings::__ib_create_cq(
+                        dev.as_raw(),
+                        Some(Inner::event_callback),
+                        None,
+                        this.as_ptr().cast(),
+                        &attr,
+                        owner_name(owner),
+                    )
+                };
+
+                let ptr = NonNull::new(from_err_ptr(ptr)?).ok_or(ENOMEM)?;
+                if *poll == Poll::Direct {
+                    // SAFETY: The queue was just created; nothing uses the field yet. The core reads
+                    // it when it drains a queue pair.
+                    unsafe { (*ptr.as_ptr()).poll_ctx = bindings::ib_poll_context_IB_POLL_DIRECT };
+                }
+                ptr
+            },
+            // SAFETY: The queue was just created. The driver has set its real size.
+            capacity: u32::try_from(unsafe { (*ptr.as_ptr()).cqe }).unwrap_or(0),
+        }))?;
+        let cq = Arc::new(Self { inner }, GFP_KERNEL)?;
+
+        cq.inner.start();
+        Ok(cq)
+    }
+
+    /// Returns the number of entries, as granted.
+    pub fn capacity(&self) -> u32 {
+        self.inner.capacity
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &Device {
+        &self.inner.dev
+    }
+
+    /// Handles up to `budget` completions, and returns how many.
+    ///
+    /// For queues with [`Poll::Direct`]: others handle completions by themselves, and return zero.
+    ///
+    /// # Context
+    ///
+    /// May sleep. Handlers run in this call.
+    pub fn poll(&self, budget: u32) -> u32 {
+        if self.inner.poll != Poll::Direct {
+            return 0;
+        }
+
+        let _guard = self.inner.direct.lock();
+        // SAFETY: The lock excludes other polls.
+        unsafe {
+            self.inner
+                .process(c_int::try_from(budget).unwrap_or(c_int::MAX))
+        }
+    }
+
+    /// Returns the C object.
+    pub(crate) fn as_raw(&self) -> *mut bindings::ib_cq {
+        self.inner.ptr.as_ptr()
+    }
+
+    /// Promises `count` entries to a queue that completes here: an entry that does not fit would be
+    /// lost, with the request it is of.
+    ///
+    /// Errors: [`ENOSPC`] if there are not that many left.
+    pub(crate) fn reserve(this: Arc<Self>, count: u32) -> Result<Reservation> {
+        let inner = &this.inner;
+        let mut old = inner.reserved.load(Relaxed);
+
+        loop {
+            let new = old.checked_add(count).ok_or(ENOSPC)?;
+            if new > inner.capacity {
+                return Err(ENOSPC);
+            }
+            match inner.reserved.cmpxchg(old, new, Relaxed) {
+                Ok(_) => return Ok(Reservation { cq: this, count }),
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// Waits until the completions that are in the queue now have been handled.
+    ///
+    /// May sleep. Must not be called by a handler.
+    pub(crate) fn quiesce(&self) {
+        self.inner.quiesce();
+    }
+
+    /// Keeps others from polling the queue, if it is polled by calls of [`poll`](Self::poll): for
+    /// functions of the RDMA core that poll such queues by themselves.
+    pub(crate) fn exclude_polls(&self) -> Option<MutexGuard<'_, ()>> {
+        (self.inner.poll == Poll::Direct).then(|| self.inner.direct.lock())
+    }
+}
+
+/// Entries of a completion queue that are promised. It keeps the queue.
+pub(crate) struct Reservation {
+    cq: Arc<Cq>,
+    count: u32,
+}
+
+impl Reservation {
+    pub(crate) fn cq(&self) -> &Arc<Cq> {
+        &self.cq
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.cq.inner.reserved.fetch_sub(self.count, Relaxed);
+    }
+}
+
+impl Inner {
+    /// Asks the device to signal, if somebody listens.
+    fn start(&self) {
+        if self.poll != Poll::Direct {
+            // A signal missed is made up for.
+            if self.rearm() {
+                self.schedule();
+            }
+        }
+    }
+
+    /// Asks the device to signal the next completion, and returns whether there is one already.
+    fn rearm(&self) -> bool {
+        // SAFETY: By the type invariant, we own the queue.
+        unsafe { bindings::ib_req_notify_cq(self.ptr.as_ptr(), NOTIFY) > 0 }
+    }
+
+    fn schedule(&self) {
+        // SAFETY: The kernel sets the variable early and never changes it.
+        let bh = unsafe { bindings::system_bh_wq };
+        let wq = match self.poll {
+            Poll::Softirq => bh,
+            Poll::Workqueue => WORKQUEUE.load(Acquire),
+            Poll::Direct => return,
+        };
+
+        // SAFETY: Both workqueues exist while krdma is loaded, which our user sees to.
+        unsafe {
+            bindings::queue_work_on(
+                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+                wq,
+                self.work.get(),
+            )
+        };
+    }
+
+    /// Handles up to `budget` completions and tells of the end.
+    ///
+    /// # Safety
+    ///
+    /// Calls must not overlap.
+    unsafe fn process(&self, budget: c_int) -> u32 {
+        // SAFETY: By the type invariant, we own the queue. All requests that complete here have
+        // handlers.
+        let done = unsafe { bindings::ib_process_cq_direct(self.ptr.as_ptr(), budget) };
+        let done = u32::try_from(done).unwrap_or(0);
+
+        if done > 0 {
+            if let Some(hook) = &self.hook {
+                hook.batch_end(done);
+            }
+        }
+        done
+    }
+
+    fn quiesce(&self) {
+        if self.poll == Poll::Direct {
+            let _guard = self.direct.lock();
+            let mut left = self.capacity;
+
+            while left > 0 {
+                // SAFETY: The lock excludes other polls.
+                let done = unsafe { self.process(c_int::try_from(left).unwrap_or(c_int::MAX)) };
+                if done == 0 {
+                    break;
+                }
+                left = left.saturating_sub(done);
+            }
+            return;
+        }
+
+        // The entries that are in the queue now are handled when as many as it holds have been, or
+        // when a round has found it empty: then the work is not queued again.
+        for _ in 0..=self.capacity / BUDGET as u32 {
+            self.schedule();
+            // SAFETY: The work was initialized.
+            unsafe { bindings::flush_work(self.work.get()) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the driver only, as the queue's completion handler.
+    unsafe extern "C" fn event_callback(_cq: *mut bindings::ib_cq, context: *mut c_void) {
+        // SAFETY: The context is what the queue was created with. It lives as long as the queue.
+        let this = unsafe { &*context.cast::<Self>() };
+
+        this.schedule();
+    }
+
+    /// # Safety
+    ///
+    /// To be called by a workqueue only, as the function of [`Inner::work`].
+    unsafe extern "C" fn poll_callback(work: *mut bindings::work_struct) {
+        // SAFETY: `work` is the field of a pinned object. Its drop waits for this call.
+        let this = unsafe { &*container_of!(Opaque::cast_from(work), Self, work) };
+
+        // SAFETY: A work item runs once at a time.
+        let done = unsafe { this.process(BUDGET) };
+
+        if done >= BUDGET as u32 || this.rearm() {
+            this.schedule();
+        }
+    }
+}
+
+/// Signal the next completion, and say if there is one already.
+const NOTIFY: bindings::ib_cq_notify_flags = bindings::ib_cq_notify_flags_IB_CQ_NEXT_COMP
+    | bindings::ib_cq_notify_flags_IB_CQ_REPORT_MISSED_EVENTS;
+
+#[pinned_drop]
+impl PinnedDrop for Inner {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant, we own the queue. Who completes here keeps it alive, so no
+        // completion is outstanding and the driver signals no more; what it has signalled is waited
+        // for.
+        unsafe {
+            bindings::disable_work_sync(self.work.get());
+            bindings::ib_destroy_cq_user(self.ptr.as_ptr(), core::ptr::null_mut());
+        }
+    }
+}

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Links: what one request asks the hardware to do.
+
+use super::Filler;
+use crate::{
+    bindings,
+    rdma::{
+        dma::Piece,
+        mr::{
+            Access,
+            Mr,
+            Remote, //
+        },
+        request::Header,
+        Ah,
+        Qp,
+        Sge,
+        SgeMut, //
+    },
+};
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit,
+    ptr, //
+};
+use kernel::{
+    impl_flags,
+    prelude::*, //
+};
+
+impl_flags!(
+    /// How a link is to be worked on.
+    #[derive(Debug, Clone, Default, Copy, PartialEq, Eq)]
+    pub struct Flags(u32);
+
+    /// One way of working on a link.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Flag {
+        /// Not before the RDMA reads and atomics posted earlier are done.
+        Fence = bindings::ib_send_flags_IB_SEND_FENCE as u32,
+        /// The receiver's completion is one that it has asked to be signalled of.
+        Solicited = bindings::ib_send_flags_IB_SEND_SOLICITED as u32,
+        /// The bytes are taken when the request is posted.
+        Inline = bindings::ib_send_flags_IB_SEND_INLINE as u32,
+    }
+);
+
+/// What comes with a message beside its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With {
+    /// Nothing.
+    Nothing,
+    /// Immediate data, given in the host's byte order.
+    Immediate(u32),
+    /// The order to revoke this key of the receiver.
+    Invalidate(u32),
+}
+
+/// A link of any kind, as C takes it. All begin with the plain one.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) union RawLink {
+    pub(super) send: bindings::ib_send_wr,
+    rdma: bindings::ib_rdma_wr,
+    atomic: bindings::ib_atomic_wr,
+    ud: bindings::ib_ud_wr,
+    reg: bindings::ib_reg_wr,
+}
+
+/// The links of a request that is being described. What they name must be of `'a`, the request.
+pub struct Links<'a, 'b> {
+    pub(super) qp: &'b Qp,
+    pub(super) header: *mut Header,
+    pub(super) links: &'b mut [MaybeUninit<RawLink>],
+    pub(super) first_piece: &'b mut [usize],
+    pub(super) pieces: Filler<'b>,
+    pub(super) nr_links: usize,
+    // Invariant: the lifetime can be neither shortened nor made longer.
+    pub(super) _data: PhantomData<fn(&'a ()) -> &'a ()>,
+}
+
+impl<'a> Links<'a, '_> {
+    /// Sends a message, into a receive buffer of the peer.
+    pub fn send(&mut self, sges: &[Sge<'a>], with: With, flags: Flags) -> Result {
+        let (opcode, ex) = Self::opcode(
+            with,
+            bindings::ib_wr_opcode_IB_WR_SEND,
+            bindings::ib_wr_opcode_IB_WR_SEND_WITH_IMM,
+            Some(bindings::ib_wr_opcode_IB_WR_SEND_WITH_INV),
+        )?;
+        let send = self.plain(opcode, ex, sges.iter().map(|sge| sge.0), flags)?;
+
+        self.add(RawLink { send });
+        Ok(())
+    }
+
+    /// Sends a datagram to a queue pair that `ah` leads to.
+    ///
+    /// `qp` is the number of the peer's queue pair, `qkey` the key that it must have.
+    pub fn send_to(
+        &mut self,
+        ah: &'a Ah,
+        qp: u32,
+        qkey: u32,
+        sges: &[Sge<'a>],
+        immediate: Option<u32>,
+        flags: Flags,
+    ) -> Result {
+        if ah.device() != self.qp.device() {
+            return Err(EINVAL);
+        }
+        let (opcode, ex) = Self::opcode(
+            immediate.map_or(With::Nothing, With::Immediate),
+            bindings::ib_wr_opcode_IB_WR_SEND,
+            bindings::ib_wr_opcode_IB_WR_SEND_WITH_IMM,
+            None,
+        )?;
+        let ud = bindings::ib_ud_wr {
+            wr: self.plain(opcode, ex, sges.iter().map(|sge| sge.0), flags)?,
+            ah: ah.as_raw(),
+            remote_qpn: qp,
+            remote_qkey: qkey,
+            ..pin_init::zeroed()
+        };
+
+        self.add(RawLink { ud });
+        Ok(())
+    }
+
+    /// Writes to a peer's memory. With immediate data it also takes a receive buffer of the peer.
+    pub fn write(
+        &mut self,
+        sges: &[Sge<'a>],
+        remote: Remote,
+        immediate: Option<u32>,
+        flags: Flags,
+    ) -> Result {
+        let (opcode, ex) = Self::opcode(
+            immediate.map_or(With::Nothing, With::Immediate),
+            bindings::ib_wr_opcode_IB_WR_RDMA_WRITE,
+            bindings::ib_wr_opcode_IB_WR_RDMA_WRITE_WITH_IMM,
+            None,
+        )?;
+        let rdma = bindings::ib_rdma_wr {
+            wr: self.plain(opcode, ex, sges.iter().map(|sge| sge.0), flags)?,
+            remote_addr: remote.addr,
+            rkey: remote.key,
+        };
+
+        self.add(RawLink { rdma });
+        Ok(())
+    }
+
+    /// Reads from a peer's memory.
+    pub fn read(&mut self, sges: &[SgeMut<'a>], remote: Remote, flags: Flags) -> Result {
+        let rdma = bindings::ib_rdma_wr {
+            wr: self.plain(
+                bindings::ib_wr_opcode_IB_WR_RDMA_READ,
+                pin_init::zeroed(),
+                sges.iter().map(|sge| sge.0),
+                flags,
+            )?,
+            remote_addr: remote.addr,
+            rkey: remote.key,
+        };
+
+        self.add(RawLink { rdma });
+        Ok(())
+    }
+
+    /// Adds to eight bytes of a peer's memory, atomically. The old value, in the host's byte order,
+    /// goes to `result`, of eight bytes.
+    pub fn fetch_add(
+        &mut self,
+        result: SgeMut<'a>,
+        remote: Remote,
+        add: u64,
+        flags: Flags,
+    ) -> Result {
+        self.atomic(
+            bindings::ib_wr_opcode_IB_WR_ATOMIC_FETCH_AND_ADD,
+            result,
+            remote,
+            flags,
+            |wr| wr.compare_add = add,
+        )
+    }
+
+    /// Adds to fields of eight bytes of a peer's memory: no carry crosses a bit set in `boundary`.
+    pub fn masked_fetch_add(
+        &mut self,
+        result: SgeMut<'a>,
+        remote: Remote,
+        add: u64,
+        boundary: u64,
+        flags: Flags,
+    ) -> Result {
+        self.atomic(
+            bindings::ib_wr_opcode_IB_WR_MASKED_ATOMIC_FETCH_AND_ADD,
+            result,
+            remote,
+            flags,
+            |wr| {
+                wr.compare_add = add;
+                wr.compare_add_mask = boundary;
+            },
+        )
+    }
+
+    /// Sets eight bytes of a peer's memory to `swap` if they are `compare`, atomically. The old value
+    /// goes to `result`, of eight bytes.
+    pub fn compare_swap(
+        &mut self,
+        result: SgeMut<'a>,
+        remote: Remote,
+        compare: u64,
+        swap: u64,
+        flags: Flags,
+    ) -> Result {
+        self.atomic(
+            bindings::ib_wr_opcode_IB_WR_ATOMIC_CMP_AND_SWP,
+            result,
+            remote,
+            flags,
+            |wr| {
+                wr.compare_add = compare;
+                wr.swap = swap;
+            },
+        )
+    }
+
+    /// As [`compare_swap`](Self::compare_swap), of the bits that the masks name. Each is a value and
+    /// its mask.
+    pub fn masked_compare_swap(
+        &mut self,
+        result: SgeMut<'a>,
+        remote: Remote,
+        compare: (u64, u64),
+        swap: (u64, u64),
+        flags: Flags,
+    ) -> Result {
+        self.atomic(
+            bindings::ib_wr_opcode_IB_WR_MASKED_ATOMIC_CMP_AND_SWP,
+            result,
+            remote,
+            flags,
+            |wr| {
+                (wr.compare_add, wr.compare_add_mask) = compare;
+                (wr.swap, wr.swap_mask) = swap;
+            },
+        )
+    }
+
+    /// Registers a region: from here on it can be used as `access` says.
+    ///
+    /// A request may have one such link. Errors: [`EBUSY`] if it has one or the region is registered,
+    /// [`ENOENT`] if the region has no pages, [`EINVAL`] if it is of another protection domain.
+    pub fn register(&mut self, mr: &'a Mr, access: Access, flags: Flags) -> Result {
+        if !self.qp.has_pd_of(mr) {
+            return Err(EINVAL);
+        }
+        if mr.pages().is_none() {
+            return Err(ENOENT);
+        }
+        // SAFETY: The header is of the request that is described, which the batch owns.
+        if unsafe { !(*self.header).registers.is_null() } {
+            return Err(EBUSY);
+        }
+
+        let reg = bindings::ib_reg_wr {
+            wr: self.plain(
+                bindings::ib_wr_opcode_IB_WR_REG_MR,
+                pin_init::zeroed(),
+                core::iter::empty(),
+                flags,
+            )?,
+            mr: mr.as_raw(),
+            key: mr.remote().key,
+            access: access.as_raw(),
+        };
+
+        mr.exposure().begin()?;
+        // SAFETY: As above. The region lives as long as the request.
+        unsafe { (*self.header).registers = mr.exposure() };
+        self.add(RawLink { reg });
+        Ok(())
+    }
+
+    /// Revokes the key of a region. When the request is done, nobody can use the region, and its
+    /// pages can be taken out.
+    ///
+    /// A request may have one such link. Errors: [`EBUSY`] if it has one, [`EINVAL`] if the region is
+    /// of another protection domain.
+    pub fn invalidate(&mut self, mr: &'a Mr, flags: Flags) -> Result {
+        if !self.qp.has_pd_of(mr) {
+            return Err(EINVAL);
+        }
+        // SAFETY: The header is of the request that is described, which the batch owns.
+        if unsafe { !(*self.header).revokes.is_null() } {
+            return Err(EBUSY);
+        }
+
+        let send = self.plain(
+            bindings::ib_wr_opcode_IB_WR_LOCAL_INV,
+            bindings::ib_send_wr__bindgen_ty_2 {
+                invalidate_rkey: mr.remote().key,
+            },
+            core::iter::empty(),
+            flags,
+        )?;
+
+        // SAFETY: As above. The region lives as long as the request.
+        unsafe { (*self.header).revokes = mr.exposure() };
+        self.add(RawLink { send });
+        Ok(())
+    }
+
+    fn atomic(
+        &mut self,
+        opcode: bindings::ib_wr_opcode,
+        result: SgeMut<'a>,
+        remote: Remote,
+        flags: Flags,
+        operands: impl FnOnce(&mut bindings::ib_atomic_wr),
+    ) -> Result {
+        if result.len() != 8 {
+            return Err(EINVAL);
+        }
+        let mut atomic = bindings::ib_atomic_wr {
+            wr: self.plain(
+                opcode,
+                pin_init::zeroed(),
+                core::iter::once(result.0),
+                flags,
+            )?,
+            remote_addr: remote.addr,
+            rkey: remote.key,
+            ..pin_init::zeroed()
+        };
+
+        operands(&mut atomic);
+        self.add(RawLink { atomic });
+        Ok(())
+    }
+
+    fn opcode(
+        with: With,
+        plain: bindings::ib_wr_opcode,
+        immediate: bindings::ib_wr_opcode,
+        invalidate: Option<bindings::ib_wr_opcode>,
+    ) -> Result<(bindings::ib_wr_opcode, bindings::ib_send_wr__bindgen_ty_2)> {
+        match with {
+            With::Nothing => Ok((plain, pin_init::zeroed())),
+            With::Immediate(data) => Ok((
+                immediate,
+                bindings::ib_send_wr__bindgen_ty_2 {
+                    imm_data: data.to_be(),
+                },
+            )),
+            With::Invalidate(key) => Ok((
+                invalidate.ok_or(EINVAL)?,
+                bindings::ib_send_wr__bindgen_ty_2 {
+                    invalidate_rkey: key,
+                },
+            )),
+        }
+    }
+
+    /// Makes the part that all links have. Room for the link is there if this succeeds.
+    fn plain<'p>(
+        &mut self,
+        opcode: bindings::ib_wr_opcode,
+        ex: bindings::ib_send_wr__bindgen_ty_2,
+        pieces: impl ExactSizeIterator<Item = Piece<'p>>,
+        flags: Flags,
+    ) -> Result<bindings::ib_send_wr> {
+        let first_piece = self.first_piece.get_mut(self.nr_links).ok_or(ENOSPC)?;
+        let first = *self.pieces.len;
+        let count = pieces.len();
+        if count > self.qp.max_send_sge() {
+            return Err(EINVAL);
+        }
+        self.pieces
+            .add(self.qp.device(), self.qp.dma_key(), pieces)?;
+        *first_piece = first;
+
+        Ok(bindings::ib_send_wr {
+            next: ptr::null_mut(),
+            __bindgen_anon_1: bindings::ib_send_wr__bindgen_ty_1 {
+                // SAFETY: The header is of the request that is described. Only an address is taken.
+                wr_cqe: unsafe { &raw mut (*self.header).fault },
+            },
+            sg_list: ptr::null_mut(),
+            // CAST: There are not more than fit in a batch.
+            num_sge: count as c_int,
+            opcode,
+            // CAST: The flags are few and positive; C keeps them in an `int`.
+            send_flags: u32::from(flags) as c_int,
+            ex,
+        })
+    }
+
+    /// Adds a link, for which [`plain`](Self::plain) has found room.
+    fn add(&mut self, link: RawLink) {
+        if let Some(slot) = self.links.get_mut(self.nr_links) {
+            slot.write(link);
+            self.nr_links += 1;
+        }
+    }
+}

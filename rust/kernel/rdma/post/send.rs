@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Posting to the send queue.
+
+use super::{
+    links::{
+        Links,
+        RawLink, //
+    },
+    Pieces,
+    Refused, //
+};
+use crate::{
+    bindings,
+    rdma::{
+        request::{
+            Header,
+            Operation,
+            Request,
+            Unposted, //
+        },
+        Qp, //
+    },
+};
+use core::{
+    marker::PhantomData,
+    mem::MaybeUninit,
+    ptr, //
+};
+use kernel::prelude::*;
+
+/// Send requests to be posted to a queue pair by one call: of `N` links in all, with `P` pieces of
+/// memory. Those not posted are dropped with it.
+pub struct SendBatch<'q, T: Operation, const N: usize = 4, const P: usize = 8> {
+    qp: &'q Qp,
+    links: [MaybeUninit<RawLink>; N],
+    /// The first piece of each link.
+    first_piece: [usize; N],
+    /// The first link of each request.
+    first_link: [usize; N],
+    headers: [*mut Header; N],
+    pieces: Pieces<P>,
+    nr_links: usize,
+    nr_requests: usize,
+    _requests: PhantomData<T>,
+}
+
+impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
+    /// Starts a batch for a queue pair.
+    pub fn new(qp: &'q Qp) -> Self {
+        Self {
+            qp,
+            links: [const { MaybeUninit::uninit() }; N],
+            first_piece: [0; N],
+            first_link: [0; N],
+            headers: [ptr::null_mut(); N],
+            pieces: Pieces::new(),
+            nr_links: 0,
+            nr_requests: 0,
+            _requests: PhantomData,
+        }
+    }
+
+    /// Adds a request, whose links `describe` makes: at least one. Its handler is called when the
+    /// last of them is done, or when the hardware has given up on them.
+    ///
+    /// If `describe` fails, or there is no more room ([`ENOSPC`]), the request is returned and the
+    /// batch is as it was before.
+    pub fn push(
+        &mut self,
+        request: Pin<KBox<Request<T>>>,
+        describe: impl for<'a> FnOnce(&'a T, &mut Links<'a, '_>) -> Result,
+    ) -> core::result::Result<(), Refused<T>> {
+        if self.nr_requests == N {
+            return Err(Refused {
+                error: ENOSPC,
+                request,
+            });
+        }
+
+        let before = (self.nr_links, self.pieces.len);
+        let header = Request::into_header(request);
+        let mut links = Links {
+            qp: self.qp,
+            header,
+            links: &mut self.links,
+            first_piece: &mut self.first_piece,
+            pieces: self.pieces.filler(),
+            nr_links: self.nr_links,
+            _data: PhantomData,
+        };
+
+        // SAFETY: The header was made above, and we own the request.
+        let described = describe(unsafe { Request::<T>::data_of(header) }, &mut links);
+        let nr_links = links.nr_links;
+        let described = described.and(if nr_links > before.0 {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        });
+        if let Err(error) = described {
+            self.pieces.len = before.1;
+            // SAFETY: As above. Nothing of the request was posted.
+            unsafe { Header::withdraw(header) };
+            return Err(Refused {
+                error,
+                // SAFETY: As above.
+                request: unsafe { Request::from_header(header) },
+            });
+        }
+
+        // SAFETY: The link was written by `describe`; all kinds begin with the plain one.
+        let last = unsafe { &mut self.links[nr_links - 1].assume_init_mut().send };
+        // The last link completes the request. The others have the `fault` as their handler, and are
+        // not signalled.
+        last.__bindgen_anon_1.wr_cqe = header.cast();
+        last.send_flags |= bindings::ib_send_flags_IB_SEND_SIGNALED as c_int;
+
+        self.first_link[self.nr_requests] = before.0;
+        self.headers[self.nr_requests] = header;
+        self.nr_requests += 1;
+        self.nr_links = nr_links;
+        Ok(())
+    }
+
+    /// Returns the number of requests.
+    pub fn len(&self) -> usize {
+        self.nr_requests
+    }
+
+    /// Returns whether there is no request.
+    pub fn is_empty(&self) -> bool {
+        self.nr_requests == 0
+    }
+
+    /// Posts the requests, in order. The batch is empty then and can be used again.
+    ///
+    /// If some can't be posted they are returned, and none after them is. Errors are the driver's:
+    /// commonly [`ENOMEM`] if the queue is full, [`EINVAL`] if the queue pair is in a state in which
+    /// it can't send.
+    ///
+    /// Of a request with several links that fit in part only, the hardware has some: it is kept until
+    /// the queue pair goes, without a call of its handler. Move the queue pair to the error state
+    /// then.
+    ///
+    /// Does not sleep.
+    pub fn post(&mut self) -> core::result::Result<(), Unposted<T, N>> {
+        if self.nr_requests == 0 {
+            return Ok(());
+        }
+
+        for i in (0..self.nr_links).rev() {
+            let sges = self.pieces.at(self.first_piece[i]);
+            let next = if i + 1 < self.nr_links {
+                self.links[i + 1].as_mut_ptr().cast()
+            } else {
+                ptr::null_mut()
+            };
+            // SAFETY: The link was written; all kinds begin with the plain one.
+            let link = unsafe { &mut self.links[i].assume_init_mut().send };
+
+            link.sg_list = sges;
+            link.next = next;
+        }
+
+        let mut bad = ptr::null();
+        // SAFETY: The links and their pieces are initialized and live on our stack for the call. What
+        // they name is owned by the requests, which are the hardware's from now on.
+        let ret = unsafe {
+            bindings::ib_post_send(self.qp.as_raw(), self.links[0].as_ptr().cast(), &mut bad)
+        };
+        if ret == 0 {
+            self.reset();
+            return Ok(());
+        }
+        Err(self.unposted(Error::from_errno(ret), bad))
+    }
+
+    /// Tells the requests that were posted from the others.
+    #[cold]
+    fn unposted(&mut self, error: Error, bad: *const bindings::ib_send_wr) -> Unposted<T, N> {
+        // A driver that does not say which link was bad has taken none.
+        let bad = (0..self.nr_links)
+            .find(|&i| ptr::eq(self.links[i].as_ptr().cast(), bad))
+            .unwrap_or(0);
+
+        let mut headers = self.headers;
+
+        for (i, header) in headers.iter_mut().enumerate().take(self.nr_requests) {
+            let end = if i + 1 < self.nr_requests {
+                self.first_link[i + 1]
+            } else {
+                self.nr_links
+            };
+
+            if end <= bad {
+                // The hardware has it.
+                *header = ptr::null_mut();
+            } else if self.first_link[i] < bad {
+                // The hardware has a part of it.
+                self.qp.strand(*header);
+                *header = ptr::null_mut();
+            } else {
+                // SAFETY: The hardware has nothing of it.
+                unsafe { Header::withdraw(*header) };
+            }
+        }
+
+        self.reset();
+        // SAFETY: Those left were made by `into_header` and are ours.
+        unsafe { Unposted::new(error, headers) }
+    }
+
+    /// Forgets all requests, which are somebody else's now.
+    fn reset(&mut self) {
+        self.headers = [ptr::null_mut(); N];
+        self.nr_requests = 0;
+        self.nr_links = 0;
+        self.pieces.len = 0;
+    }
+}
+
+impl<T: Operation, const N: usize, const P: usize> Drop for SendBatch<'_, T, N, P> {
+    fn drop(&mut self) {
+        for header in self.headers.iter().filter(|header| !header.is_null()) {
+            // SAFETY: It was made by `into_header`, and not posted.
+            unsafe { Header::drop_request(*header) };
+        }
+    }
+}

@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Work requests, from when they are made to when the hardware is done with them.
+//!
+//! A [`Request`] owns what the hardware works on. Posting it moves it to the hardware; when the
+//! hardware is done with it, it comes back as the argument of [`Operation::done`]. So a buffer can't
+//! be freed or reused too early: nobody has it. Nothing is allocated on the way, and a request can be
+//! posted again by its own handler.
+//!
+//! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h) (`struct ib_cqe`,
+//! `struct ib_wc`)
+
+use crate::{
+    bindings,
+    rdma::{
+        mr::Exposure,
+        srq::Posted, //
+    },
+};
+use core::{
+    marker::PhantomData,
+    mem::offset_of,
+    ptr, //
+};
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
+
+/// What a request is for, and what happens when it is done.
+pub trait Operation: Sized + Send + 'static {
+    /// The hardware is done with the request, successfully or not.
+    ///
+    /// # Context
+    ///
+    /// That of the completion queue, see [`cq::Poll`](crate::rdma::cq::Poll). In softirq context
+    /// this must not sleep. Calls for one completion queue never overlap.
+    fn done(this: Pin<KBox<Request<Self>>>, completion: &Completion<'_>);
+}
+
+/// What the hardware finds a request by. It is at the start of each.
+#[repr(C)]
+pub(crate) struct Header {
+    /// Completes the request.
+    pub(crate) cqe: bindings::ib_cqe,
+    /// Notes that a link of the request other than the last failed. Those are not signalled, so
+    /// they complete only if they fail.
+    pub(crate) fault: bindings::ib_cqe,
+    /// What the first link that failed failed with, or success.
+    status: bindings::ib_wc_status,
+    /// Where the request is listed while it is in a shared receive queue.
+    pub(crate) posted: Posted,
+    /// The registration that a link of the request begins.
+    pub(crate) registers: *const Exposure,
+    /// The registration that a link of the request revokes.
+    pub(crate) revokes: *const Exposure,
+    /// Drops the request, whatever its type.
+    drop: unsafe fn(*mut Header),
+}
+
+impl Header {
+    /// Returns the header of the request that a pointer to its `cqe` is of.
+    fn of_cqe(cqe: *mut bindings::ib_cqe) -> *mut Self {
+        const { assert!(offset_of!(Header, cqe) == 0) };
+        cqe.cast()
+    }
+
+    /// Notes that the request is not posted after all.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be the header of a request that the caller owns, and of which the hardware has no
+    /// part.
+    pub(crate) unsafe fn withdraw(this: *mut Self) {
+        // SAFETY: The header is valid, by the function's requirements. What the request owns is
+        // alive, the region among it.
+        unsafe {
+            if let Some(registers) = (*this).registers.as_ref() {
+                registers.end();
+            }
+            (*this).registers = ptr::null();
+            (*this).revokes = ptr::null();
+        }
+    }
+
+    /// Drops the request that a header is of.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be the header of a request that the caller owns, and gives up.
+    pub(crate) unsafe fn drop_request(this: *mut Self) {
+        // SAFETY: The header is valid, by the function's requirements; so are those of `drop`.
+        unsafe { ((*this).drop)(this) };
+    }
+}
+
+/// A work request, or a chain of them, together with all that the hardware needs for it.
+#[repr(C)]
+#[pin_data]
+pub struct Request<T> {
+    #[pin]
+    header: Opaque<Header>,
+    #[pin]
+    data: T,
+}
+
+// SAFETY: The header is written by who owns the request, and by the completion handlers when the
+// hardware does.
+unsafe impl<T: Send> Send for Request<T> {}
+
+// SAFETY: Through `&self` only `data` can be reached.
+unsafe impl<T: Sync> Sync for Request<T> {}
+
+impl<T: Operation> Request<T> {
+    /// Allocates a request.
+    pub fn new<E>(data: impl PinInit<T, E>, flags: kernel::alloc::Flags) -> Result<Pin<KBox<Self>>>
+    where
+        Error: From<E>,
+    {
+        KBox::try_pin_init(
+            try_pin_init!(Self {
+                header <- Opaque::ffi_init(|header: *mut Header| {
+                    // SAFETY: `header` is valid for writes.
+                    unsafe { header.write(Self::new_header()) };
+                }),
+                data <- data,
+            }),
+            flags,
+        )
+    }
+
+    fn new_header() -> Header {
+        Header {
+            cqe: bindings::ib_cqe {
+                done: Some(Self::done_callback),
+            },
+            fault: bindings::ib_cqe {
+                done: Some(fault_callback),
+            },
+            status: bindings::ib_wc_status_IB_WC_SUCCESS,
+            posted: Posted::new(),
+            registers: ptr::null(),
+            revokes: ptr::null(),
+            drop: Self::drop_callback,
+        }
+    }
+
+    /// Returns what the request is for.
+    #[inline]
+    pub fn data(&self) -> &T {
+        &self.data
+    }
+
+    /// Returns what the request is for, to be changed.
+    #[inline]
+    pub fn data_mut(self: Pin<&mut Self>) -> Pin<&mut T> {
+        // SAFETY: This projects to a field that is structurally pinned.
+        unsafe { self.map_unchecked_mut(|this| &mut this.data) }
+    }
+
+    /// Gives the request away, to the hardware. The header is set up for a new round.
+    pub(crate) fn into_header(this: Pin<KBox<Self>>) -> *mut Header {
+        // SAFETY: Nothing is moved out of the box until `from_header` pins it again.
+        let request = KBox::into_raw(unsafe { Pin::into_inner_unchecked(this) });
+        let header = request.cast::<Header>();
+
+        // SAFETY: We own the request, so that nobody else uses the header.
+        unsafe {
+            (*header).status = bindings::ib_wc_status_IB_WC_SUCCESS;
+            (*header).registers = ptr::null();
+            (*header).revokes = ptr::null();
+        }
+        header
+    }
+
+    /// Takes a request back.
+    ///
+    /// # Safety
+    ///
+    /// `header` must come from [`into_header`](Self::into_header) of a request of this type, and the
+    /// caller must own it.
+    pub(crate) unsafe fn from_header(header: *mut Header) -> Pin<KBox<Self>> {
+        // SAFETY: The header is the first field of the request. The request has been pinned all
+        // along.
+        unsafe { Pin::new_unchecked(KBox::from_raw(header.cast())) }
+    }
+
+    /// Returns the data of a request that is given away, for making its work requests.
+    ///
+    /// # Safety
+    ///
+    /// `header` must come from [`into_header`](Self::into_header) of a request of this type that
+    /// still exists, and that nobody has a mutable reference to for `'a`.
+    pub(crate) unsafe fn data_of<'a>(header: *mut Header) -> &'a T {
+        // SAFETY: By the function's requirements.
+        unsafe { &(*header.cast::<Self>()).data }
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the completion queue only, as `ib_cqe::done` of a request of this type.
+    unsafe extern "C" fn done_callback(_cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
+        // SAFETY: `wc` is valid for this call, and names the `cqe` that it was posted with.
+        let header = Header::of_cqe(unsafe { (*wc).__bindgen_anon_1.wr_cqe });
+        // SAFETY: The header is valid, and completion handlers of a queue do not overlap.
+        let (first, posted, revokes) = unsafe {
+            (
+                (*header).status,
+                &raw mut (*header).posted,
+                (*header).revokes,
+            )
+        };
+
+        // SAFETY: The request is the hardware's no more; if it was in a shared receive queue it is
+        // still listed there.
+        unsafe { Posted::remove(posted) };
+
+        let completion = Completion {
+            // SAFETY: `wc` is valid for this call, and not written any more.
+            wc: unsafe { &*wc },
+            first,
+        };
+        if !revokes.is_null() && completion.status().is_success() {
+            // SAFETY: What the request owns is alive, the region among it.
+            unsafe { (*revokes).end() };
+        }
+
+        // SAFETY: The last link of the request is done, so the hardware has given it back.
+        T::done(unsafe { Self::from_header(header) }, &completion);
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Header::drop_request`], of a request of this type.
+    unsafe fn drop_callback(header: *mut Header) {
+        // SAFETY: By the function's requirements.
+        drop(unsafe { Self::from_header(header) });
+    }
+}
+
+/// # Safety
+///
+/// To be called by the completion queue only, as `ib_cqe::done` of [`Header::fault`].
+unsafe extern "C" fn fault_callback(_cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
+    // SAFETY: `wc` is valid for this call.
+    let (cqe, status) = unsafe { ((*wc).__bindgen_anon_1.wr_cqe, (*wc).status) };
+    // SAFETY: The pointer is one to the field of a header. The request is alive: its last link
+    // completes after this one, in the same queue.
+    let header = unsafe { cqe.byte_sub(offset_of!(Header, fault)) }.cast::<Header>();
+
+    // SAFETY: As above. Completion handlers of a queue do not overlap.
+    unsafe {
+        if (*header).status == bindings::ib_wc_status_IB_WC_SUCCESS {
+            (*header).status = status;
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Status {
+    /// It was carried out.
+    Success,
+    /// The message was longer than the receive buffers, or than is allowed.
+    LocalLength,
+    /// The queue pair could not carry it out: an internal inconsistency.
+    LocalQpOperation,
+    /// A local piece of memory was not registered for such an access.
+    LocalProtection,
+    /// The queue pair left the states in which it works before the request was carried out.
+    Flushed,
+    /// The peer's answer did not fit the request.
+    BadResponse,
+    /// The peer wrote where it may not.
+    LocalAccess,
+    /// The peer took the request to be invalid.
+    RemoteInvalidRequest,
+    /// The peer did not grant the access to its memory.
+    RemoteAccess,
+    /// The peer could not carry it out.
+    RemoteOperation,
+    /// The peer did not answer.
+    RetriesExceeded,
+    /// The peer had no receive buffer.
+    RnrRetriesExceeded,
+    /// Another of the states of `enum ib_wc_status`.
+    Other(u32),
+}
+
+impl Status {
+    fn from_raw(raw: bindings::ib_wc_status) -> Self {
+        match raw {
+            bindings::ib_wc_status_IB_WC_SUCCESS => Self::Success,
+            bindings::ib_wc_status_IB_WC_LOC_LEN_ERR => Self::LocalLength,
+            bindings::ib_wc_status_IB_WC_LOC_QP_OP_ERR => Self::LocalQpOperation,
+            bindings::ib_wc_status_IB_WC_LOC_PROT_ERR => Self::LocalProtection,
+            bindings::ib_wc_status_IB_WC_WR_FLUSH_ERR => Self::Flushed,
+            bindings::ib_wc_status_IB_WC_BAD_RESP_ERR => Self::BadResponse,
+            bindings::ib_wc_status_IB_WC_LOC_ACCESS_ERR => Self::LocalAccess,
+            bindings::ib_wc_status_IB_WC_REM_INV_REQ_ERR => Self::RemoteInvalidRequest,
+            bindings::ib_wc_status_IB_WC_REM_ACCESS_ERR => Self::RemoteAccess,
+            bindings::ib_wc_status_IB_WC_REM_OP_ERR => Self::RemoteOperation,
+            bindings::ib_wc_status_IB_WC_RETRY_EXC_ERR => Self::RetriesExceeded,
+            bindings::ib_wc_status_IB_WC_RNR_RETRY_EXC_ERR => Self::RnrRetriesExceeded,
+            raw => Self::Other(raw),
+        }
+    }
+
+    /// Returns whether the request was carried out.
+    #[inline]
+    pub fn is_success(self) -> bool {
+        matches!(self, Self::Success)
+    }
+}
+
+/// What the hardware says of a request that it is done with.
+pub struct Completion<'a> {
+    wc: &'a bindings::ib_wc,
+    /// What an earlier link failed with.
+    first: bindings::ib_wc_status,
+}
+
+impl Completion<'_> {
+    /// Returns how the request ended: of a chain, what its first link that failed failed with.
+    #[inline]
+    pub fn status(&self) -> Status {
+        if self.first != bindings::ib_wc_status_IB_WC_SUCCESS {
+            return Status::from_raw(self.first);
+        }
+        Status::from_raw(self.wc.status)
+    }
+
+    /// Returns the vendor's code of an error.
+    #[inline]
+    pub fn vendor_error(&self) -> u32 {
+        self.wc.vendor_err
+    }
+
+    /// Returns the number of bytes received, the GRH of a datagram included.
+    ///
+    /// Defined for receives and RDMA reads that succeeded only.
+    #[inline]
+    pub fn byte_len(&self) -> u32 {
+        self.wc.byte_len
+    }
+
+    /// Returns the immediate data that came with a message, in the host's byte order.
+    #[inline]
+    pub fn immediate(&self) -> Option<u32> {
+        self.flag(bindings::ib_wc_flags_IB_WC_WITH_IMM).then(|| {
+            // SAFETY: The flag says that this is the member in use. All are plain integers.
+            u32::from_be(unsafe { self.wc.ex.imm_data })
+        })
+    }
+
+    /// Returns the key that the peer has revoked by its message.
+    #[inline]
+    pub fn invalidated_key(&self) -> Option<u32> {
+        if !self.flag(bindings::ib_wc_flags_IB_WC_WITH_INVALIDATE) {
+            return None;
+        }
+        // SAFETY: As for `immediate`.
+        Some(unsafe { self.wc.ex.invalidate_rkey })
+    }
+
+    /// Returns whether a datagram has a GRH, in the first 40 bytes of the buffer.
+    #[inline]
+    pub fn has_grh(&self) -> bool {
+        self.flag(bindings::ib_wc_flags_IB_WC_GRH)
+    }
+
+    /// Returns the number of the queue pair that sent a datagram.
+    #[inline]
+    pub fn source_qp(&self) -> u32 {
+        self.wc.src_qp
+    }
+
+    /// Returns the index of the partition key of a datagram.
+    #[inline]
+    pub fn pkey_index(&self) -> u16 {
+        self.wc.pkey_index
+    }
+
+    /// Returns the number of the queue pair that the request was worked on by.
+    #[inline]
+    pub fn qp_number(&self) -> u32 {
+        // SAFETY: A queue pair is not destroyed before its completions have been handled.
+        unsafe { (*self.wc.qp).qp_num }
+    }
+
+    pub(crate) fn as_raw(&self) -> &bindings::ib_wc {
+        self.wc
+    }
+
+    #[inline]
+    fn flag(&self, flag: bindings::ib_wc_flags) -> bool {
+        // CAST: The flags are few and positive; C keeps them in an `int`.
+        self.wc.wc_flags as bindings::ib_wc_flags & flag != 0
+    }
+}
+
+/// A request that was not posted, and why.
+pub struct Unposted<T, const N: usize> {
+    /// Why.
+    pub error: Error,
+    /// The requests, in the order they were to be posted.
+    requests: [*mut Header; N],
+    next: usize,
+    _requests: PhantomData<T>,
+}
+
+impl<T: Operation, const N: usize> Unposted<T, N> {
+    /// # Safety
+    ///
+    /// Those of `requests` that are not null must come from `into_header` of requests of the type
+    /// `T`, and the caller must own them, and give them up.
+    pub(crate) unsafe fn new(error: Error, requests: [*mut Header; N]) -> Self {
+        Self {
+            error,
+            requests,
+            next: 0,
+            _requests: PhantomData,
+        }
+    }
+}
+
+impl<T: Operation, const N: usize> Iterator for Unposted<T, N> {
+    type Item = Pin<KBox<Request<T>>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(slot) = self.requests.get_mut(self.next) {
+            let header = core::mem::replace(slot, ptr::null_mut());
+
+            self.next += 1;
+            if !header.is_null() {
+                // SAFETY: By the requirements of `new`, we own it. It was taken out of the slot.
+                return Some(unsafe { Request::from_header(header) });
+            }
+        }
+        None
+    }
+}
+
+impl<T, const N: usize> Drop for Unposted<T, N> {
+    fn drop(&mut self) {
+        for header in self.requests.iter().filter(|header| !header.is_null()) {
+            // SAFETY: By the requirements of `new`, we own it.
+            unsafe { Header::drop_request(*header) };
+        }
+    }
+}

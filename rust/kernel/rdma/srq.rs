@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shared receive queues.
+//!
+//! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
+
+use crate::{
+    bindings,
+    rdma::{
+        cq::Reservation,
+        post::raw::{
+            Given,
+            RecvQueue, //
+        },
+        request::Header,
+        Cq,
+        Device,
+        Pd, //
+    },
+    reaper::Deferred,
+};
+use core::{
+    mem::offset_of,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+use kernel::{
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    new_spinlock,
+    prelude::*,
+    sync::{
+        Arc,
+        SpinLock, //
+    },
+};
+
+/// The place of a request in the list of those in a shared receive queue.
+///
+/// The hardware says nothing of the requests that are left in a queue when it is destroyed, so they
+/// are listed.
+pub(crate) struct Posted {
+    prev: *mut Posted,
+    next: *mut Posted,
+    /// The list, or null.
+    list: *const SpinLock<List>,
+}
+
+/// The first of the requests.
+struct List {
+    head: *mut Posted,
+}
+
+// SAFETY: The pointers are to requests that the list owns, which are `Send`.
+unsafe impl Send for List {}
+
+impl Posted {
+    pub(crate) const fn new() -> Self {
+        Self {
+            prev: ptr::null_mut(),
+            next: ptr::null_mut(),
+            list: ptr::null(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `this` must be valid and in no list, and be removed before it or `list` go.
+    unsafe fn insert(this: *mut Self, list: &SpinLock<List>) {
+        let mut guard = list.lock();
+
+        // SAFETY: The lock protects the links of all that are in the list; `this` is the caller's.
+        unsafe {
+            (*this).list = list;
+            (*this).prev = ptr::null_mut();
+            (*this).next = guard.head;
+            if !guard.head.is_null() {
+                (*guard.head).prev = this;
+            }
+        }
+        guard.head = this;
+    }
+
+    /// Takes a request out of the list that it is in, if any.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be valid, and the caller must own the request.
+    pub(crate) unsafe fn remove(this: *mut Self) {
+        // SAFETY: `this` is valid. Only its owner changes `list`.
+        let list = unsafe { (*this).list };
+        if list.is_null() {
+            return;
+        }
+
+        // SAFETY: A list outlives what is in it.
+        let mut guard = unsafe { &*list }.lock();
+        // SAFETY: The lock protects the links.
+        unsafe {
+            if (*this).prev.is_null() {
+                guard.head = (*this).next;
+            } else {
+                (*(*this).prev).next = (*this).next;
+            }
+            if !(*this).next.is_null() {
+                (*(*this).next).prev = (*this).prev;
+            }
+            (*this).list = ptr::null();
+        }
+    }
+}
+
+/// A receive queue that queue pairs share.
+///
+/// Its requests complete in one completion queue, which the queue pairs that use it must have as
+/// their receive queue.
+pub struct Srq {
+    inner: Deferred<Inner>,
+}
+
+/// # Invariants
+///
+/// `ptr` points to a shared receive queue in `pd` that this type owns.
+#[pin_data(PinnedDrop)]
+struct Inner {
+    ptr: NonNull<bindings::ib_srq>,
+    max_wr: u32,
+    max_sge: u32,
+    /// The requests in the queue, and those completed and not yet handled.
+    #[pin]
+    posted: SpinLock<List>,
+    on_limit: Option<KBox<dyn LimitEvent>>,
+    // Dropped after the queue is destroyed.
+    cq: Reservation,
+    pd: Arc<Pd>,
+}
+
+// SAFETY: A shared receive queue may be used and destroyed by any thread.
+unsafe impl Send for Inner {}
+
+// SAFETY: The methods that take `&self` use C functions that lock for themselves.
+unsafe impl Sync for Inner {}
+
+/// Is told that a shared receive queue runs low.
+pub trait LimitEvent: Send + Sync + 'static {
+    /// Fewer requests are left than the limit, which is disarmed now: see [`Srq::arm`].
+    ///
+    /// # Context
+    ///
+    /// Any: must not sleep.
+    fn limit_reached(&self);
+}
+
+impl Srq {
+    /// Allocates a shared receive queue of at least `max_wr` requests of `max_sge` pieces.
+    ///
+    /// The requests complete in `cq`. `on_limit` is told when the queue runs low; it belongs to the
+    /// queue and must not keep it alive.
+    ///
+    /// Errors: [`EOPNOTSUPP`] if the device has none, [`EINVAL`] if it has none so large, or `cq` is
+    /// of another device, [`ENOSPC`] if `cq` has not so many entries left, [`ENOMEM`].
+    pub fn new(
+        pd: &Arc<Pd>,
+        cq: &Arc<Cq>,
+        max_wr: u32,
+        max_sge: u32,
+        on_limit: Option<KBox<dyn LimitEvent>>,
+    ) -> Result<Arc<Self>> {
+        if pd.device() != cq.device() {
+            return Err(EINVAL);
+        }
+
+        let inner = Deferred::new(try_pin_init!(&this in Inner {
+            posted <- new_spinlock!(List { head: ptr::null_mut() }),
+            on_limit,
+            pd: pd.clone(),
+            ptr: {
+                let mut attr = bindings::ib_srq_init_attr {
+                    event_handler: Some(Inner::event_callback),
+                    srq_context: this.as_ptr().cast(),
+                    srq_type: bindings::ib_srq_type_IB_SRQT_BASIC,
+                    ..pin_init::zeroed()
+                };
+                attr.attr.max_wr = max_wr;
+                attr.attr.max_sge = max_sge;
+
+                // SAFETY: `pd` is a protection domain of a registered device. The callback uses what
+                // is initialized already; it ends before the memory behind `this` goes.
+                let srq = unsafe {
+                    bindings::ib_create_srq_user(
+                        pd.as_raw(),
+                        &mut attr,
+                        ptr::null_mut(),
+                        ptr::null_mut(),
+                    )
+                };
+                NonNull::new(from_err_ptr(srq)?).ok_or(ENOMEM)?
+            },
+            max_wr: Inner::granted(*ptr)?.max_wr,
+            max_sge: Inner::granted(*ptr)?.max_sge,
+            cq: Cq::reserve(cq.clone(), *max_wr)?,
+        }))?;
+
+        Ok(Arc::new(Self { inner }, GFP_KERNEL)?)
+    }
+
+    /// Returns the number of requests that fit, as granted.
+    pub fn capacity(&self) -> u32 {
+        self.inner.max_wr
+    }
+
+    /// Asks to be told once, when fewer than `limit` requests are left.
+    ///
+    /// Errors: [`EINVAL`] if the limit is not below the capacity.
+    pub fn arm(&self, limit: u32) -> Result {
+        let mut attr = bindings::ib_srq_attr {
+            srq_limit: limit,
+            ..pin_init::zeroed()
+        };
+
+        // SAFETY: By the type invariant, we own the queue.
+        to_result(unsafe {
+            bindings::ib_modify_srq(
+                self.inner.ptr.as_ptr(),
+                &mut attr,
+                bindings::ib_srq_attr_mask_IB_SRQ_LIMIT,
+            )
+        })
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::ib_srq {
+        self.inner.ptr.as_ptr()
+    }
+
+    pub(crate) fn cq(&self) -> &Arc<Cq> {
+        self.inner.cq.cq()
+    }
+}
+
+// SAFETY: Requests in the queue are listed, and given up when they complete or when the queue goes.
+unsafe impl RecvQueue for Srq {
+    fn device(&self) -> &Device {
+        self.inner.pd.device()
+    }
+
+    fn dma_key(&self) -> u32 {
+        self.inner.pd.dma_key()
+    }
+
+    fn max_sge(&self) -> u32 {
+        self.inner.max_sge
+    }
+
+    unsafe fn take(&self, request: &Given) {
+        // SAFETY: The header is valid and the hardware's from now on. It is removed when the request
+        // completes, when it is returned, or when the queue goes.
+        unsafe { Posted::insert(&raw mut (*request.0).posted, &self.inner.posted) };
+    }
+
+    unsafe fn give_back(&self, request: &Given) {
+        // SAFETY: The header is valid and the caller's.
+        unsafe { Posted::remove(&raw mut (*request.0).posted) };
+    }
+
+    unsafe fn post(
+        &self,
+        wr: *mut bindings::ib_recv_wr,
+        bad: *mut *const bindings::ib_recv_wr,
+    ) -> c_int {
+        // SAFETY: By the type invariant, we own the queue; the rest is the function's requirement.
+        unsafe { bindings::ib_post_srq_recv(self.inner.ptr.as_ptr(), wr, bad) }
+    }
+}
+
+impl Inner {
+    fn granted(srq: NonNull<bindings::ib_srq>) -> Result<bindings::ib_srq_attr> {
+        let mut attr = pin_init::zeroed();
+
+        // SAFETY: The queue exists, and `attr` is valid for writes.
+        to_result(unsafe { bindings::ib_query_srq(srq.as_ptr(), &mut attr) })?;
+        Ok(attr)
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the driver only, as the queue's event handler.
+    unsafe extern "C" fn event_callback(event: *mut bindings::ib_event, context: *mut c_void) {
+        // SAFETY: The context is what the queue was created with. It lives as long as the queue.
+        let this = unsafe { &*context.cast::<Self>() };
+        // SAFETY: `event` is valid for this call.
+        let event = unsafe { (*event).event };
+
+        if event == bindings::ib_event_type_IB_EVENT_SRQ_LIMIT_REACHED {
+            if let Some(on_limit) = &this.on_limit {
+                on_limit.limit_reached();
+            }
+        }
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Inner {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant, we own the queue. Queue pairs that use it keep it alive, so
+        // there is none any more.
+        unsafe { bindings::ib_destroy_srq_user(self.ptr.as_ptr(), ptr::null_mut()) };
+
+        loop {
+            let posted = self.posted.lock().head;
+            if posted.is_null() {
+                break;
+            }
+
+            // SAFETY: The hardware has given up all requests with the queue, and those that had
+            // completed have been handled when their queue pairs went. So what is listed is ours.
+            unsafe {
+                let header = posted.byte_sub(offset_of!(Header, posted)).cast::<Header>();
+
+                Posted::remove(posted);
+                Header::drop_request(header);
+            }
+        }
+    }
+}
