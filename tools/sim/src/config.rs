@@ -111,7 +111,7 @@ impl Config {
             rcvbuf: rng.range(2, 16) as u32 * max_len.max(512),
             reader: [1, 2, 4, 16][rng.index(4)],
             delay: [2_000, 20_000, 200_000][rng.index(3)],
-            buffers: rng.range(64, 300) as u32,
+            buffers: rng.range(64, 120) as u32,
             settings,
             faults,
         }

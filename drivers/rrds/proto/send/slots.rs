@@ -20,6 +20,8 @@ pub struct Slots {
     posted: u32,
     completed: u32,
     unsignaled: u32,
+    /// Among those without a completion are some that hold on to memory until they complete.
+    owing: bool,
 }
 
 impl Slots {
@@ -53,8 +55,8 @@ impl Slots {
     }
 
     /// Whether work requests other than bare acknowledgements wait for one that asks for a completion.
-    pub(crate) const fn has_unsignaled(&self) -> bool {
-        self.unsignaled > 0
+    pub(crate) const fn is_owing(&self) -> bool {
+        self.owing
     }
 
     /// Whether no completion is to come although work requests are in flight.
@@ -62,8 +64,9 @@ impl Slots {
         self.unsignaled > 0 && self.unsignaled == self.in_flight()
     }
 
-    /// Notes that `count` work requests were posted, the last of them with a completion if `signaled`.
-    pub(crate) fn post(&mut self, count: u32, signaled: bool) {
+    /// Notes that `count` work requests were posted, the last of them with a completion if `signaled`;
+    /// `bare` tells that nothing is freed when they complete.
+    pub(crate) fn post(&mut self, count: u32, signaled: bool, bare: bool) {
         // INVARIANT: the number in flight grows with the others.
         self.posted = self.posted.wrapping_add(count);
         self.unsignaled = if signaled {
@@ -71,6 +74,7 @@ impl Slots {
         } else {
             self.unsignaled.saturating_add(count)
         };
+        self.owing = !signaled && (self.owing || !bare);
     }
 
     /// Notes that the work request `id` and all before it are completed.
@@ -87,6 +91,7 @@ impl Slots {
         } else {
             self.unsignaled
         };
+        self.owing &= self.unsignaled > 0;
         true
     }
 
@@ -103,7 +108,7 @@ mod tests {
     #[test]
     fn a_completion_covers_all_before_it() {
         let mut s = Slots::default();
-        s.post(5, true);
+        s.post(5, true, false);
         assert_eq!(s.in_flight(), 5);
         assert!(s.complete(2));
         assert_eq!(s.in_flight(), 2);
@@ -119,11 +124,11 @@ mod tests {
         let mut s = Slots {
             posted: u32::MAX,
             completed: u32::MAX,
-            unsignaled: 0,
+            ..Slots::default()
         };
         assert_eq!(s.next_id(1), u32::MAX);
         assert_eq!(s.next_id(3), 1);
-        s.post(3, true);
+        s.post(3, true, false);
         assert_eq!(s.in_flight(), 3);
         assert!(s.complete(0));
         assert_eq!(s.in_flight(), 1);
@@ -132,10 +137,10 @@ mod tests {
     #[test]
     fn the_ack_has_a_place_of_its_own() {
         let mut s = Slots::default();
-        s.post(4, true);
+        s.post(4, true, false);
         assert!(!s.has_room(1, 4) && s.has_room(1, 5));
         assert!(s.has_ack_room(4));
-        s.post(1, true);
+        s.post(1, true, false);
         assert!(!s.has_ack_room(4));
     }
 
@@ -145,19 +150,26 @@ mod tests {
         assert!(s.must_signal(1, false, 256, 16), "nothing follows");
         for _ in 0..16 {
             assert!(!s.must_signal(1, true, 256, 16));
-            s.post(1, false);
+            s.post(1, false, false);
         }
         assert!(s.must_signal(1, true, 256, 16), "the seventeenth");
         assert!(s.is_mute());
-        s.post(1, true);
-        assert!(!s.has_unsignaled() && !s.is_mute());
+        s.post(1, true, false);
+        assert!(!s.is_owing() && !s.is_mute());
+        s.post(1, false, true);
+        assert!(!s.is_owing(), "a bare acknowledgement");
+        s.post(1, false, false);
+        s.post(1, false, true);
+        assert!(s.is_owing());
+        assert!(s.complete(s.next_id(0)));
+        assert!(!s.is_owing());
         let full = Slots {
             posted: 255,
             ..Slots::default()
         };
         assert!(full.must_signal(1, true, 256, 16), "the last that fits");
         let mut tiny = Slots::default();
-        tiny.post(2, false);
+        tiny.post(2, false, false);
         assert!(tiny.must_signal(1, true, 4, 16), "half of a tiny ring");
     }
 }

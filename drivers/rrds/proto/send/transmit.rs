@@ -60,6 +60,8 @@ struct Posted {
     signaled: bool,
     /// Credits advertised, if it was a SEND.
     send: Option<u8>,
+    /// A bare acknowledgement: nothing is freed when it completes.
+    bare: bool,
 }
 
 /// The frame-independent half of a SEND about to be posted.
@@ -260,6 +262,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
                 wrs,
                 signaled,
                 send: None,
+                bare: false,
             },
         );
         Ok(())
@@ -414,12 +417,18 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         // of others, or when the ring needs it.
         let shape = Shape {
             last: true,
-            follows: !self.slots.has_unsignaled(),
+            follows: !self.slots.is_owing(),
             fence: false,
         };
         let posted = self.send(cx, Header::default(), Data::None, shape, emit)?;
         bump(&mut cx.stats.ack_sent);
-        self.account(cx, posted);
+        self.account(
+            cx,
+            Posted {
+                bare: true,
+                ..posted
+            },
+        );
         Ok(())
     }
 
@@ -447,6 +456,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
                 wrs: 1,
                 signaled: true,
                 send: None,
+                bare: false,
             },
         );
         Ok(())
@@ -488,12 +498,13 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             wrs: 1,
             signaled,
             send: Some(credit),
+            bare: false,
         })
     }
 
     /// Books what was posted.
     fn account(&mut self, cx: &mut Context<'_>, posted: Posted) {
-        self.slots.post(posted.wrs, posted.signaled);
+        self.slots.post(posted.wrs, posted.signaled, posted.bare);
         if let Some(credit) = posted.send {
             bump(&mut cx.stats.tx_frames);
             self.probe_pending = false;
