@@ -101,7 +101,9 @@ def unit_tests(env: Env, say: Say, folders: Iterable[str] = UNIT_TESTS) -> Count
     for folder in folders:
         if not any((env.checkout / folder).glob("test_*.py")):
             continue
-        command = [sys.executable, "-m", "unittest", "discover", "-s", folder, "-t", "scripts"]
+        command = [sys.executable, "-m", "unittest", "discover", "-s", folder]
+        if (env.checkout / folder / "__init__.py").is_file():
+            command += ["-t", "scripts"]
         status, output = _run(command, env, say)
         count = count_unittest(output, status)
         if count.failed:

@@ -26,6 +26,7 @@ from .kmods import closure, unpacked
 STOCK = (
     "virtio_net",
     "rdma_rxe",
+    "rdma_cm",
     "ib_uverbs",
     "veth",
     "dummy",

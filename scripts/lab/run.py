@@ -144,8 +144,9 @@ class Run:
     async def _boot_and_wait(self) -> None:
         await build_variants(self.env, self.test.builds)
         image = kernel.bootable(self.env)
-        base = initramfs.base(self.env, self.test.stock).read_bytes()
         needs = stock_needs(self.env, self.test.modules)
+        stock = {*self.test.stock, *(name for names in needs.values() for name in names)}
+        base = initramfs.base(self.env, stock - needs.keys()).read_bytes()
         programs = [initramfs.find_program(tool) for tool in self.test.tools]
         programs += [self.env.checkout / program for program in self.test.programs]
         with tempfile.TemporaryDirectory(prefix="lab-") as scratch:
