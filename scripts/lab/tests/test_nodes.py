@@ -7,8 +7,13 @@ Each test file below nodes/ does one thing wrong on purpose. All run first, side
 import asyncio
 import dataclasses
 import os
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 import unittest
+from collections.abc import Callable
 from pathlib import Path
 
 from lab import env, suite, topology
@@ -113,6 +118,43 @@ class Nodes(unittest.TestCase):
         (report,) = asyncio.run(suite.run_all(place, [test], lambda number, report: None))
         self.assertFalse(report.passed)
         self.assertIn("/nonexistent", report.result.reason)
+
+
+@unittest.skipUnless(os.environ.get("KRDMA_KERNEL"), "needs the build root: scripts/krdma enter")
+class EndOfTheRunner(unittest.TestCase):
+    """However the runner goes, its nodes go with it."""
+
+    def run_and_end(self, number: int) -> int:
+        """Start a test that hangs, send the runner a signal, and return its status."""
+        folder = str(env.from_environ().logs / "hangs")
+        line = [sys.executable, "-m", "lab", "run", str(NODES / "hangs.toml")]
+        quiet = subprocess.DEVNULL
+        with subprocess.Popen(line, stdin=quiet, stdout=quiet, stderr=quiet) as runner:
+            self.addCleanup(runner.kill)
+            self.assertTrue(soon(lambda: running_qemus(folder)), "no node came up")
+            runner.send_signal(number)
+            status = runner.wait(20)
+        self.assertTrue(soon(lambda: not running_qemus(folder)), "a node outlived the runner")
+        return status
+
+    def test_killed(self) -> None:
+        self.assertEqual(self.run_and_end(signal.SIGKILL), -signal.SIGKILL)
+
+    def test_terminated(self) -> None:
+        self.assertEqual(self.run_and_end(signal.SIGTERM), -signal.SIGTERM)
+
+    def test_interrupted(self) -> None:
+        self.assertEqual(self.run_and_end(signal.SIGINT), 130)
+
+
+def soon(condition: Callable[[], object], seconds: float = 20) -> bool:
+    """Whether the condition comes true before long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 class SelftestEnv(env.Env):
