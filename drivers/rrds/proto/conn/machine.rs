@@ -156,7 +156,7 @@ impl Machine {
         self.reason
     }
 
-    /// When [`Machine::poll`] is to be called again, if nothing else happens.
+    /// When the machine is to be polled again, if nothing else happens.
     pub const fn next_timeout(&self) -> Option<Instant> {
         self.timer
     }
@@ -265,16 +265,15 @@ impl Machine {
             return false;
         }
         match self.state {
-            State::Dialing => match reply {
-                Some(reply) => match self.handshake.replied(reply) {
-                    Some(handshake) => self.handshake = handshake,
-                    None => {
+            State::Dialing => {
+                if let Some(reply) = reply {
+                    let Some(handshake) = self.handshake.replied(reply) else {
                         self.fail(DropReason::Version);
                         return false;
-                    }
-                },
-                None => {}
-            },
+                    };
+                    self.handshake = handshake;
+                }
+            }
             State::Accepting if !self.due => {}
             _ => return false,
         }
