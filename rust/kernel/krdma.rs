@@ -14,6 +14,7 @@ use kernel::prelude::*;
 // One namespace for the kernel's bindings and our own.
 use krdma_bindings as bindings;
 
+mod callback;
 pub mod net;
 pub mod rdma;
 mod reaper;
@@ -42,7 +43,7 @@ impl kernel::InPlaceModule for Krdma {
         try_pin_init!(Self {
             _: {
                 // SAFETY: This runs once, before anything else of the crate.
-                unsafe { rdma::cm::init() }
+                unsafe { callback::init() }
             },
             reaper <- reaper::Reaper::new(),
             polling: rdma::Polling::new()?,

@@ -3,14 +3,17 @@
 //! Drops that have to sleep, wherever they happen.
 //!
 //! To destroy a queue pair, a completion queue or a connection sleeps. Yet the last reference to one
-//! is often dropped by a completion handler, which runs in softirq context, or by a callback of the
-//! very object. [`Deferred`] makes that safe: its drop happens at once where the caller may sleep,
-//! and on a workqueue elsewhere.
+//! is often dropped by a completion handler, which may run in softirq context, and which the drop
+//! would wait for; or by a callback of the very object. [`Deferred`] makes that safe: in callbacks,
+//! and where the caller may not sleep, the drop happens on a workqueue, elsewhere at once.
 //!
 //! A module's code must not go while a drop that needs it is pending. So when a module goes, after
 //! its exit has run and before its code is freed, what is pending is waited for.
 
-use crate::bindings;
+use crate::{
+    bindings,
+    callback, //
+};
 use core::{
     mem::ManuallyDrop,
     ops::Deref,
@@ -182,10 +185,12 @@ pub(crate) fn finished() {
     PENDING.fetch_sub(1, Release);
 }
 
-/// Returns whether the caller may sleep.
-pub(crate) fn may_sleep() -> bool {
+/// Returns whether what sleeps, or waits for callbacks, must not be done here.
+pub(crate) fn must_defer() -> bool {
     // SAFETY: The function has no requirements.
-    unsafe { bindings::krdma_may_sleep() }
+    let may_sleep = unsafe { bindings::krdma_may_sleep() };
+
+    !may_sleep || callback::is_running()
 }
 
 /// Owns a value whose drop sleeps, and may itself be dropped in any context.
@@ -252,7 +257,7 @@ impl<T: Send + 'static> Drop for Deferred<T> {
         // SAFETY: The field is not used after this.
         let inner = unsafe { ManuallyDrop::take(&mut self.0) };
 
-        if may_sleep() {
+        if !must_defer() {
             drop(inner);
         } else {
             PENDING.fetch_add(1, Relaxed);

@@ -105,8 +105,6 @@ pub use path::{
     Path, //
 };
 
-pub(crate) use callback::init;
-
 /// A space of port numbers, and the service that its connections have.
 ///
 /// # Examples

@@ -9,7 +9,7 @@
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
 use crate::{
-    bindings,
+    bindings, callback,
     rdma::{
         pd::owner_name,
         Device, //
@@ -36,8 +36,7 @@ use kernel::{
             Atomic, //
         },
         Arc,
-        Mutex,
-        MutexGuard, //
+        Mutex, //
     },
     types::Opaque, //
 };
@@ -275,10 +274,9 @@ impl Cq {
         self.inner.quiesce();
     }
 
-    /// Keeps others from polling the queue, if it is polled by calls of [`poll`](Self::poll): for
-    /// functions of the RDMA core that poll such queues by themselves.
-    pub(crate) fn exclude_polls(&self) -> Option<MutexGuard<'_, ()>> {
-        (self.inner.poll == Poll::Direct).then(|| self.inner.direct.lock())
+    /// Runs `f`, a function of the RDMA core that polls queues with [`Poll::Direct`] by itself.
+    pub(crate) fn exclude_polls<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.inner.exclude_polls(f)
     }
 }
 
@@ -342,17 +340,34 @@ impl Inner {
     ///
     /// Calls must not overlap.
     unsafe fn process(&self, budget: c_int) -> u32 {
-        // SAFETY: By the type invariant, we own the queue. All requests that complete here have
-        // handlers.
-        let done = unsafe { bindings::ib_process_cq_direct(self.ptr.as_ptr(), budget) };
-        let done = u32::try_from(done).unwrap_or(0);
+        let process = || {
+            // SAFETY: By the type invariant, we own the queue. All requests that complete here have
+            // handlers.
+            let done = unsafe { bindings::ib_process_cq_direct(self.ptr.as_ptr(), budget) };
+            let done = u32::try_from(done).unwrap_or(0);
 
-        if done > 0 {
-            if let Some(hook) = &self.hook {
-                hook.batch_end(done);
+            if done > 0 {
+                if let Some(hook) = &self.hook {
+                    hook.batch_end(done);
+                }
             }
+            done
+        };
+
+        match self.poll {
+            Poll::Softirq => process(),
+            Poll::Workqueue | Poll::Direct => callback::run(core::ptr::null(), |_| process()),
         }
-        done
+    }
+
+    /// Runs `f`, which may poll the queue by itself, without others that do so.
+    fn exclude_polls<R>(&self, f: impl FnOnce() -> R) -> R {
+        if self.poll != Poll::Direct {
+            return f();
+        }
+
+        let _guard = self.direct.lock();
+        callback::run(core::ptr::null(), |_| f())
     }
 
     fn quiesce(&self) {

@@ -265,10 +265,16 @@ impl Mr {
             ((*raw).iova, (*raw).length, (*raw).lkey)
         };
 
+        let len = match self.pages() {
+            Some(_) => u32::try_from(len).unwrap_or(u32::MAX),
+            // What the region was of before is not its any more.
+            None => 0,
+        };
+
         Piece {
             dev: self.device(),
             addr,
-            len: u32::try_from(len).unwrap_or(u32::MAX),
+            len,
             key: Some(key),
         }
     }

@@ -453,17 +453,17 @@ impl Inner {
             return;
         }
 
-        {
-            let _guard = self.send_cq.cq().exclude_polls();
-            // SAFETY: By the type invariant, we own the queue pair, and there is room for the
-            // request that is posted to drain it.
-            unsafe { bindings::ib_drain_sq(self.ptr.as_ptr()) };
-        }
+        // SAFETY: By the type invariant, we own the queue pair, and there is room for the request that
+        // is posted to drain it.
+        let drain_sq = || unsafe { bindings::ib_drain_sq(self.ptr.as_ptr()) };
+
+        self.send_cq.cq().exclude_polls(drain_sq);
         match &self.receive {
             ReceiveQueue::Own(reservation) => {
-                let _guard = reservation.cq().exclude_polls();
                 // SAFETY: As above.
-                unsafe { bindings::ib_drain_rq(self.ptr.as_ptr()) };
+                let drain_rq = || unsafe { bindings::ib_drain_rq(self.ptr.as_ptr()) };
+
+                reservation.cq().exclude_polls(drain_rq);
             }
             // The requests stay in the shared queue, but for those that this queue pair has taken.
             ReceiveQueue::Shared(srq) => srq.cq().quiesce(),

@@ -4,7 +4,6 @@
 
 use super::{
     addr::RawAddr,
-    callback,
     listener::Request,
     path::Path,
     Event,
@@ -13,6 +12,7 @@ use super::{
 };
 use crate::{
     bindings,
+    callback,
     rdma::Device,
     reaper, //
 };
@@ -252,7 +252,7 @@ impl Core {
 
     /// Takes the id's lock, unless we are in a callback that has it.
     pub(super) fn lock(&self) -> Locked<'_> {
-        let release = !callback::holds(self);
+        let release = !callback::holds(ptr::from_ref(self).cast());
 
         if release {
             // SAFETY: By the type invariant, the id is valid.
@@ -552,9 +552,9 @@ impl<T> Drop for Owner<T> {
     fn drop(&mut self) {
         let core = self.ptr.cast::<Core>();
 
-        if callback::is_running() {
+        if reaper::must_defer() {
             // To destroy an id waits for its callbacks, and for work that may be queued behind the
-            // callback that runs. So it can't be done in any callback. C's own way, to return an
+            // callback that runs. So it can't be done in any callback, nor where nothing may sleep. C's own way, to return an
             // error from the callback, is for the id of that callback only; for events that come from
             // the network stack (`cma_netevent_work_handler`) it also leaves the `ib_cm_id` behind,
             // with a pointer to the id that is freed.

@@ -4,7 +4,7 @@
 
 use super::{
     addr::RawAddr,
-    callback::Frame,
+    callback::Asked,
     connection::{
         Connection,
         Handler,
@@ -131,24 +131,24 @@ impl<T: Acceptor> Deref for Listener<T> {
 ///
 /// - `id` is a new id that the event is for. It is valid, and bound to a device, until the callback
 ///   returns.
-/// - `listener` is the core that is the context of `id`; `frame` is that of the callback.
+/// - `listener` is the core that is the context of `id`; `asked` is of the callback.
 pub struct Request<'a> {
     id: *mut bindings::rdma_cm_id,
     event: &'a bindings::rdma_cm_event,
     listener: &'a Core,
-    frame: &'a Frame,
+    asked: &'a Asked<'a>,
 }
 
 impl<'a> Request<'a> {
     /// # Safety
     ///
     /// `id` and `event` must be those of a callback of type `CONNECT_REQUEST` that runs for the
-    /// length of `'a`. `listener` must be the context of `id`, and `frame` be of the callback.
+    /// length of `'a`. `listener` must be the context of `id`, and `asked` be of the callback.
     pub(super) unsafe fn new(
         id: *mut bindings::rdma_cm_id,
         event: &'a bindings::rdma_cm_event,
         listener: &'a Core,
-        frame: &'a Frame,
+        asked: &'a Asked<'a>,
     ) -> Self {
         // INVARIANT: By the function's requirements. C binds a new id to the device that the request
         // came in over before it reports it.
@@ -156,7 +156,7 @@ impl<'a> Request<'a> {
             id,
             event,
             listener,
-            frame,
+            asked,
         }
     }
 
@@ -224,7 +224,7 @@ impl<'a> Request<'a> {
     {
         let space = self.listener.port_space();
         let owner = Connection::alloc(space, State::Requested, handler)
-            .inspect_err(|err| self.frame.refuse(*err))?;
+            .inspect_err(|err| self.asked.refuse(*err))?;
 
         // SAFETY: The id is ours, as we do not let C destroy it any more.
         Ok(Connection::new(unsafe { self.give(owner) }))
@@ -241,7 +241,7 @@ impl<'a> Request<'a> {
         unsafe {
             owner.set_raw(self.id);
             (*self.id).context = core.cast();
-            self.frame.take(core);
+            self.asked.take(core);
         }
         owner
     }
