@@ -48,8 +48,9 @@
 //!
 //! - Outside of callbacks it waits until the callback that runs, if any, has returned. None runs
 //!   after. (So do not hold a lock that the callbacks take.)
-//! - In a callback, be it of this id or of another one, it does not wait: a work item of krdma ends
-//!   the id once the callback is done, and drops the handler then. Meanwhile more events may come.
+//! - In a callback, be it of this id or of another one, and where the caller may not sleep, it does
+//!   not wait: a work item of krdma ends the id once the callback is done, and drops the handler
+//!   then. Meanwhile more events may come.
 //!
 //! Nothing of this outlives the module: before a module's code is freed, krdma waits for these work
 //! items, and with them for the callbacks. But a module must drop what it has not dropped in callbacks

@@ -554,10 +554,10 @@ impl<T> Drop for Owner<T> {
 
         if reaper::must_defer() {
             // To destroy an id waits for its callbacks, and for work that may be queued behind the
-            // callback that runs. So it can't be done in any callback, nor where nothing may sleep. C's own way, to return an
-            // error from the callback, is for the id of that callback only; for events that come from
-            // the network stack (`cma_netevent_work_handler`) it also leaves the `ib_cm_id` behind,
-            // with a pointer to the id that is freed.
+            // callback that runs. So it can't be done in any callback, nor where nothing may sleep.
+            // C's own way, to return an error from the callback, is for the id of that callback only;
+            // for events that come from the network stack (`cma_netevent_work_handler`) it also
+            // leaves the `ib_cm_id` behind, with a pointer to the id that is freed.
             //
             // SAFETY: By the type invariant, we own the object, and nobody has borrowed it from us.
             // Its work item is initialized; it is queued once, as an owner is dropped once.
