@@ -86,32 +86,50 @@ pub(crate) fn raw_direction<D: Direction>() -> bindings::dma_data_direction {
     bindings::dma_data_direction(D::RAW as c_int)
 }
 
-/// Memory that can be mapped for a device as one piece.
-///
-/// # Safety
-///
-/// [`region`](Self::region) must return memory that
-///
-/// - belongs to the value alone, which may be read and written through `&mut` of it;
-/// - is in the kernel's linear mapping and was allocated by the slab or page allocators;
-/// - stays where it is when the value moves, and is the same until the value is mutated or dropped.
-pub unsafe trait Memory: Send {
-    /// Returns the address and the length in bytes.
-    fn region(&self) -> (*mut u8, usize);
+/// Memory that can be mapped for a device as one piece: `KVec<u8>` and boxes of arrays of bytes.
+pub trait Memory: raw::Region {}
+
+impl<M: raw::Region> Memory for M {}
+
+/// What memory has in common, for this crate only.
+pub(crate) mod raw {
+    /// Memory in one piece.
+    ///
+    /// # Safety
+    ///
+    /// The bytes must
+    ///
+    /// - belong to the value alone;
+    /// - be in the kernel's linear mapping, allocated by the slab or page allocators;
+    /// - stay where they are when the value moves, and be the same until it is dropped.
+    pub unsafe trait Region: Send {
+        /// Returns the bytes.
+        fn bytes(&self) -> &[u8];
+
+        /// Returns the bytes, to be changed.
+        fn bytes_mut(&mut self) -> &mut [u8];
+    }
 }
 
-// SAFETY: The buffer of a `KVec` is its own and comes from `kmalloc`. Its first `len` bytes are
-// initialized.
-unsafe impl Memory for KVec<u8> {
-    fn region(&self) -> (*mut u8, usize) {
-        (self.as_ptr().cast_mut(), self.len())
+// SAFETY: The buffer of a `KVec` is its own and comes from `kmalloc`.
+unsafe impl raw::Region for KVec<u8> {
+    fn bytes(&self) -> &[u8] {
+        self
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self
     }
 }
 
 // SAFETY: The allocation of a `KBox` is its own and comes from `kmalloc`.
-unsafe impl<const N: usize> Memory for KBox<[u8; N]> {
-    fn region(&self) -> (*mut u8, usize) {
-        (self.as_ptr().cast_mut(), N)
+unsafe impl<const N: usize> raw::Region for KBox<[u8; N]> {
+    fn bytes(&self) -> &[u8] {
+        &**self
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut **self
     }
 }
 
@@ -136,14 +154,15 @@ impl<M: Memory, D: Direction> Mapping<M, D> {
     /// can't be mapped. The memory is dropped then.
     ///
     /// Does not sleep.
-    pub fn new(dev: &Device, memory: M) -> Result<Self> {
-        let (ptr, size) = memory.region();
+    pub fn new(dev: &Device, mut memory: M) -> Result<Self> {
+        let bytes = memory.bytes_mut();
+        let (ptr, size) = (bytes.as_mut_ptr(), bytes.len());
         let len = u32::try_from(size).map_err(|_| EINVAL)?;
         if len == 0 {
             return Err(EINVAL);
         }
 
-        // SAFETY: `dev` is registered. By the requirements of `Memory`, the region may be mapped.
+        // SAFETY: `dev` is registered. By the requirements of `Region`, the bytes may be mapped.
         let addr = unsafe {
             bindings::ib_dma_map_single(dev.as_raw(), ptr.cast(), size, raw_direction::<D>())
         };
@@ -253,10 +272,7 @@ impl<M: Memory, D: Direction> Mapping<M, D> {
 impl<M: Memory> Mapping<M, ToDevice> {
     /// Returns the bytes. The device only reads them, so they can be read meanwhile.
     pub fn as_slice(&self) -> &[u8] {
-        let (ptr, len) = self.memory.region();
-
-        // SAFETY: By the requirements of `Memory`, the region may be read. Writes need `&mut self`.
-        unsafe { core::slice::from_raw_parts(ptr, len) }
+        self.memory.bytes()
     }
 }
 
@@ -275,20 +291,16 @@ impl<M: Memory, D: Direction> Deref for CpuAccess<'_, M, D> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let (ptr, len) = self.mapping.memory.region();
-
-        // SAFETY: We have the mapping exclusively, and its memory is synchronised for us. No request
-        // that the device works on can refer to it: such requests own or share their mappings.
-        unsafe { core::slice::from_raw_parts(ptr, len) }
+        // We have the mapping exclusively, and its memory is synchronised for us. No request that the
+        // device works on can refer to it: such requests own or share their mappings.
+        self.mapping.memory.bytes()
     }
 }
 
 impl<M: Memory, D: Direction> DerefMut for CpuAccess<'_, M, D> {
     fn deref_mut(&mut self) -> &mut [u8] {
-        let (ptr, len) = self.mapping.memory.region();
-
-        // SAFETY: As for `deref`.
-        unsafe { core::slice::from_raw_parts_mut(ptr, len) }
+        // As for `deref`.
+        self.mapping.memory.bytes_mut()
     }
 }
 
