@@ -67,7 +67,7 @@ mod tests {
         m.set(true);
         m.refused(70);
         assert!(!m.on_update(1 << 7), "not a port of ours");
-        assert!(m.on_update(1 << 6 | 1 << 7));
+        assert!(m.on_update((1 << 6) | (1 << 7)));
         assert!(m.is_pending());
         assert_eq!(m.take(), Some(1 << 6));
         assert_eq!(m.take(), None);

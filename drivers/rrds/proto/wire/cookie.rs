@@ -26,7 +26,7 @@ impl Cookie {
     /// The number that applications see.
     pub const fn bits(self) -> u64 {
         // CAST: widening only; `From` is not const.
-        (self.offset as u64) << 32 | self.rkey as u64
+        ((self.offset as u64) << 32) | self.rkey as u64
     }
 }
 

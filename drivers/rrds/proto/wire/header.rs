@@ -251,7 +251,7 @@ mod tests {
         let digits = text.bytes().filter(|b| *b != b' ');
         for (i, d) in digits.enumerate() {
             let d = (d as char).to_digit(16).unwrap() as u8;
-            bytes[i / 2] = bytes[i / 2] << 4 | d;
+            bytes[i / 2] = (bytes[i / 2] << 4) | d;
         }
         bytes
     }

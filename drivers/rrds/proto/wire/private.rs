@@ -210,7 +210,7 @@ impl PrivateData {
         put(&[self.version.major, self.version.minor]);
         let mut mask = self.minors & MINOR_MASK;
         if let Some(own) = self.own {
-            mask |= OWN_KIND | own.capabilities.bits() << CAPABILITY_SHIFT;
+            mask |= OWN_KIND | (own.capabilities.bits() << CAPABILITY_SHIFT);
         }
         put(&mask.to_be_bytes());
         put(&[self.tos, 0, 0, 0]);
