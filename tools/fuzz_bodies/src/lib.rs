@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What each fuzz target does with its input.
+//!
+//! | Target | Input | Promise |
+//! |---|---|---|
+//! | `header` | bytes of a header | parsing is total; what parses is emitted alike |
+//! | `extensions` | 16 bytes | the list ends; what was read can be written and read again |
+//! | `private_data` | private data of both families | parsing is total; round trip; sane negotiation |
+//! | `cong_map` | pieces of a congestion map | bits and mask as in a naive model |
+//! | `frames` | frames into a path | only whole messages; a broken rule ends the connection |
+//! | `operations` | calls of a path, frames out to a model peer | order, framing, one end per message |
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod bytes;
+mod frames;
+mod operations;
+mod wire;
+
+pub use bytes::Random;
+pub use frames::frames;
+pub use operations::operations;
+pub use wire::{cong_map, extensions, header, private_data};
+
+/// A target: its name, what it does, and how long its input usefully is.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Name, as that of its corpus folder.
+    pub name: &'static str,
+    /// What it does with its input; it panics if a promise is broken.
+    pub run: fn(&[u8]),
+    /// Longest input that makes sense.
+    pub max_len: usize,
+}
+
+/// All targets.
+pub const TARGETS: [Target; 6] = [
+    Target {
+        name: "header",
+        run: header,
+        max_len: 64,
+    },
+    Target {
+        name: "extensions",
+        run: extensions,
+        max_len: 16,
+    },
+    Target {
+        name: "private_data",
+        run: private_data,
+        max_len: 200,
+    },
+    Target {
+        name: "cong_map",
+        run: cong_map,
+        max_len: 512,
+    },
+    Target {
+        name: "frames",
+        run: frames,
+        max_len: 512,
+    },
+    Target {
+        name: "operations",
+        run: operations,
+        max_len: 512,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::Random;
+    use std::path::Path;
+
+    /// The files of a target's corpus.
+    fn corpus(name: &str) -> Vec<Vec<u8>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../fuzz/corpus")
+            .join(name);
+        let entries = std::fs::read_dir(&folder).expect("every target has a corpus");
+        let read = |e: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read(e.expect("readable").path()).expect("readable")
+        };
+        entries.map(read).collect()
+    }
+
+    fn over_corpus_and_noise(name: &str) {
+        let target = TARGETS.iter().find(|t| t.name == name).expect("known");
+        let files = corpus(name);
+        assert!(!files.is_empty());
+        let mut random = Random::new(name.len() as u64);
+        for file in &files {
+            (target.run)(file);
+        }
+        for _ in 0..20_000 {
+            (target.run)(&random.input(&files, target.max_len));
+        }
+    }
+
+    #[test]
+    fn header() {
+        over_corpus_and_noise("header");
+    }
+
+    #[test]
+    fn extensions() {
+        over_corpus_and_noise("extensions");
+    }
+
+    #[test]
+    fn private_data() {
+        over_corpus_and_noise("private_data");
+    }
+
+    #[test]
+    fn cong_map() {
+        over_corpus_and_noise("cong_map");
+    }
+
+    #[test]
+    fn frames() {
+        over_corpus_and_noise("frames");
+    }
+
+    #[test]
+    fn operations() {
+        over_corpus_and_noise("operations");
+    }
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs the fuzz targets without a fuzzer: over the corpus, and over mutations of it and noise.
+//!
+//! `rds-fuzz [--corpus FOLDER] [--seconds N] [--seed N] [--write-corpus] [TARGET ...]`
+
+use rds_fuzz::{Random, Target, TARGETS};
+use rds_proto::wire::{Addr, Extension, ExtensionWriter, Flags, Header, PrivateData, Version};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+struct Options {
+    corpus: PathBuf,
+    seconds: u64,
+    seed: u64,
+    write: bool,
+    names: Vec<String>,
+}
+
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut o = Options {
+        corpus: Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus"),
+        seconds: 10,
+        seed: 1,
+        write: false,
+        names: Vec::new(),
+    };
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or(format!("{arg} needs a value"));
+        let number = |text: String| text.parse::<u64>().map_err(|e| format!("{text}: {e}"));
+        match arg.as_str() {
+            "--corpus" => o.corpus = value()?.into(),
+            "--seconds" => o.seconds = number(value()?)?,
+            "--seed" => o.seed = number(value()?)?,
+            "--write-corpus" => o.write = true,
+            name if TARGETS.iter().any(|t| t.name == name) => o.names.push(arg),
+            _ => return Err(format!("unknown option or target {arg}")),
+        }
+    }
+    Ok(o)
+}
+
+fn main() -> ExitCode {
+    let o = match parse(std::env::args().skip(1)) {
+        Ok(o) => o,
+        Err(e) => {
+            eprintln!("rds-fuzz: {e}");
+            return ExitCode::from(2);
+        }
+    };
+    for target in TARGETS {
+        if !o.names.is_empty() && !o.names.iter().any(|n| n == target.name) {
+            continue;
+        }
+        let folder = o.corpus.join(target.name);
+        let done = if o.write {
+            write(&target, &folder)
+        } else {
+            run(&target, &folder, &o)
+        };
+        if let Err(e) = done {
+            eprintln!("rds-fuzz: {}: {e}", folder.display());
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs a target for a time; a broken promise panics, after the input was printed.
+fn run(target: &Target, folder: &Path, o: &Options) -> std::io::Result<()> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        files.push(std::fs::read(entry?.path())?);
+    }
+    let mut random = Random::new(o.seed);
+    let (start, limit) = (Instant::now(), Duration::from_secs(o.seconds));
+    let mut runs = 0_u64;
+    for file in &files {
+        check(target, file);
+    }
+    while start.elapsed() < limit {
+        for _ in 0..1000 {
+            check(target, &random.input(&files, target.max_len));
+            runs += 1;
+        }
+    }
+    println!(
+        "fuzz: {}: {} files, {runs} runs in {} s",
+        target.name,
+        files.len(),
+        o.seconds
+    );
+    Ok(())
+}
+
+fn check(target: &Target, input: &[u8]) {
+    let result = std::panic::catch_unwind(|| (target.run)(input));
+    if let Err(panic) = result {
+        let hex: String = input.iter().map(|b| format!("{b:02x}")).collect();
+        eprintln!("fuzz: {}: failing input: {hex}", target.name);
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Writes a seed corpus: inputs that reach far into each target.
+fn write(target: &Target, folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for (name, bytes) in seeds(target.name) {
+        std::fs::write(folder.join(name), bytes)?;
+    }
+    Ok(())
+}
+
+fn seeds(name: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let header = Header {
+        seq: 16,
+        ack: 15,
+        len: 5000,
+        sport: 4001,
+        dport: 4002,
+        ..Header::default()
+    };
+    let mut rdma = ExtensionWriter::new();
+    rdma.push(Extension::Rdma(0x1234_abcd));
+    rdma.push(Extension::RdmaBytes(65536, None));
+    let mut paths = ExtensionWriter::new();
+    paths.push(Extension::Paths(8));
+    paths.push(Extension::Generation(77));
+    paths.push(Extension::PortIndex(0));
+    let private = PrivateData {
+        saddr: Addr::v4([10, 0, 0, 1]),
+        daddr: Addr::v4([10, 0, 0, 2]),
+        version: Version::V3_1,
+        minors: 3,
+        tos: 0,
+        ack_seq: 0,
+        credit: 0,
+        own: None,
+    };
+    let v6 = PrivateData {
+        saddr: Addr([0xfd; 16]),
+        daddr: Addr([0xfe; 16]),
+        ..private
+    };
+    let prefixed = |first: u8, p: PrivateData| [&[first], p.emit().as_slice()].concat();
+    match name {
+        "header" => vec![
+            ("data", header.emit().to_vec()),
+            ("ack", Header::default().emit().to_vec()),
+            (
+                "bitmap",
+                Header {
+                    len: 8192,
+                    flags: Flags::CONG_BITMAP,
+                    ..Header::default()
+                }
+                .emit()
+                .to_vec(),
+            ),
+            ("unchecked", [header.emit().as_slice(), &[0; 4]].concat()),
+        ],
+        "extensions" => vec![
+            ("rdma", rdma.finish().to_vec()),
+            ("paths", paths.finish().to_vec()),
+            ("unknown", vec![7, 9, 15, 3, 1, 2, 3, 4, 5, 6, 7, 8]),
+        ],
+        "private_data" => vec![
+            ("v4", prefixed(0, private)),
+            ("v6", prefixed(1, v6)),
+            ("reject", vec![0, 1, 0, 0, 0]),
+        ],
+        "cong_map" => vec![
+            ("set", vec![9, 0, 0, 0, 255, 255, 2, 0, 9, 0, 0, 1]),
+            (
+                "pieces",
+                vec![9, 0, 0, 0, 0, 0, 1, 8, 255, 0, 1, 0, 0, 0, 1, 9, 0],
+            ),
+        ],
+        "frames" => vec![
+            // A message of two fragments, a bitmap, a ping, a violation.
+            ("message", vec![19, 1, 0, 1, 2, 0, 0, 0, 1, 0, 0, 0]),
+            ("bitmap", vec![27, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0]),
+            ("ping", vec![3, 1, 0, 1, 0, 2, 0, 0, 1, 0]),
+            ("acked", vec![2, 9, 3, 0, 1, 0, 0, 0, 0, 0, 1, 0]),
+            ("raw", vec![1; 60]),
+        ],
+        _ => vec![
+            (
+                "traffic",
+                vec![9, 3, 9, 0, 0, 4, 0, 4, 3, 90, 90, 6, 0, 0, 5, 7, 3, 90, 90],
+            ),
+            (
+                "reconnect",
+                vec![9, 3, 9, 0, 0, 4, 0, 4, 3, 2, 2, 8, 9, 0, 3, 90, 90, 7, 0],
+            ),
+            (
+                "operation",
+                vec![9, 3, 9, 0, 0, 230, 3, 9, 9, 8, 9, 1, 3, 9, 9, 6, 0, 0],
+            ),
+            (
+                "cancel",
+                vec![
+                    9, 3, 9, 0, 0, 4, 0, 4, 3, 1, 1, 7, 0, 3, 90, 90, 10, 3, 9, 9,
+                ],
+            ),
+        ],
+    }
+}
