@@ -227,11 +227,16 @@ impl Profile {
             return Err(Refusal::CompletionQueueTooShort(device.max_cqe, least));
         }
 
-        // OVERFLOW: both limits are at least MIN_RING + ACK_ROOM.
-        let room = min(device.max_qp_wr, device.max_cqe) - consts::ACK_ROOM;
-        let registration_room = min(wanted.registration_room, room - MIN_RING);
-        let send_ring = min(wanted.send_ring.max(MIN_RING), room - registration_room);
-        let send_queue = send_ring + registration_room + consts::ACK_ROOM;
+        // Nothing saturates here: both limits are at least MIN_RING + ACK_ROOM.
+        let room = min(device.max_qp_wr, device.max_cqe).saturating_sub(consts::ACK_ROOM);
+        let registration_room = min(wanted.registration_room, room.saturating_sub(MIN_RING));
+        let send_ring = min(
+            wanted.send_ring.max(MIN_RING),
+            room.saturating_sub(registration_room),
+        );
+        let send_queue = send_ring
+            .saturating_add(registration_room)
+            .saturating_add(consts::ACK_ROOM);
 
         let has_srq = device.max_srq > 0
             && device.max_srq_sge > 0
@@ -246,7 +251,7 @@ impl Profile {
         } else {
             let depth = min(wanted.recv_ring.max(MIN_RING), room);
             // As C: one work request more than is ever posted.
-            let queue = depth + 1;
+            let queue = depth.saturating_add(1);
             (
                 Receive::PerConnection(depth),
                 queue,
@@ -266,7 +271,7 @@ impl Profile {
             recv_cqe,
             send_sge,
             recv_sge: min(sge_limit, consts::RECV_SGE),
-            pieces_per_fragment: send_sge - 1,
+            pieces_per_fragment: send_sge.saturating_sub(1),
             fragments_per_message: consts::MAX_FRAGMENTS,
             responder_resources: saturate(device.max_qp_rd_atom),
             initiator_depth: saturate(device.max_qp_init_rd_atom),

@@ -168,14 +168,14 @@ fn fold(raw: &RawHeader) -> u16 {
     let words: [[u8; 4]; HEADER_LEN / 4] = zerocopy::transmute!(*raw);
     let mut sum: u64 = 0;
     for word in words {
-        // OVERFLOW: twelve 32-bit values fit in 36 bits.
-        sum += u64::from(u32::from_ne_bytes(word));
+        // Wraps never: twelve 32-bit values fit in 36 bits.
+        sum = sum.wrapping_add(u64::from(u32::from_ne_bytes(word)));
     }
     // Each fold keeps the sum modulo 0xffff and shortens it: 36 bits, 33, 18, 17, 16.
-    sum = (sum & 0xffff_ffff) + (sum >> 32);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff_ffff).wrapping_add(sum >> 32);
+    sum = (sum & 0xffff).wrapping_add(sum >> 16);
+    sum = (sum & 0xffff).wrapping_add(sum >> 16);
+    sum = (sum & 0xffff).wrapping_add(sum >> 16);
     // CAST: the last fold left at most 0xffff.
     sum as u16
 }
