@@ -85,6 +85,11 @@ class Step:
     def seconds(self) -> float:
         return time.monotonic() - self.begun
 
+    def note(self, text: str) -> None:
+        """Something for the log alone."""
+        for line in text.splitlines():
+            self._log.write(f"[{self.number}] {line}")
+
     def line(self, text: str) -> None:
         """A line that a command printed."""
         self._log.write(f"[{self.number}] {text}")

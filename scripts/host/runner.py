@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ class Runner:
         """
         plan = Plan(argv, str(cwd), {**self.env, **(env or {})}, root, mounts or [])
         if not quiet:
-            step.line(f"$ {' '.join(argv)}")
+            step.note(f"$ {shlex.join(argv)}")
         # A session of its own: Ctrl-C is for us, and we end what runs here.
         process = self.namespaces.start(
             plan,

@@ -31,6 +31,8 @@ TITLES = (
 ROOT_BYTES = 2_300_000_000
 KERNEL_BYTES = 450_000_000
 SOURCE_BYTES = 2_500_000_000
+# With less than this free a failed command most likely failed for want of space.
+FULL_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,12 @@ class Provisioning:
             try:
                 work(step)
             except Failure as failure:
+                free = cache.free_bytes(self.config.cache)
+                if free < FULL_BYTES and not failure.do:
+                    failure.do = (
+                        f"The disk of {self.config.cache} is full ({size_text(free)} free):"
+                        " make room, or set KRDMA_CACHE to a folder with room."
+                    )
                 raise FailedStep(step, failure) from failure
             except OSError as error:
                 name = f" {error.filename}" if error.filename else ""

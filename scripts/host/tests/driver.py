@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """host.cli with the tools of fakebin/ in place of the machine's: for support.Fake.
 
-FAKE_ETC stands for /etc/apt, FAKE_FREE for the bytes free on the disk; fakebin/ knows FAKE_FAIL
-and FAKE_SERIES.
+FAKE_ETC stands for /etc/apt, FAKE_FREE for the bytes free on the disk, and FAKE_FREE_LATER for
+those at every later look; fakebin/ knows FAKE_FAIL, FAKE_SERIES, FAKE_RUSTC and FAKE_SYMBOL.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ mirror.candidates = lambda chosen: real_candidates(chosen, etc, etc / "Debian.in
 mirror.KEYRING = "/dev/null"
 hosttools.COMMANDS = {name: name for name in ("mmdebstrap", "dpkg-deb")}
 if "FAKE_FREE" in os.environ:
-    cache.free_bytes = lambda _: int(os.environ["FAKE_FREE"])
+    looks = [int(os.environ["FAKE_FREE"])]
+    if "FAKE_FREE_LATER" in os.environ:
+        looks.append(int(os.environ["FAKE_FREE_LATER"]))
+    cache.free_bytes = lambda _: looks.pop(0) if len(looks) > 1 else looks[0]
 
 
 def run_outside(_config: Any, _root: Any, step: Any, run: Any, argv: list[str]) -> list[str]:

@@ -212,6 +212,16 @@ class Failing(Base):
         del self.fake.settings["FAKE_FAIL"]
         self.finish()
 
+    def test_disk_filled_meanwhile(self) -> None:
+        # Enough at first, as the check says; FAKE_FREE_LATER is what is left when mmdebstrap fails.
+        self.fails(
+            "mmdebstrap failed",
+            "is full (1.0 MB free)",
+            FAKE_FREE="9000000000",
+            FAKE_FREE_LATER="1000000",
+            FAKE_FAIL="root",
+        )
+
     def test_compilers_from_elsewhere(self) -> None:
         self.fails("wrong compilers", "rustc 1.85.1~bpo13", FAKE_RUSTC="~bpo13")
 
