@@ -112,10 +112,8 @@ impl Reaper {
     /// Starts the reaper. To be called once, by krdma's init.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            wq: Workqueue::new(
-                c"krdma_reaper",
-                bindings::wq_flags_WQ_UNBOUND | bindings::wq_flags_WQ_MEM_RECLAIM,
-            )?,
+            // Not one that memory reclaim may wait for: what is dropped may wait for others.
+            wq: Workqueue::new(c"krdma_reaper", bindings::wq_flags_WQ_UNBOUND)?,
             _: { REAPER.store(wq.as_raw(), Release) },
             notifier <- Opaque::try_ffi_init(|slot: *mut bindings::notifier_block| {
                 // SAFETY: `slot` is valid for writes.
