@@ -343,7 +343,14 @@ MUTANTS = [
 
 def run(command: list[str], cwd: Path, limit: float) -> tuple[int, str]:
     """Runs a command; exit status 124 means that it took too long."""
-    env = dict(os.environ, RUST_BACKTRACE="0", CARGO_TARGET_DIR=str(WORK / "target"))
+    env = dict(
+        os.environ,
+        RUST_BACKTRACE="0",
+        CARGO_TARGET_DIR=str(WORK / "target"),
+        # Nobody debugs a mutant.
+        CARGO_PROFILE_DEV_DEBUG="0",
+        CARGO_PROFILE_RELEASE_DEBUG="0",
+    )
     try:
         result = subprocess.run(
             command, cwd=cwd, env=env, capture_output=True, text=True, timeout=limit, check=False
