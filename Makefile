@@ -46,10 +46,15 @@ modules:
 	$(Q)scripts/krdma modules
 endif
 
+# Kbuild skips depmod where the kernel's build folder has no System.map, which headers packages have
+# not; and it would sign with a key that only the kernel's own builder has.
 install: KDIR ?= /lib/modules/$(shell uname -r)/build
 install: ## build for KDIR (default: the running kernel) and install, INSTALL_MOD_PATH honoured
 	$(Q)$(MAKE) modules KDIR='$(KDIR)'
-	$(Q)$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(abspath $(MO))' KBUILD_VERBOSE='$(V)' modules_install
+	$(Q)$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(abspath $(MO))' KBUILD_VERBOSE='$(V)' \
+		$(if $(wildcard $(KDIR)/certs/signing_key.*),,CONFIG_MODULE_SIG_ALL=) modules_install
+	$(Q)PATH="$$PATH:/sbin:/usr/sbin" depmod $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') \
+		"$$(cat '$(KDIR)/include/config/kernel.release')"
 
 docs: ## build the documentation into build/docs
 	$(Q)scripts/krdma docs

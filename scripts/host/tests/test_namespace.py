@@ -115,7 +115,8 @@ class Running(unittest.TestCase):
         name = f"6{os.getpid()}"
         script = f"sleep {name} & touch {mark}; setsid sleep {name}"
         parent = subprocess.Popen(
-            [sys.executable, "-B", "-c", _PARENT, str(support.SCRIPTS), script]
+            [sys.executable, "-B", "-c", _PARENT, str(support.SCRIPTS), script],
+            stderr=subprocess.DEVNULL,
         )
         support.wait_for("the command runs", lambda: len(sleepers(name)) == 2 and mark.exists())
         parent.send_signal(number)
