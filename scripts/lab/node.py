@@ -25,7 +25,6 @@ def guest_environment(test: Test, node: NodeSpec, needs: dict[str, list[str]]) -
         "NODE": node.name,
         "NODE_INDEX": str(node.index),
         "NODES": " ".join(other.name for other in test.nodes),
-        "TIMEOUT": str(int(test.timeout)),
         "MODULES": " ".join(name for name in test.modules if "/" not in name),
         "NICS": " ".join(str(nic.slot) for nic in node.nics),
     }
@@ -65,12 +64,14 @@ class Logs:
 class Node:
     """A running node. Lines on its control channel go to `on_line`; its end sets `over`."""
 
-    def __init__(self, spec: NodeSpec, logs: Logs, on_line: Line) -> None:
+    def __init__(
+        self, spec: NodeSpec, logs: Logs, on_line: Line, left: Callable[[], float]
+    ) -> None:
         self.spec, self.logs = spec, logs
         self.booted = asyncio.Event()
         self.over = asyncio.Event()
         self.boot_seconds: float | None = None
-        self._on_line = on_line
+        self._on_line, self._left = on_line, left
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,6 +106,8 @@ class Node:
                 if text.startswith("hello"):
                     self.boot_seconds = time.monotonic() - began
                     self.booted.set()
+                    # It shows who is blocked where before the time is up.
+                    self.send(f"ok {max(0, int(self._left()))}")
                 elif text:
                     self._on_line(self.spec.name, text)
         except (ConnectionError, ValueError):

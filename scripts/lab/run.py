@@ -123,6 +123,11 @@ class Run:
             soon = asyncio.get_running_loop().time() + SWITCH_OFF_SECONDS
             self._limit.reschedule(min(soon, self._limit.when() or soon))
 
+    def _left(self) -> float:
+        """Seconds until the test is ended."""
+        end = self._limit.when() if self._limit is not None else None
+        return 0.0 if end is None else end - asyncio.get_running_loop().time()
+
     async def execute(self) -> Report:
         began = time.monotonic()
         try:
@@ -142,7 +147,6 @@ class Run:
         return report
 
     async def _boot_and_wait(self) -> None:
-        await build_variants(self.env, self.test.builds)
         image = kernel.bootable(self.env)
         needs = stock_needs(self.env, self.test.modules)
         stock = {*self.test.stock, *(name for names in needs.values() for name in names)}
@@ -163,7 +167,7 @@ class Run:
                     initrd = Path(scratch) / f"{spec.name}.cpio"
                     files = guest_files(self.env, self.test, spec, needs)
                     initrd.write_bytes(base + initramfs.run_archive(files, programs))
-                    node = Node(spec, Logs.fresh(self.folder, spec.name), self._line)
+                    node = Node(spec, Logs.fresh(self.folder, spec.name), self._line, self._left)
                     self.nodes[spec.name] = node
                     ends = laid.of(spec.name, (nic.link.index for nic in spec.nics))
                     await node.start(self.env, image, initrd, ends)
@@ -244,6 +248,7 @@ async def execute(env: Env, test: Test) -> Report:
     all tests.
     """
     try:
+        await build_variants(env, test.builds)  # not on the test's time
         return await Run(env, test).execute()
     except (LabError, OSError) as error:
         return Report(test, Result(test.name, Outcome.FAILED, str(error)))

@@ -97,11 +97,17 @@ class Nodes(unittest.TestCase):
 
     def test_a_hang_ends_with_the_time(self) -> None:
         names = failed_names(self.reports["hangs"].result)
-        self.assertTrue(any("when the 30 s were over" in name for name in names), names)
-        self.assertLess(self.reports["hangs"].seconds, 60)
+        self.assertTrue(any("when the 40 s were over" in name for name in names), names)
+
+    def test_a_hang_shows_who_is_blocked(self) -> None:
+        if self.reports["hangs"].boot_seconds.get("a", 40.0) > 25:
+            self.skipTest("the node booted too late for it on this machine")
+        notes = [note for child in self.node("hangs").children for note in child.notes]
+        self.assertTrue(any("blocked tasks" in note for note in notes), notes)
 
     def test_a_node_that_dies_releases_the_others(self) -> None:
-        self.assertLess(self.reports["barrier"].seconds, 80)
+        names = failed_names(self.reports["barrier"].result)
+        self.assertFalse(any("were over" in name for name in names), names)
         notes = [note for child in self.node("barrier").children for note in child.notes]
         self.assertTrue(any("node b died before barrier never" in note for note in notes), notes)
         self.assertFalse(self.reports["barrier"].passed)
