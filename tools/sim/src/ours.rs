@@ -101,6 +101,12 @@ pub struct OurPath {
     /// Frames that came before the handshake was over.
     early: VecDeque<Frame>,
     timer: Option<Instant>,
+    /// Messages accepted, ended as done, and ended otherwise, to compare with the engine's counters.
+    accepted: u64,
+    done: u64,
+    given_up: u64,
+    /// Most messages that were open at a time.
+    peak: u64,
 }
 
 impl OurPath {
@@ -123,6 +129,10 @@ impl OurPath {
             partial: None,
             early: VecDeque::new(),
             timer: None,
+            accepted: 0,
+            done: 0,
+            given_up: 0,
+            peak: 0,
         }
     }
 
@@ -136,22 +146,23 @@ impl OurPath {
 
     /// Queues a message; returns `false` if memory for it failed.
     pub fn send(&mut self, w: &mut World<'_>, message: Message, ack_required: bool) -> bool {
-        if self.engine.sender().queue.capacity() == self.engine.sender().queue.len() {
-            let capacity = self.engine.sender().queue.capacity();
-            // The engine may still make room by itself.
-            if !w.fault(w.config.faults.grow) {
+        self.engine.connect(Self::now(w));
+        let result = match self.engine.queue(message, ack_required) {
+            Err(message) if !w.fault(w.config.faults.grow) => {
+                let capacity = self.engine.sender().queue.capacity();
                 let slots = (0..(capacity * 2).max(4)).map(|_| None).collect();
                 self.engine.grow(slots).expect("more slots than before");
+                self.engine.queue(message, ack_required)
             }
-        }
-        self.engine.connect(Self::now(w));
-        match self.engine.queue(message, ack_required) {
-            Ok(seq) => {
-                w.books.msgs[message.msg as usize].seq = seq;
-                true
-            }
-            Err(_) => false,
-        }
+            result => result,
+        };
+        let Ok(seq) = result else {
+            return false;
+        };
+        w.books.msgs[message.msg as usize].seq = seq;
+        self.accepted += 1;
+        self.peak = self.peak.max(self.accepted - self.done - self.given_up);
+        true
     }
 
     /// Cancels a message.
@@ -159,6 +170,7 @@ impl OurPath {
         if let Cancel::Removed(message) = self.engine.cancel(seq) {
             w.books.cancel(message.msg);
             shared.release(w.books, message.msg);
+            self.given_up += 1;
         }
     }
 
@@ -183,14 +195,21 @@ impl OurPath {
     /// Takes back what is done with.
     pub fn reap(&mut self, w: &mut World<'_>, shared: &mut Shared) {
         let books = &mut *w.books;
+        let (mut done, mut given_up) = (0, 0);
         self.engine.reap(|message, outcome| {
             match outcome {
                 Outcome::Done => books.done(message.msg),
                 Outcome::Cancelled => books.cancel(message.msg),
                 Outcome::Dropped => books.drop(message.msg),
             }
+            match outcome {
+                Outcome::Done => done += 1,
+                _ => given_up += 1,
+            }
             shared.release(books, message.msg);
         });
+        self.done += done;
+        self.given_up += given_up;
     }
 
     fn act(&mut self, w: &mut World<'_>, action: Action) {
@@ -494,6 +513,28 @@ impl OurPath {
             }
             _ => {}
         }
+    }
+
+    /// The engine's counters agree with ours and with one another, and its memory is bounded by what
+    /// was open at a time, whatever was cancelled meanwhile.
+    pub fn check_counters(&self) {
+        let s = self.engine.stats();
+        let queue = &self.engine.sender().queue;
+        assert_eq!(s.send_queued - s.send_pong, self.accepted);
+        assert_eq!(s.send_acked, self.done);
+        assert_eq!(self.accepted, self.done + self.given_up, "all have ended");
+        assert!(
+            s.tx_frames >= s.ack_sent + 2 * s.cong_update_sent.saturating_sub(s.conn_reset + 1)
+        );
+        assert!(s.rx_frames >= s.ack_received + s.cong_update_received + s.recv_messages);
+        assert!(s.connected >= s.conn_reset);
+        assert!(s.recv_ping >= s.send_pong);
+        let bound = 4 * (self.peak as usize + 64) + 4;
+        assert!(
+            queue.capacity() <= bound,
+            "{} slots of {bound}",
+            queue.capacity()
+        );
     }
 
     /// Whether nothing is left to do.

@@ -481,6 +481,7 @@ impl Sim {
                             .count();
                         assert_eq!(left, 0, "not idle: {p:?}");
                         assert!(p.state() != State::Closing, "never closed: {p:?}");
+                        p.check_counters();
                         self.report.counters.add(p.engine.stats());
                     }
                 }

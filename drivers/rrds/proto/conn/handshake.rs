@@ -15,6 +15,10 @@ use core::num::NonZeroU32;
 const LEAST_CREDITS: u32 = 4 * CREDIT_UPDATE_THRESHOLD;
 
 /// Who the two ends of a path are.
+///
+/// Of two paths between addresses of one host each is the other's peer, as if they were on two hosts.
+/// Where both addresses are the same, two paths are needed as well: one that dials, and one that is
+/// handed all requests and never asked to connect (spec §2.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Address of this side.
