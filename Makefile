@@ -4,7 +4,7 @@
 #
 # Variables: V=1 shows all output; TESTS="GLOB.." picks node tests; KDIR=FOLDER builds against a
 # kernel of the machine's own; KRDMA_CACHE, KRDMA_MIRROR, KRDMA_SERIES, KRDMA_SUITE as in
-# Documentation/provisioning.rst.
+# Documentation/provisioning.rst; KRDMA_FLAVOR=strict takes the strict kernel (testing.rst).
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -14,17 +14,17 @@ export V
 Q := $(if $(filter 0,$(V)),@,)
 
 # One output folder a variant of the build; kbuild wants the source tree free of outputs.
-MO ?= $(CURDIR)/build/modules
+MO ?= $(CURDIR)/build/$(if $(filter strict,$(KRDMA_FLAVOR)),strict,modules)
 
 # Inside the build root everything is at hand; outside, scripts/krdma goes there.
 ifeq ($(KRDMA_INSIDE),1)
 KDIR ?= $(KRDMA_KDIR)
 endif
 
-.PHONY: help demo test soak modules install docs clean distclean provision status shell
+.PHONY: help demo test test-strict soak modules install docs clean distclean provision status shell
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'V=1 shows all output; TESTS="GLOB.." picks node tests; KDIR=FOLDER is a kernel of your own.'
 
 demo: ## boot two nodes on a stock kernel, load the modules, show what they report
@@ -32,6 +32,9 @@ demo: ## boot two nodes on a stock kernel, load the modules, show what they repo
 
 test: ## run all checks and tests
 	$(Q)scripts/krdma test $(TESTS)
+
+test-strict: ## run KUnit and the node tests on a kernel with KASAN, lockdep, kmemleak and more (built once)
+	$(Q)KRDMA_FLAVOR=strict scripts/krdma test $(TESTS)
 
 soak: ## run the long tests, with their full counts
 	$(Q)scripts/krdma soak $(TESTS)

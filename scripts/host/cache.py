@@ -3,10 +3,11 @@
 
 Layout (each name carries a key made of what the result depends on):
     root-KEY/  kernel-NAME/  source-NAME/   results
+    strict-NAME/                            the strict kernel; its stamp says whether it is whole
     tmp/                                    work in progress; whoever holds the lock empties it
     download/  apt/                         .deb files and package index, checked by apt on each use
     log/  home/  cargo/  pip/  pycache/     logs; the homes of the tools inside the root
-    lock  users                             see Lock
+    lock  lock-strict  users                see Lock
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from host.errors import Cancelled, Failure
 
 # A result that nobody entered for so long is removed at the next provisioning.
 UNUSED_DAYS = 14
-RESULTS = ("root-*", "kernel-*", "source-*")
+RESULTS = ("root-*", "kernel-*", "source-*", "strict-*")
 
 
 def key(*parts: object) -> str:

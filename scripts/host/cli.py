@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from host import cache, config, enter, kernel, killtest, namespace, progress, steps
+from host import cache, config, enter, kernel, killtest, namespace, progress, steps, strict
 from host.config import Config
 from host.errors import Cancelled, CommandFailed, Failure
+from host.runner import Runner
 from host.steps import FailedStep, Provisioned
 
 USAGE = """\
@@ -31,6 +32,7 @@ usage: scripts/krdma COMMAND
   distclean       remove the cache and build/
 
 settings (environment): KRDMA_CACHE KRDMA_MIRROR KRDMA_SERIES KRDMA_SUITE V=1
+KRDMA_FLAVOR=strict: the same commands with the strict kernel, which is built once (half an hour)
 """
 
 # What the commands run inside the root, where PYTHONPATH is scripts/.
@@ -57,9 +59,9 @@ def say(text: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(settings: Config, who: str) -> Iterator[bool]:
-    """Hold the cache; yields whether there was someone to wait for."""
-    lock = cache.Lock(settings.cache / "lock")
+def locked(settings: Config, who: str, name: str = "lock") -> Iterator[bool]:
+    """Hold the cache, or with another name a part of it; yields whether there was a wait."""
+    lock = cache.Lock(settings.cache / name)
 
     def waiting(holder: str) -> None:
         say(f"waiting for {holder or 'another run'}, which is filling {settings.cache}")
@@ -75,17 +77,13 @@ def provision(settings: Config, who: str, update: bool = False) -> tuple[Provisi
     """Fill what the cache lacks; the result and the seconds it took (0 for nothing to do)."""
     begun = time.monotonic()
     cache.make(settings.cache)
-    if not update and (place := steps.present(settings)):
+    if not update and (place := present(settings)):
         return place, 0.0
     with locked(settings, who):
         # Another run may have done it while this one waited.
-        if not update and (place := steps.present(settings)):
-            return place, time.monotonic() - begun
-        log = progress.Log(settings.log_dir, "provision")
-        namespaces = namespace.Namespaces()
-        display = progress.Display(log, len(steps.TITLES), verbose=settings.verbose)
-        try:
-            with display.shown():
+        place = None if update else steps.present(settings)
+        if not place:
+            with working(settings, "provision", steps.TITLES) as (display, namespaces):
                 work = steps.Provisioning(settings, display, namespaces)
                 try:
                     place = work.run()
@@ -93,16 +91,52 @@ def provision(settings: Config, who: str, update: bool = False) -> tuple[Provisi
                     namespaces.cancelled.clear()
                     work.clear_tmp()
                     raise
-        except FailedStep as error:
-            report(error, log)
-            raise SystemExit(1) from None
-        except (KeyboardInterrupt, Stopped, Cancelled):
-            namespaces.cancel()
-            say("stopped; the next run continues with what is finished")
-            raise
-        finally:
-            log.close()
+    if settings.flavor == "strict":
+        place = provision_strict(settings, who, place)
     return place, time.monotonic() - begun
+
+
+def provision_strict(settings: Config, who: str, stock: Provisioned) -> Provisioned:
+    """Build the strict kernel, if that is still to do. Runs without it need not wait meanwhile."""
+    with enter.using(settings, stock), locked(settings, who, "lock-strict"):
+        if not present(settings):
+            say("building the strict kernel; this is done once and takes long")
+            with working(settings, "strict", strict.TITLES) as (display, namespaces):
+                runner = Runner(settings.cache / "tmp", namespaces)
+                strict.Building(settings, display, runner, stock).run()
+    place = present(settings)
+    assert place
+    return place
+
+
+def present(settings: Config) -> Provisioned | None:
+    """What the chosen kernel's commands need, if all of it is there."""
+    place = steps.present(settings)
+    if place and settings.flavor == "strict":
+        return strict.present(settings, place)
+    return place
+
+
+@contextlib.contextmanager
+def working(
+    settings: Config, name: str, titles: tuple[str, ...]
+) -> Iterator[tuple[progress.Display, namespace.Namespaces]]:
+    """A log, a display of the steps and a report of the one that fails."""
+    log = progress.Log(settings.log_dir, name)
+    namespaces = namespace.Namespaces()
+    display = progress.Display(log, len(titles), verbose=settings.verbose)
+    try:
+        with display.shown():
+            yield display, namespaces
+    except FailedStep as error:
+        report(error, log)
+        raise SystemExit(1) from None
+    except (KeyboardInterrupt, Stopped, Cancelled):
+        namespaces.cancel()
+        say("stopped; the next run continues with what is finished")
+        raise
+    finally:
+        log.close()
 
 
 def report(error: FailedStep, log: progress.Log) -> None:
@@ -151,7 +185,8 @@ def command_status(settings: Config, args: list[str]) -> int:
     print(f"wanted   kernel series {settings.series}, suite {settings.suite}")
     pin = kernel.load_pin(settings)
     print(f"kernel   {pin.release if pin else 'not chosen yet'}")
-    print(f"state    {'complete' if steps.present(settings) else 'to be provisioned'}")
+    print(f"flavor   {settings.flavor}")
+    print(f"state    {'complete' if present(settings) else 'to be provisioned'}")
     if not settings.cache.is_dir():
         return 0
     for path in sorted(settings.cache.iterdir()):

@@ -14,6 +14,8 @@ from host.errors import Failure
 
 DEFAULT_SERIES = "7.3"
 DEFAULT_SUITE = "trixie"
+# Which kernel the commands are about: the distribution's own, or the one of strict.py.
+FLAVORS = ("stock", "strict")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Config:
     series: str = DEFAULT_SERIES
     suite: str = DEFAULT_SUITE
     mirror: str = ""
+    flavor: str = FLAVORS[0]
     verbose: bool = False
     started: float = field(default_factory=time.time)
 
@@ -75,6 +78,11 @@ def load(env: Mapping[str, str] = os.environ) -> Config:
         raise Failure(
             "KRDMA_SUITE", f"{suite!r} is not a Debian suite", f"Give it as {DEFAULT_SUITE}."
         )
+    flavor = env.get("KRDMA_FLAVOR") or FLAVORS[0]
+    if flavor not in FLAVORS:
+        raise Failure(
+            "KRDMA_FLAVOR", f"no kernel is called {flavor!r}", f"Give {' or '.join(FLAVORS)}."
+        )
     try:
         started = float(env.get("KRDMA_STARTED", ""))
     except ValueError:
@@ -95,6 +103,7 @@ def load(env: Mapping[str, str] = os.environ) -> Config:
         series=series,
         suite=suite,
         mirror=env.get("KRDMA_MIRROR", "").rstrip("/"),
+        flavor=flavor,
         verbose=env.get("V", "0") not in ("", "0"),
         started=started,
     )

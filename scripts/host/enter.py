@@ -26,12 +26,6 @@ GRACE_SECONDS = 20.0
 
 def enter(settings: Config, place: Provisioned, argv: Sequence[str], seconds: float) -> int:
     """Run `argv` in the root with our terminal; its exit status."""
-    for path in (place.root, place.kernel, place.source):
-        cache.touch(path)
-    # Shared: many may be inside; distclean wants it alone.
-    users = cache.Lock(settings.cache / "users")
-    if not users.try_take(shared=True):
-        raise Failure("the cache is being removed", "distclean is running", "Try again after it.")
     top = sandbox.mount_point(settings)
     (settings.checkout / "build").mkdir(exist_ok=True)
     env = {
@@ -39,6 +33,8 @@ def enter(settings: Config, place: Provisioned, argv: Sequence[str], seconds: fl
         "KRDMA_KDIR": str(place.source),
         "KRDMA_KERNEL": str(place.kernel),
         "KRDMA_RELEASE": place.release,
+        "KRDMA_FLAVOR": settings.flavor,
+        **place.variables,
         "KRDMA_PROVISION_SECONDS": f"{seconds:.1f}",
         "KRDMA_COLD": "1" if seconds else "0",
         "KRDMA_TTY": "1" if sys.stdout.isatty() else "0",
@@ -50,8 +46,21 @@ def enter(settings: Config, place: Provisioned, argv: Sequence[str], seconds: fl
         root=str(top),
         mounts=sandbox.mounts(settings, place.root, top),
     )
-    try:
+    with using(settings, place):
         return run(plan)
+
+
+@contextlib.contextmanager
+def using(settings: Config, place: Provisioned) -> Iterator[None]:
+    """Keep the cache from being removed meanwhile, and what is used from growing old."""
+    for path in filter(None, (place.root, place.kernel, place.source, place.folder)):
+        cache.touch(path)
+    # Shared: many may be inside; distclean wants it alone.
+    users = cache.Lock(settings.cache / "users")
+    if not users.try_take(shared=True):
+        raise Failure("the cache is being removed", "distclean is running", "Try again after it.")
+    try:
+        yield
     finally:
         users.release()
 

@@ -78,6 +78,9 @@ class Step:
         self.tail: deque[str] = deque(maxlen=TAIL)
         self.measure: Callable[[], int] | None = None
         self.result = ""
+        # How many lines the work will print, about; with it the user sees a share of it done.
+        self.expected = 0
+        self.lines = 0
         self._log = log
         self._echo = echo
 
@@ -92,6 +95,7 @@ class Step:
 
     def line(self, text: str) -> None:
         """A line that a command printed."""
+        self.lines += 1
         self._log.write(f"[{self.number}] {text}")
         self._echo(text)
         shown = clean(text)
@@ -180,6 +184,8 @@ class Display:
         if step.measure:
             with contextlib.suppress(OSError):
                 parts.append(f"{size_text(step.measure()):>9}")
+        if step.expected and not done:
+            parts.append(f"{min(99, 100 * step.lines // step.expected):>3} %")
         parts.append(f"{time_text(step.seconds):>6}")
         if done:
             mark = "\x1b[32mdone\x1b[0m" if self._colour else "done"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from host import cache, hosttools, kernel, mirror, root
@@ -43,6 +43,10 @@ class Provisioned:
     kernel: Path
     source: Path
     release: str
+    # The result of the cache that holds the kernel and the source, if they are not results themselves.
+    folder: Path | None = None
+    # What `make` for this kernel's modules must find in the environment.
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 def present(config: Config) -> Provisioned | None:

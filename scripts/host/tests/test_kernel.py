@@ -134,6 +134,7 @@ class Settings(unittest.TestCase):
             {"KRDMA_SERIES": "7"},
             {"KRDMA_SERIES": "7.3; rm"},
             {"KRDMA_SUITE": "../x"},
+            {"KRDMA_FLAVOR": "vanilla"},
             {"HOME": ""},
         ):
             with self.subTest(env), self.assertRaises(Failure) as caught:
