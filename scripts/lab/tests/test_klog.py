@@ -36,7 +36,13 @@ REPORTS = (
     ("refcount", "refcount_t: underflow; use-after-free."),
     ("page-state", "BUG: Bad page state in process insmod  pfn:12345"),
     ("ubsan", "UBSAN: array-index-out-of-bounds in drivers/infiniband/core/cm.c:1:2"),
-    ("kmemleak", "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)"),
+    ("kmemleak", "kmemleak: leaked: unreferenced object 0xffff888003c5a000 (size 64):"),
+    ("kmemleak", "kmemleak: Kernel memory leak detector disabled"),
+    ("kmemleak", "kmemleak: Memory pool empty, consider increasing its size"),
+    ("lockdep", "INFO: lockdep is turned off."),
+    ("lockdep", "BUG: MAX_LOCKDEP_CHAINS too low!"),
+    ("kasan", "BUG: KASAN: slab-out-of-bounds in _RNvCs_5krdma3f+0x1/0x2 [krdma]"),
+    ("dma-api", "DMA-API: debugging out of memory - disabling"),
     ("odebug", "ODEBUG: free active (active state 0) object: ffff object type: timer_list"),
     ("dma-api", "DMA-API: rxe0: device driver failed to check map error"),
     ("hung-task", "INFO: task rmmod:99 blocked for more than 60 seconds."),
@@ -56,6 +62,11 @@ REPORTS = (
 
 # Printed by healthy kernels and by our tests.
 HARMLESS = (
+    "kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
+    "kmemleak: Kernel memory leak detector initialized (mem pool available: 31700)",
+    "DMA-API: preallocated 65536 debug entries",
+    "DMA-API: debugging enabled by kernel config",
+    "FAULT_INJECTION: forcing a failure.",
     "Warning: unable to open an initial console.",
     "krdma: loading out-of-tree module taints kernel.",
     "krdma: module verification failed: signature and/or required key missing - tainting kernel",
