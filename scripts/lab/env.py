@@ -23,6 +23,7 @@ class Env:
     cache: Path
     kernel: Path
     release: str
+    flavor: str = "stock"
     accel: str = ""
     verbose: bool = False
     terminal: bool = False
@@ -31,9 +32,23 @@ class Env:
     provision_seconds: float = 0.0
 
     @property
+    def strict(self) -> bool:
+        """Whether this is the kernel with all the checkers, which is several times slower."""
+        return self.flavor == "strict"
+
+    @property
+    def slowness(self) -> int:
+        """How much longer than on the stock kernel things may take here."""
+        return 8 if self.strict else 1
+
+    @property
     def modules(self) -> Path:
         """Where `make modules` leaves ours."""
-        return self.checkout / "build" / "modules"
+        return self.checkout / "build" / ("strict" if self.strict else "modules")
+
+    def variant(self, name: str) -> Path:
+        """The folder of a further build of our modules."""
+        return self.checkout / "build" / (f"strict-{name}" if self.strict else name)
 
     @property
     def stock_modules(self) -> Path:
@@ -46,7 +61,7 @@ class Env:
 
     @property
     def logs(self) -> Path:
-        return self.checkout / "build" / "logs"
+        return self.checkout / "build" / ("logs-strict" if self.strict else "logs")
 
     @property
     def tests(self) -> Path:
@@ -88,6 +103,7 @@ def from_environ(environ: Mapping[str, str] | None = None) -> Env:
         cache=Path(_variable(environ, "KRDMA_CACHE")),
         kernel=Path(_variable(environ, "KRDMA_KERNEL")),
         release=_variable(environ, "KRDMA_RELEASE"),
+        flavor=environ.get("KRDMA_FLAVOR") or "stock",
         accel=accel,
         verbose=environ.get("V", "0") not in ("", "0"),
         terminal=tty == "1" if tty else sys.stdout.isatty(),

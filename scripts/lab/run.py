@@ -8,10 +8,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import initramfs, kernel, klog, ktap, qemu, wires
+from . import initramfs, kernel, klog, ktap, qemu, strict, wires
 from .env import Env, LabError
 from .exchange import Exchange
 from .ktap import Outcome, Result
@@ -40,16 +40,27 @@ class Report:
 def module_path(env: Env, name: str) -> Path:
     """A module of the usual build, or of a test's own: `other/rrds` is build/other/rrds.ko."""
     folder, _, stem = name.rpartition("/")
-    path = (env.modules.parent / folder if folder else env.modules) / f"{stem}.ko"
+    path = (env.variant(folder) if folder else env.modules) / f"{stem}.ko"
     if not path.is_file():
         raise LabError(f"{path} is not there: `make modules` builds it")
     return path
 
 
+def with_modules(env: Env, test: Test) -> Test:
+    """The test with `*` replaced by every module there is, in the order they can be loaded in."""
+    if "*" not in test.modules:
+        return test
+    order = env.modules / "modules.order"
+    if not order.is_file():
+        raise LabError(f"{order} is not there: `make modules` makes it")
+    names = tuple(Path(line).stem for line in order.read_text().split())
+    return replace(test, modules=names)
+
+
 async def build_variants(env: Env, builds: dict[str, str]) -> None:
     """Builds of the modules that only this test wants, each in its own folder below build/."""
     for folder, settings in builds.items():
-        command = ["make", "modules", f"MO={env.modules.parent / folder}", *settings.split()]
+        command = ["make", "modules", f"MO={env.variant(folder)}", *settings.split()]
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=env.checkout,
@@ -103,7 +114,7 @@ class Run:
     """One execution of one test. `problems` are what no result line of a script says."""
 
     def __init__(self, env: Env, test: Test) -> None:
-        self.env, self.test = env, test
+        self.env, self.test = env, strict.adapted(env, with_modules(env, test))
         self.folder = env.logs / test.name
         self.nodes: dict[str, Node] = {}
         self.problems: dict[str, list[str]] = {node.name: [] for node in test.nodes}

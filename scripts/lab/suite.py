@@ -24,16 +24,22 @@ Finished = Callable[[int, Report], None]
 
 
 def find(env: Env, globs: Sequence[str], *, soak: bool = False) -> list[Test]:
-    """The node tests to run, by name. TESTS="..." selects, as do names on the command line."""
+    """The node tests to run, by name. TESTS="..." selects, as do names on the command line. Those
+    that need the strict kernel are for it alone.
+    """
     globs = list(globs) or os.environ.get("TESTS", "").split()
     found = []
     for path in sorted(env.tests.glob("*.toml")):
         test = topology.load(path, soak=soak)
+        if test.strict_only and not env.strict:
+            continue
         wanted = any(fnmatch.fnmatch(test.name, glob) for glob in globs)
         if wanted or (not globs and (test.soak or test.soak_only if soak else not test.soak_only)):
             found.append(test)
     if globs and not found:
-        raise LabError(f"no test in {env.tests} matches {' '.join(globs)}")
+        raise LabError(
+            f"no test for the {env.flavor} kernel in {env.tests} matches {' '.join(globs)}"
+        )
     return found
 
 
@@ -144,9 +150,9 @@ def summarise(out: Console, sections: Sequence[tuple[str, Count, float]]) -> Cou
 
 
 def main(env: Env, globs: Sequence[str]) -> int:
-    """All of it. With a selection of node tests, only what those need."""
+    """All of it. With a selection of node tests, or on the strict kernel, only what those need."""
     out = table.console(env.terminal)
-    chosen = bool(globs or os.environ.get("TESTS", "").split())
+    chosen = env.strict or bool(globs or os.environ.get("TESTS", "").split())
     sections: list[tuple[str, Count, float]] = []
 
     def say(line: str) -> None:

@@ -98,6 +98,9 @@ class Test:
     nodes: tuple[NodeSpec, ...]
     links: tuple[Link, ...]
     allowed: tuple[Allowed, ...] = ()
+    # What [strict] sets on the strict kernel, and whether the test runs nowhere else.
+    strict: dict[str, str] = field(default_factory=dict)
+    strict_only: bool = False
     soak: bool = False
     soak_only: bool = False
 
@@ -286,6 +289,8 @@ def parse(text: str, path: Path, *, soak: bool = False) -> Test:
         nodes=nodes,
         links=links,
         allowed=_allowed(table),
+        strict=_params(table, "strict"),
+        strict_only=table.take("strict_only", bool, False),
         soak="soak" in table.values,
         soak_only=table.take("soak_only", bool, False),
     )

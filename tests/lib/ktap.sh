@@ -119,7 +119,7 @@ ktap_finish() {
 
 # within SECONDS COMMAND...: repeat the command until it succeeds. For what happens soon, but not at once.
 within() {
-	local tries=$(($1 * 20))
+	local tries=$(($1 * 20 * ${SLOW:-1}))
 
 	shift
 	while [ "$tries" -gt 0 ]; do
@@ -131,4 +131,12 @@ within() {
 	done
 	echo "not within the time: $*"
 	return 1
+}
+
+# timeout SECONDS COMMAND...: as the program of this name, but with the patience that this kernel needs.
+timeout() {
+	local limit=$(($1 * ${SLOW:-1}))
+
+	shift
+	command timeout "$limit" "$@"
 }

@@ -4,12 +4,16 @@
 # and the core's own check of leaked objects (restrack) runs when a device goes.
 
 . /lab/env
+. /lab/lib/leaks.sh
 bad=0
 
 for dev in /sys/class/infiniband/*; do
 	[ -e "$dev" ] || continue
 	rdma link delete "${dev##*/}" || bad=1
 done
+
+# While the modules are there, the traces have their names; what they forget as they go comes after.
+leaks "devices deleted"
 
 reversed=
 for name in $MODULES; do
@@ -22,4 +26,5 @@ for name in $reversed; do
 		bad=1
 	fi
 done
+leaks "modules unloaded"
 exit "$bad"

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The strict kernel's nodes: the same tests, with the memory and the time that its checkers take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .env import Env
+from .topology import NodeSpec, Test
+
+# KASAN's shadow is an eighth, what it keeps back of freed memory another part, and each slab object
+# and each lock is written down with a stack trace.
+MEMORY_FACTOR = 2
+MEMORY_MORE = 640
+# Behind the usual command line, of which it changes the watchdogs' times. Every KASAN report is
+# wanted, not only the first.
+CMDLINE = (
+    "kasan_multi_shot sysctl.kernel.hung_task_timeout_secs=300 watchdog_thresh=60 "
+    "rcupdate.rcu_cpu_stall_timeout=300 workqueue.watchdog_thresh=300"
+)
+
+
+def _node(node: NodeSpec) -> NodeSpec:
+    return replace(
+        node,
+        memory=node.memory * MEMORY_FACTOR + MEMORY_MORE,
+        append=f"{CMDLINE} {node.append}".strip(),
+    )
+
+
+def adapted(env: Env, test: Test) -> Test:
+    """The test as it is run on this kernel; its own [strict] values win."""
+    if not env.strict:
+        return test
+    over = dict(test.strict)
+    timeout = float(over.pop("TIMEOUT", test.timeout * env.slowness))
+    return replace(
+        test,
+        timeout=timeout,
+        nodes=tuple(_node(node) for node in test.nodes),
+        params={"SLOW": str(env.slowness)} | test.params | over,
+    )
