@@ -10,6 +10,7 @@ set -u
 . /lab/lib/net.sh
 . /lab/lib/rdma.sh
 . /lab/lib/memory.sh
+. /lab/lib/faults.sh
 
 trap 'ktap_finish $?' EXIT
 ktap_begin
