@@ -95,7 +95,7 @@ impl Queue {
     }
 
     /// The next event.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn take(&mut self) -> Option<Event> {
         let Reverse((time, _, event)) = self.heap.pop()?;
         self.now = time;
         Some(event)

@@ -80,7 +80,7 @@ impl Sim {
     /// Runs for about `steps` steps, lets the world come to rest, and checks that nothing is missing.
     pub fn run(mut self, steps: u64) -> Report {
         while self.report.steps < steps {
-            let Some(event) = self.q.next() else {
+            let Some(event) = self.q.take() else {
                 panic!("nothing happens any more");
             };
             self.step(event);
@@ -122,7 +122,7 @@ impl Sim {
     fn rest(&mut self) {
         let mut events = 0;
         loop {
-            while let Some(event) = self.q.next() {
+            while let Some(event) = self.q.take() {
                 self.step(event);
                 events += 1;
                 assert!(events < REST_LIMIT, "no rest: {:?}", self.nodes);
