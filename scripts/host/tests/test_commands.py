@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 
 import support
-from host import cli
+from host import cache, cli
 
 KRDMA = support.SCRIPTS / "krdma"
 CHECK_KDIR = support.SCRIPTS / "host" / "check-kdir"
@@ -112,6 +112,18 @@ class Commands(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("is not a cache of krdma", text)
         self.assertTrue((place / "precious").exists())
+
+    def test_distclean_refuses_while_the_root_is_in_use(self) -> None:
+        place = support.folder(self)
+        cache.make(place)
+        (place / "lock").write_text("")
+        users = cache.Lock(place / "users")
+        self.addCleanup(users.release)
+        self.assertTrue(users.try_take(shared=True))
+        status, text = run(KRDMA, "distclean", KRDMA_CACHE=str(place))
+        self.assertEqual(status, 1)
+        self.assertIn("the cache is in use", text)
+        self.assertTrue(place.exists())
 
 
 class Kdir(unittest.TestCase):
