@@ -4,7 +4,7 @@
 
 passed() { logged "rdma_loopback: rxe0: passed"; }
 
-plan 8
+plan 10
 check "loopback interface" ip link set lo up
 check "a pair of interfaces" ip link add v0 type veth peer name v1
 ip link set v0 up
@@ -23,3 +23,9 @@ for _ in $(seq 10); do
 	unload rdma_loopback
 done
 check_eq "nothing is left after ten more" "$(rdma_resources)" "$before"
+mark
+load rdma_loopback entries=8
+check "a queue pair that has more requests than its completion queue has room is refused" \
+	logged "rdma_loopback: rxe0: failed: ENOSPC"
+unload rdma_loopback
+check_eq "nothing of it is left" "$(rdma_resources)" "$before"

@@ -83,6 +83,12 @@ module! {
     authors: ["The krdma developers"],
     description: "Verbs from end to end on one port",
     license: "GPL",
+    params: {
+        entries: u32 {
+            default: 256,
+            description: "How many completions a queue holds",
+        },
+    },
 }
 
 #[pin_data]
@@ -255,7 +261,8 @@ impl Devices {
         let dev = port.device();
         let pd = Arc::new(Pd::new(dev, self.module)?, GFP_KERNEL)?;
         let make = || -> Result<Qp> {
-            let cq = Cq::with_batch_end(dev, self.module, 256, 0, Poll::Workqueue, Batches)?;
+            let entries = module_parameters::entries.value();
+            let cq = Cq::with_batch_end(dev, self.module, entries, 0, Poll::Workqueue, Batches)?;
 
             Qp::new(
                 QpInit {

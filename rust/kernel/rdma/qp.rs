@@ -294,9 +294,15 @@ impl Qp {
             },
             // The call has written what was granted.
             cap: Capabilities::from_raw(&attr.cap),
-            send_cq: Cq::reserve(init.send_cq, cap.max_send_wr)?,
+            // SAFETY: Nobody else knows the queue pair yet.
+            send_cq: Cq::reserve(init.send_cq, cap.max_send_wr)
+                .inspect_err(|_| unsafe { Inner::undo(*ptr) })?,
             receive: match receive {
-                Receive::Own(cq) => ReceiveQueue::Own(Cq::reserve(cq, cap.max_recv_wr)?),
+                Receive::Own(cq) => ReceiveQueue::Own(
+                    // SAFETY: As above.
+                    Cq::reserve(cq, cap.max_recv_wr)
+                        .inspect_err(|_| unsafe { Inner::undo(*ptr) })?,
+                ),
                 Receive::Shared(srq) => ReceiveQueue::Shared(srq),
             },
         }))?;
@@ -434,6 +440,16 @@ unsafe impl RecvQueue for Qp {
 }
 
 impl Inner {
+    /// Destroys a queue pair that can't be used, as something else that it needs is not to be had.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the queue pair, and nothing may be posted. It is not valid any more.
+    unsafe fn undo(ptr: NonNull<bindings::ib_qp>) {
+        // SAFETY: The function's requirement.
+        unsafe { bindings::ib_destroy_qp_user(ptr.as_ptr(), ptr::null_mut()) };
+    }
+
     /// # Safety
     ///
     /// To be called by the RDMA core only, as the queue pair's event handler.

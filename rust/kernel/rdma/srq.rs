@@ -200,9 +200,17 @@ impl Srq {
                 };
                 NonNull::new(from_err_ptr(srq)?).ok_or(ENOMEM)?
             },
-            max_wr: Inner::granted(*ptr)?.max_wr,
-            max_sge: Inner::granted(*ptr)?.max_sge,
-            cq: Cq::reserve(cq.clone(), *max_wr)?,
+            // SAFETY: Nobody else knows the queue yet.
+            max_wr: Inner::granted(*ptr)
+                .inspect_err(|_| unsafe { Inner::undo(*ptr) })?
+                .max_wr,
+            // SAFETY: As above.
+            max_sge: Inner::granted(*ptr)
+                .inspect_err(|_| unsafe { Inner::undo(*ptr) })?
+                .max_sge,
+            // SAFETY: As above.
+            cq: Cq::reserve(cq.clone(), *max_wr)
+                .inspect_err(|_| unsafe { Inner::undo(*ptr) })?,
         }))?;
 
         Ok(Arc::new(Self { inner }, GFP_KERNEL)?)
@@ -277,6 +285,16 @@ unsafe impl RecvQueue for Srq {
 }
 
 impl Inner {
+    /// Destroys a queue that can't be used, as something else that it needs is not to be had.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the queue, and nothing may be posted. It is not valid any more.
+    unsafe fn undo(ptr: NonNull<bindings::ib_srq>) {
+        // SAFETY: The function's requirement.
+        unsafe { bindings::ib_destroy_srq_user(ptr.as_ptr(), ptr::null_mut()) };
+    }
+
     fn granted(srq: NonNull<bindings::ib_srq>) -> Result<bindings::ib_srq_attr> {
         let mut attr = pin_init::zeroed();
 
