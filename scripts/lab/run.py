@@ -20,6 +20,7 @@ from .topology import NodeSpec, Test
 
 SWITCH_OFF_SECONDS = 15.0
 EXCERPT_LINES = 25
+DUMP_LINES = 80
 
 
 @dataclass
@@ -243,9 +244,9 @@ class Run:
         elif status and ktap.verdict(result.children) is not Outcome.FAILED:
             problems.append(f"the script ended with status {status}")
         for problem in problems:
-            notes = _tail(node.logs.text(node.logs.qemu), 5) + (
-                _tail(console) if not splats else []
-            )
+            notes = _tail(node.logs.text(node.logs.qemu), 5)
+            if not splats:
+                notes += klog.dump(console)[:DUMP_LINES] or _tail(console)
             result.children.append(Result(problem, Outcome.FAILED, notes=notes))
         result.outcome = ktap.verdict(result.children)
         if result.outcome is Outcome.FAILED:

@@ -129,6 +129,13 @@ class Scan(unittest.TestCase):
         (splat,) = klog.scan(text)
         self.assertEqual(splat.kind, "refcount")
 
+    def test_a_dump_that_was_asked_for_is_none(self) -> None:
+        asked = "[ 9.0] lab: time is nearly up: blocked tasks\n[ 9.1] Call Trace:\n[ 9.2]  f+0x1\n"
+        self.assertEqual(klog.scan(asked), [])
+        self.assertEqual(klog.dump("[ 1.0] x\n" + asked)[0], asked.split("\n")[0])
+        self.assertEqual(klog.dump("[ 1.0] x\n"), [])
+        self.assertEqual([s.kind for s in klog.scan(asked + OOPS)], ["page-fault"])
+
     def test_two_reports_are_two(self) -> None:
         self.assertEqual(len(klog.scan(OOPS + OOPS)), 2)
 
