@@ -5,6 +5,7 @@
 //! [`SendQueue`] holds messages from the moment they are accepted until they are acknowledged,
 //! cancelled or dropped; [`Sender`] turns them into frames.
 
+mod control;
 mod demand;
 mod frame;
 mod message;

@@ -55,23 +55,23 @@ pub struct Context<'a> {
 
 /// What was posted.
 #[derive(Clone, Copy)]
-struct Posted {
-    wrs: u32,
-    signaled: bool,
+pub(super) struct Posted {
+    pub(super) wrs: u32,
+    pub(super) signaled: bool,
     /// Credits advertised, if it was a SEND.
-    send: Option<u8>,
+    pub(super) send: Option<u8>,
     /// A bare acknowledgement: nothing is freed when it completes.
-    bare: bool,
+    pub(super) bare: bool,
 }
 
 /// The frame-independent half of a SEND about to be posted.
 #[derive(Clone, Copy)]
-struct Shape {
+pub(super) struct Shape {
     /// The last fragment of its message, or a frame of its own.
-    last: bool,
+    pub(super) last: bool,
     /// Whether another frame follows in this batch, if the ring and the credits allow.
-    follows: bool,
-    fence: bool,
+    pub(super) follows: bool,
+    pub(super) fence: bool,
 }
 
 /// The sending side of a path.
@@ -83,7 +83,7 @@ pub struct Sender<M, S> {
     demand: AckDemand,
     current: Option<Current>,
     map_pending: bool,
-    probe_pending: bool,
+    pub(super) probe_pending: bool,
 }
 
 impl<M: fmt::Debug, S: Storage<Entry<M>>> fmt::Debug for Sender<M, S> {
@@ -399,71 +399,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         (flags, demanded, demand)
     }
 
-    /// Posts a frame that carries nothing but an acknowledgement or credits, if one is due.
-    fn bare_ack<E>(
-        &mut self,
-        cx: &mut Context<'_>,
-        emit: &mut impl FnMut(Frame<'_, M>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let due = cx.ack.is_wanted() || cx.credits.is_update_due();
-        if !due || !self.slots.has_ack_room(cx.settings.send_ring) {
-            return Ok(());
-        }
-        if !cx.credits.can_send() {
-            bump(&mut cx.stats.tx_throttle);
-            return Ok(());
-        }
-        // Nothing is freed by the completion of a bare acknowledgement: it asks for one only on behalf
-        // of others, or when the ring needs it.
-        let shape = Shape {
-            last: true,
-            follows: !self.slots.is_owing(),
-            fence: false,
-        };
-        let posted = self.send(cx, Header::default(), Data::None, shape, emit)?;
-        bump(&mut cx.stats.ack_sent);
-        self.account(
-            cx,
-            Posted {
-                bare: true,
-                ..posted
-            },
-        );
-        Ok(())
-    }
-
-    /// Posts an empty RDMA WRITE, if the peer is to be probed; any SEND serves as well.
-    fn probe<E>(
-        &mut self,
-        cx: &mut Context<'_>,
-        emit: &mut impl FnMut(Frame<'_, M>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        if !self.probe_pending || !self.slots.has_ack_room(cx.settings.send_ring) {
-            return Ok(());
-        }
-        emit(Frame {
-            id: self.slots.next_id(1),
-            body: Body::Probe,
-            signaled: true,
-            solicited: false,
-            fence: false,
-        })?;
-        self.probe_pending = false;
-        bump(&mut cx.stats.probe_sent);
-        self.account(
-            cx,
-            Posted {
-                wrs: 1,
-                signaled: true,
-                send: None,
-                bare: false,
-            },
-        );
-        Ok(())
-    }
-
     /// Posts one SEND, with acknowledgement and credits filled in.
-    fn send<E>(
+    pub(super) fn send<E>(
         &self,
         cx: &Context<'_>,
         header: Header,
@@ -503,7 +440,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
     }
 
     /// Books what was posted.
-    fn account(&mut self, cx: &mut Context<'_>, posted: Posted) {
+    pub(super) fn account(&mut self, cx: &mut Context<'_>, posted: Posted) {
         self.slots.post(posted.wrs, posted.signaled, posted.bare);
         if let Some(credit) = posted.send {
             bump(&mut cx.stats.tx_frames);

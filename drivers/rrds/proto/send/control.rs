@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames that belong to no message: bare acknowledgements and probes.
+//!
+//! They go out after everything else, in a place beside the ring, so that a full ring does not hold
+//! them up.
+
+use super::transmit::{Posted, Shape};
+use super::{Body, Context, Data, Entry, Frame, Payload, Sender};
+use crate::ring::Storage;
+use crate::stats::bump;
+use crate::wire::Header;
+
+impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
+    /// Posts a frame that carries nothing but an acknowledgement or credits, if one is due.
+    pub(super) fn bare_ack<E>(
+        &mut self,
+        cx: &mut Context<'_>,
+        emit: &mut impl FnMut(Frame<'_, M>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let due = cx.ack.is_wanted() || cx.credits.is_update_due();
+        if !due || !self.slots.has_ack_room(cx.settings.send_ring) {
+            return Ok(());
+        }
+        if !cx.credits.can_send() {
+            bump(&mut cx.stats.tx_throttle);
+            return Ok(());
+        }
+        // Nothing is freed by the completion of a bare acknowledgement: it asks for one only on behalf
+        // of others, or when the ring needs it.
+        let shape = Shape {
+            last: true,
+            follows: !self.slots.is_owing(),
+            fence: false,
+        };
+        let posted = self.send(cx, Header::default(), Data::None, shape, emit)?;
+        bump(&mut cx.stats.ack_sent);
+        self.account(
+            cx,
+            Posted {
+                bare: true,
+                ..posted
+            },
+        );
+        Ok(())
+    }
+
+    /// Posts an empty RDMA WRITE, if the peer is to be probed; any SEND serves as well.
+    pub(super) fn probe<E>(
+        &mut self,
+        cx: &mut Context<'_>,
+        emit: &mut impl FnMut(Frame<'_, M>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.probe_pending || !self.slots.has_ack_room(cx.settings.send_ring) {
+            return Ok(());
+        }
+        emit(Frame {
+            id: self.slots.next_id(1),
+            body: Body::Probe,
+            signaled: true,
+            solicited: false,
+            fence: false,
+        })?;
+        self.probe_pending = false;
+        bump(&mut cx.stats.probe_sent);
+        self.account(
+            cx,
+            Posted {
+                wrs: 1,
+                signaled: true,
+                send: None,
+                bare: false,
+            },
+        );
+        Ok(())
+    }
+}
