@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """Say how much of the protocol engine its own tests reach.
 
-Runs the unit tests of rds_proto, built with instrumentation, and counts lines with code of the engine
-that were executed. Lines of the tests themselves are not counted. Needs llvm-profdata and llvm-cov of
-the LLVM that rustc was built with, by suffix (Debian: rustc 1.85 and llvm-19).
+Runs the unit tests of rds_proto, built with instrumentation, and counts lines with code of the
+engine that were executed. Lines of the tests themselves are not counted. Needs llvm-profdata and
+llvm-cov of the LLVM that rustc was built with, by suffix (Debian: rustc 1.85 and llvm-19).
 Usage: coverage.py [--least PERCENT] [--llvm SUFFIX] [--missed]
 """
 
@@ -31,7 +31,7 @@ def tool(name: str, suffix: str) -> str:
     return found
 
 
-def profile(suffix: str) -> dict:
+def profile(suffix: str) -> dict[Path, dict[int, int]]:
     """Runs the tests and returns what llvm-cov knows of them."""
     shutil.rmtree(WORK / "raw", ignore_errors=True)
     env = dict(
@@ -95,7 +95,9 @@ def main() -> int:
             continue
         hit = sum(1 for c in code.values() if c)
         covered, total = covered + hit, total + len(code)
-        print(f"{100 * hit / len(code):6.1f} %  {hit:4} of {len(code):4}  {path.relative_to(PROTO)}")
+        print(
+            f"{100 * hit / len(code):6.1f} %  {hit:4} of {len(code):4}  {path.relative_to(PROTO)}"
+        )
         if options.missed:
             text = path.read_text().splitlines()
             for number in sorted(n for n, c in code.items() if not c):

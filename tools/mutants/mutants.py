@@ -3,8 +3,9 @@
 """Break the protocol engine on purpose and see who notices.
 
 Each mutant is one protocol bug that a person could have written. It is applied to a copy of the
-source, in which the unit tests run and, if they notice nothing or if --both is given, the simulator;
-a mutant that neither notices fails the run. Usage: mutants.py [--list] [--both] [NAME ...]
+source, in which the unit tests run and, if they notice nothing or if --both is given, the
+simulator; a mutant that neither notices fails the run. Usage: mutants.py [--list] [--both]
+[NAME ...]
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ MUTANTS = [
     Mutant(
         "ack-not-bare",
         "no frame is sent for an acknowledgement alone",
-        "send/transmit.rs",
+        "send/control.rs",
         "let due = cx.ack.is_wanted() || cx.credits.is_update_due();",
         "let due = cx.credits.is_update_due();",
     ),
@@ -251,7 +252,9 @@ MUTANTS = [
         "incarnation-ignored",
         "a rebooted peer of our own kind is taken for its former self",
         "path.rs",
-        "        if self.life.is_replaced_by(life) {\n            self.reassembly.forget();\n        }\n",
+        "        if self.life.is_replaced_by(life) {\n"
+        "            self.reassembly.forget();\n"
+        "        }\n",
         "",
     ),
     Mutant(
@@ -419,7 +422,9 @@ def main() -> int:
         path = source / "drivers/rrds/proto" / m.file
         original = path.read_text()
         if original.count(m.before) != 1:
-            print(f"mutants: {m.name}: its text occurs {original.count(m.before)} times in {m.file}")
+            print(
+                f"mutants: {m.name}: its text occurs {original.count(m.before)} times in {m.file}"
+            )
             return 1
         path.write_text(original.replace(m.before, m.after))
         by_test = tests(source)

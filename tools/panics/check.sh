@@ -19,6 +19,7 @@ out=$(cd "$out" && pwd)
 flags=$(sed -n '1s/.* --edition/--edition/p' "$kdir/rust/.zerocopy.o.cmd" |
     sed -e 's/--cap-lints=allow.*//')
 compile() {
+    # shellcheck disable=SC2086 # the flags are many words
     (cd "$kdir" && RUSTC_BOOTSTRAP=1 OBJTREE="$kdir" RUST_MODFILE=rrds \
         rustc $flags --cfg MODULE -Zcrate-attr=no_std -Zunstable-options --sysroot=/dev/null \
         -L ./rust/ -L "$out" --extern zerocopy --extern zerocopy_derive --crate-type rlib \
