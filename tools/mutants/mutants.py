@@ -378,7 +378,7 @@ def tests(source: Path) -> str | None:
         return None
     if "error: could not compile" in output or "error[" in output:
         raise SystemExit(f"mutants: a mutant does not compile:\n{output[-3000:]}")
-    names = re.findall(r"^    (\S+)$", output, re.M)
+    names = re.findall(r"^    (\S+)$", output, re.MULTILINE)
     unique = list(dict.fromkeys(names))
     more = f" and {len(unique) - 1} more" if len(unique) > 1 else ""
     return (unique[0] if unique else "tests: " + ("time limit" if code == 124 else "abort")) + more
@@ -394,7 +394,7 @@ def simulate(source: Path) -> str | None:
     code, output = run([binary, "--seeds", f"0..{SEEDS}", "--steps", str(STEPS)], source, 300)
     if code == 0:
         return None
-    seed = re.search(r"^seed (\d+) failed", output, re.M)
+    seed = re.search(r"^seed (\d+) failed", output, re.MULTILINE)
     return f"seed {seed[1]}" if seed else "time limit"
 
 
