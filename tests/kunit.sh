@@ -14,12 +14,13 @@ suites() {
 # show SUITE: its tests as a subtest, then its result as one of ours. The file has the same around it,
 # with a number of its own.
 show() {
-	sed -n 's/^    //p' "$RESULTS/$1/results" | sed 's/^/    /'
+	grep '^    ' "$RESULTS/$1/results"
 	check "$1" grep -q "^ok 1 $1\$" "$RESULTS/$1/results"
 }
 
 # shellcheck disable=SC2086 # words on purpose
 load_all $MODULES || die "the modules do not load"
+# shellcheck disable=SC2046
 set -- $(suites)
 plan $(($# + 2))
 check "there are suites" [ $# -gt 0 ]

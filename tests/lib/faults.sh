@@ -9,7 +9,9 @@
 FAULTS="/sys/kernel/debug/failslab /sys/kernel/debug/fail_page_alloc"
 # Where x86-64 has modules, all of them: what is allocated on a module's behalf, but not by exec or by
 # the loading of a module itself.
+# shellcheck disable=SC2034 # for scripts
 MODULES_START=0xffffffffa0000000
+# shellcheck disable=SC2034
 MODULES_END=0xffffffffff000000
 
 # _faults FILE VALUE: set it for both kinds.
@@ -64,6 +66,7 @@ fail_nth() {
 	status=$?
 	FAULT_HIT=no
 	for folder in $FAULTS; do
+		# shellcheck disable=SC2034 # for scripts
 		[ "$(cat "$folder/times")" = 1 ] || FAULT_HIT=yes
 	done
 	return "$status"
