@@ -28,3 +28,9 @@ __rust_helper void rust_helper_krdma_init_work(struct work_struct *work,
 {
 	INIT_WORK(work, func);
 }
+
+__rust_helper void
+rust_helper_krdma_init_delayed_work(struct delayed_work *work, work_func_t func)
+{
+	INIT_DELAYED_WORK(work, func);
+}

@@ -18,6 +18,7 @@ mod callback;
 pub mod net;
 pub mod rdma;
 mod reaper;
+pub mod work;
 
 module! {
     type: Krdma,

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Work for process context, to be done soon or after a while.
+//!
+//! Completion handlers may not sleep, and callbacks of the connection manager can't wait for
+//! themselves: what needs either is left to a [`Job`]. As it can run again after a time, it is also
+//! how to notice that something did not happen.
+//!
+//! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
+
+use crate::{
+    bindings,
+    reaper::Deferred, //
+};
+use core::ptr;
+use kernel::{
+    container_of,
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        Arc,
+        SpinLockIrq, //
+    },
+    time::{
+        msecs_to_jiffies,
+        Delta, //
+    },
+    types::Opaque, //
+};
+
+/// What a [`Job`] does, and what it does it with.
+pub trait Work: Send + Sync + 'static {
+    /// Does what is to be done now. It is called again after the time that it returns, if any, or
+    /// sooner if it is asked for.
+    ///
+    /// # Context
+    ///
+    /// Process context: may sleep. Calls for one job never overlap.
+    fn run(this: &Arc<Self>) -> Option<Delta>;
+}
+
+/// Does work in process context when a [`Waker`] asks for it.
+///
+/// Dropping the job cancels the work, or waits for it if it has begun: it does not run after. Where
+/// the drop may not sleep this happens later. The work must not drop its own job, as that would wait
+/// for itself: so the module keeps the job, and the others wakers.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::{sync::Arc, time::Delta};
+/// use krdma::work::{Job, Waker, Work};
+///
+/// struct Greeter {
+///     waker: Waker,
+/// }
+///
+/// impl Work for Greeter {
+///     fn run(_this: &Arc<Self>) -> Option<Delta> {
+///         pr_info!("hello\n");
+///         None
+///     }
+/// }
+///
+/// let job = Job::new(|waker| Ok(Arc::new(Greeter { waker }, GFP_KERNEL)?))?;
+/// // In an interrupt handler, say.
+/// job.data().waker.wake();
+/// # Ok::<(), Error>(())
+/// ```
+pub struct Job<T: Work> {
+    inner: Deferred<Inner<T>>,
+}
+
+/// # Invariants
+///
+/// `work` is initialized, with the function of this type. While the object is neither being made nor
+/// dropped, `target` has its address.
+#[pin_data(PinnedDrop)]
+struct Inner<T: Work> {
+    #[pin]
+    work: Opaque<bindings::delayed_work>,
+    data: Arc<T>,
+    target: Arc<Target>,
+}
+
+// SAFETY: Work may be queued and cancelled by any thread; the data may be used and dropped by any.
+unsafe impl<T: Work> Send for Inner<T> {}
+
+// SAFETY: As above.
+unsafe impl<T: Work> Sync for Inner<T> {}
+
+/// Asks for the work of a [`Job`]. It does not keep the job.
+#[derive(Clone)]
+pub struct Waker(Arc<Target>);
+
+/// Where the work of a job is.
+#[pin_data]
+struct Target {
+    #[pin]
+    work: SpinLockIrq<Address>,
+}
+
+/// # Invariants
+///
+/// The address is null, or that of initialized work.
+struct Address(*mut bindings::delayed_work);
+
+// SAFETY: The address is used with the lock held that it is behind, with functions that any thread
+// may call.
+unsafe impl Send for Address {}
+
+impl<T: Work> Job<T> {
+    /// Makes a job. `data` makes what it works with, and may keep the waker.
+    ///
+    /// Errors: [`ENOMEM`], and what `data` fails with.
+    pub fn new(data: impl FnOnce(Waker) -> Result<Arc<T>>) -> Result<Self> {
+        let target = Arc::pin_init(
+            pin_init!(Target {
+                // INVARIANT: There is no work yet.
+                work <- new_spinlock_irq!(Address(ptr::null_mut())),
+            }),
+            GFP_KERNEL,
+        )?;
+        let data = data(Waker(target.clone()))?;
+        let inner = Deferred::new(try_pin_init!(Inner {
+            work <- Opaque::ffi_init(|work| {
+                // SAFETY: `work` is pinned, and disabled before its memory goes.
+                unsafe { bindings::krdma_init_delayed_work(work, Some(Inner::<T>::callback)) };
+            }),
+            data,
+            target,
+        }))?;
+
+        // INVARIANT: The work is initialized; the address is taken back when it goes.
+        inner.target.work.lock().0 = inner.work.get();
+        Ok(Self { inner })
+    }
+
+    /// Returns what the job works with.
+    pub fn data(&self) -> &Arc<T> {
+        &self.inner.data
+    }
+
+    /// Asks for the work, as [`Waker::wake`] does.
+    pub fn wake(&self) {
+        self.inner.target.wake();
+    }
+}
+
+impl Waker {
+    /// Asks for the work: it runs soon. If it runs now it runs again, for it may have missed the
+    /// reason. Nothing happens if the job was dropped.
+    ///
+    /// Any context.
+    pub fn wake(&self) {
+        self.0.wake();
+    }
+}
+
+impl Target {
+    fn wake(&self) {
+        let work = self.work.lock();
+
+        if !work.0.is_null() {
+            // SAFETY: By the type invariant, the work is initialized, and the lock keeps its memory.
+            unsafe { bindings::mod_delayed_work_on(any_cpu(), workqueue(), work.0, 0) };
+        }
+    }
+}
+
+fn any_cpu() -> c_int {
+    // CAST: The constant is a small number.
+    bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int
+}
+
+/// Returns the workqueue that jobs run on: one for work that may take long.
+fn workqueue() -> *mut bindings::workqueue_struct {
+    // SAFETY: The kernel sets the variable early and never changes it.
+    unsafe { bindings::system_dfl_long_wq }
+}
+
+impl<T: Work> Inner<T> {
+    /// # Safety
+    ///
+    /// To be called by a workqueue only, as the function of [`Inner::work`].
+    unsafe extern "C" fn callback(work: *mut bindings::work_struct) {
+        // SAFETY: A work item of this function is part of a delayed one, which is the field of a
+        // pinned object. Its drop waits for this call.
+        let this = unsafe {
+            let work = container_of!(work, bindings::delayed_work, work);
+            &*container_of!(Opaque::cast_from(work), Self, work)
+        };
+        let Some(after) = T::run(&this.data) else {
+            return;
+        };
+        let ms = u32::try_from(after.as_millis_ceil().max(0)).unwrap_or(u32::MAX);
+
+        // If the work was asked for meanwhile this changes nothing.
+        //
+        // SAFETY: By the type invariant, the work is initialized; it is disabled before its memory
+        // goes.
+        unsafe {
+            bindings::queue_delayed_work_on(
+                any_cpu(),
+                workqueue(),
+                this.work.get(),
+                msecs_to_jiffies(ms),
+            )
+        };
+    }
+}
+
+#[pinned_drop]
+impl<T: Work> PinnedDrop for Inner<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // INVARIANT: From here on nobody asks for the work.
+        self.target.work.lock().0 = ptr::null_mut();
+        // SAFETY: By the type invariant, the work is initialized.
+        unsafe { bindings::disable_delayed_work_sync(self.work.get()) };
+    }
+}
