@@ -29,6 +29,11 @@ addr6() {
 	printf 'fd00:0:0:%x::%x\n' "${2:-0}" "$(($(index_of "$1") + 1))"
 }
 
+# number4 NODE [LINK]: the IPv4 address as a number, as parameters of modules take it.
+number4() {
+	echo $(((10 << 24) + (${2:-0} << 8) + $(index_of "$1") + 1))
+}
+
 # peers: the names of all nodes but this one.
 peers() {
 	local name

@@ -41,6 +41,12 @@ rdma_resources() {
 	rdma resource show | sed 's/ *$//'
 }
 
+# rdma_resources_are WHAT: as printed before, but for the devices' numbers, which are new when they come
+# back. Say `within`: what belongs to a peer's connection may go later.
+rdma_resources_are() {
+	[ "$(rdma_resources | sed 's/^[0-9]*: //')" = "$(echo "$1" | sed 's/^[0-9]*: //')" ]
+}
+
 # rdma_devices: the names of all RDMA devices.
 rdma_devices() {
 	local dev
