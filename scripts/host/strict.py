@@ -30,7 +30,7 @@ RECIPE = 1
 TITLES = ("copy source", "configure", "build strict kernel", "install")
 # The version that rustc's LLVM has, which KASAN in Rust needs: packages.py.
 VARIABLES = {"ARCH": "x86", "LLVM": "-19"}
-# Disk space of the build, and how many files it makes (measured).
+# Disk space of the build, and how many lines make prints of it: both about.
 BYTES = 2_500_000_000
 FILES = 2300
 _STAMP = "complete"
