@@ -94,12 +94,15 @@ pub struct Cq {
 
 /// # Invariants
 ///
-/// `ptr` points to a completion queue of `dev` that this type owns. Its context is the address of
-/// this object, which is pinned.
+/// `ptr` points to a completion queue of `dev`. If `pooled`, it is one of the pool, in which this type
+/// has claimed `capacity` entries. If not, this type owns it, and its context is the address of this
+/// object, which is pinned.
 #[pin_data(PinnedDrop)]
 struct Inner {
     ptr: NonNull<bindings::ib_cq>,
     poll: Poll,
+    /// Whether the queue is one of the device's pool, of which we have `capacity` entries only.
+    pooled: bool,
     capacity: u32,
     /// Entries promised to the queues that complete here.
     reserved: Atomic<u32>,
@@ -173,6 +176,7 @@ impl Cq {
 
         let inner = Deferred::new(try_pin_init!(&this in Inner {
             poll,
+            pooled: false,
             reserved: Atomic::new(0),
             hook,
             direct <- new_mutex!(()),
@@ -210,6 +214,69 @@ impl Cq {
 
         cq.inner.start();
         Ok(cq)
+    }
+
+    /// Claims `capacity` entries of a completion queue that the device's users share.
+    ///
+    /// The RDMA core makes such queues as they are needed, at least 4096 entries large, one for each
+    /// completion vector; `vector` is as for [`Cq::new`], or the least used one if there is none. They
+    /// stay as long as the device, and show as `ib_core`'s in `rdma resource show`.
+    ///
+    /// The RDMA core polls them by itself. So handlers of one queue do not overlap either, those of
+    /// other users included; but there is no end of a batch to be told of. `poll` must not be
+    /// [`Poll::Direct`]. A shared receive queue may complete here if the queue pairs that use it send
+    /// by the same `Cq`.
+    ///
+    /// Errors: [`EINVAL`] if the device has no such large queues, or `poll` is [`Poll::Direct`],
+    /// [`ENOMEM`].
+    pub fn pooled(
+        dev: &Device,
+        capacity: u32,
+        vector: Option<u32>,
+        poll: Poll,
+    ) -> Result<Arc<Self>> {
+        let raw_poll = match poll {
+            Poll::Softirq => bindings::ib_poll_context_IB_POLL_SOFTIRQ,
+            Poll::Workqueue => bindings::ib_poll_context_IB_POLL_WORKQUEUE,
+            Poll::Direct => return Err(EINVAL),
+        };
+        // C takes these for granted. It would look for such a queue without end.
+        if capacity == 0 || capacity > dev.attributes().max_cqe() || dev.completion_vectors() == 0 {
+            return Err(EINVAL);
+        }
+        let hint = match vector {
+            Some(vector) => c_int::try_from(vector % dev.completion_vectors()).unwrap_or(0),
+            None => -1,
+        };
+
+        let inner = Deferred::new(try_pin_init!(Inner {
+            poll,
+            pooled: true,
+            reserved: Atomic::new(0),
+            hook: None,
+            direct <- new_mutex!(()),
+            work <- Opaque::ffi_init(|work| {
+                // SAFETY: `work` is pinned. It is never queued.
+                unsafe { bindings::krdma_init_work(work, Some(Inner::poll_callback)) };
+            }),
+            dev: dev.into(),
+            capacity,
+            // INVARIANT: The entries are claimed.
+            ptr: {
+                // SAFETY: `dev` is registered, and has such large queues and completion vectors.
+                let ptr = unsafe {
+                    bindings::ib_cq_pool_get((**dev).as_raw(), *capacity, hint, raw_poll)
+                };
+
+                NonNull::new(from_err_ptr(ptr)?).ok_or(ENOMEM)?
+            },
+        }))?;
+        Ok(Arc::new(Self { inner }, GFP_KERNEL)?)
+    }
+
+    /// Whether the queue is one of the pool, which [`quiesce`](Self::quiesce) can't wait for.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.inner.pooled
     }
 
     /// Returns the number of entries, as granted.
@@ -267,7 +334,8 @@ impl Cq {
         }
     }
 
-    /// Waits until the completions that are in the queue now have been handled.
+    /// Waits until the completions that are in the queue now have been handled. Not for queues of the
+    /// pool.
     ///
     /// May sleep. Must not be called by a handler.
     pub(crate) fn quiesce(&self) {
@@ -301,7 +369,7 @@ impl Drop for Reservation {
 impl Inner {
     /// Asks the device to signal, if somebody listens.
     fn start(&self) {
-        if self.poll != Poll::Direct {
+        if self.poll != Poll::Direct && !self.pooled {
             // A signal missed is made up for.
             if self.rearm() {
                 self.schedule();
@@ -428,6 +496,13 @@ const NOTIFY: bindings::ib_cq_notify_flags = bindings::ib_cq_notify_flags_IB_CQ_
 #[pinned_drop]
 impl PinnedDrop for Inner {
     fn drop(self: Pin<&mut Self>) {
+        if self.pooled {
+            // SAFETY: By the type invariant, the entries are ours. Who completes here keeps this
+            // object, so none is in use.
+            unsafe { bindings::ib_cq_pool_put(self.ptr.as_ptr(), self.capacity) };
+            return;
+        }
+
         // SAFETY: By the type invariant, we own the queue. Who completes here keeps it alive, so no
         // completion is outstanding and the driver signals no more; what it has signalled is waited
         // for.

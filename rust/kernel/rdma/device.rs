@@ -319,6 +319,13 @@ impl Attributes<'_> {
             != 0
     }
 
+    /// Returns whether shared receive queues can be resized.
+    #[inline]
+    pub fn can_resize_srq(&self) -> bool {
+        self.0.device_cap_flags & usize_as_u64(bindings::ib_device_cap_flags_IB_DEVICE_SRQ_RESIZE)
+            != 0
+    }
+
     /// Returns how far the device's atomic operations are atomic.
     #[inline]
     pub fn atomic_capability(&self) -> AtomicCapability {

@@ -22,6 +22,7 @@ use crate::{
         srq::Srq,
         Cq,
         Device,
+        Gid,
         Pd, //
     },
     reaper::Deferred,
@@ -35,7 +36,8 @@ use kernel::{
         from_err_ptr,
         to_result, //
     },
-    new_spinlock,
+    new_mutex,
+    new_spinlock_irq,
     prelude::*,
     sync::{
         atomic::{
@@ -43,8 +45,11 @@ use kernel::{
             Atomic, //
         },
         Arc,
-        SpinLock, //
+        Mutex,
+        SpinLockIrq, //
     },
+    time::msecs_to_jiffies,
+    types::Opaque, //
 };
 
 /// The service that a queue pair gives.
@@ -205,9 +210,17 @@ struct Inner {
     cap: Capabilities,
     /// Whether the queue pair may have left the reset state: only then can anything be posted.
     used: Atomic<bool>,
-    /// Requests that were posted in part.
+    /// Whether the service is one of datagrams.
+    datagram: bool,
+    /// Requests that were posted in part. Handlers post, in softirq context too.
     #[pin]
-    stranded: SpinLock<Stranded>,
+    stranded: SpinLockIrq<Stranded>,
+    /// The multicast groups that the queue pair is attached to.
+    #[pin]
+    groups: Mutex<KVec<(Gid, u16)>>,
+    /// Is complete when the device has said that it has taken its last request of a shared queue.
+    #[pin]
+    last_wqe: Opaque<bindings::completion>,
     events: Option<KBox<dyn QpEvents>>,
     // Dropped after the queue pair is destroyed.
     send_cq: Reservation,
@@ -236,14 +249,19 @@ unsafe impl Sync for Inner {}
 /// Requests that C posts to drain a queue.
 const DRAIN: u32 = 1;
 
+/// How long to wait for a device to say that it takes no more requests of a shared queue. It does at
+/// once, if it says so at all: so long does the RDMA core wait.
+const LAST_WQE_TIMEOUT: u32 = 60 * 1000;
+
 impl Qp {
     /// Makes a queue pair. It is in the reset state.
     ///
     /// `owner` is the module that shows in `rdma resource show`, as for
     /// [`Pd::new`](crate::rdma::Pd::new).
     ///
-    /// Errors: [`EINVAL`] if the device can't do what is asked, or if the parts are not of one
-    /// device, [`ENOSPC`] if a completion queue has not so many entries left, [`ENOMEM`].
+    /// Errors: [`EINVAL`] if the device can't do what is asked, if the parts are not of one device,
+    /// or if a shared receive queue completes in a [pool's](Cq::pooled) queue and sends do in another;
+    /// [`ENOSPC`] if a completion queue has not so many entries left, [`ENOMEM`].
     pub fn new(init: QpInit, owner: &'static ThisModule) -> Result<Self> {
         let dev = init.pd.device();
         let recv_cq = match &init.receive {
@@ -252,6 +270,15 @@ impl Qp {
         };
         if init.send_cq.device() != dev || recv_cq.device() != dev {
             return Err(EINVAL);
+        }
+        if let Receive::Shared(srq) = &init.receive {
+            // Nothing but a request of our own tells that the pool has handled what is before it.
+            if recv_cq.is_pooled() && init.send_cq.as_raw() != recv_cq.as_raw() {
+                return Err(EINVAL);
+            }
+            if srq.device() != dev {
+                return Err(EINVAL);
+            }
         }
 
         let mut cap = init.cap;
@@ -278,7 +305,13 @@ impl Qp {
         let receive = init.receive;
         let inner = Deferred::new(try_pin_init!(&this in Inner {
             used: Atomic::new(false),
-            stranded <- new_spinlock!(Stranded(KVec::new())),
+            datagram: matches!(init.qp_type, QpType::Ud | QpType::Gsi),
+            stranded <- new_spinlock_irq!(Stranded(KVec::new())),
+            groups <- new_mutex!(KVec::new()),
+            last_wqe <- Opaque::ffi_init(|slot| {
+                // SAFETY: `slot` is valid for writes, and pinned.
+                unsafe { bindings::init_completion(slot) };
+            }),
             events: init.events,
             pd: init.pd,
             ptr: {
@@ -347,7 +380,15 @@ impl Qp {
     pub(crate) fn modify_raw(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
         self.inner.used.store(true, Relaxed);
         // SAFETY: By the type invariant, we own the queue pair. The core checks the attributes.
-        to_result(unsafe { bindings::ib_modify_qp(self.as_raw(), attr, mask) })
+        to_result(unsafe { bindings::ib_modify_qp(self.as_raw(), attr, mask) })?;
+
+        if attr.qp_state == bindings::ib_qp_state_IB_QPS_RESET && QpAttr::sets_state(mask) {
+            // The queue pair can take requests of a shared queue again.
+            //
+            // SAFETY: The completion was initialized; its count is a single word.
+            unsafe { (&raw mut (*self.inner.last_wqe.get()).done).write_volatile(0) };
+        }
+        Ok(())
     }
 
     /// Moves the queue pair to the error state: what is posted is given back, not carried out.
@@ -398,6 +439,16 @@ impl Qp {
 
     pub(crate) fn max_send_sge(&self) -> usize {
         kernel::num::casts::u32_as_usize(self.inner.cap.max_send_sge)
+    }
+
+    /// Whether the service is one of datagrams, which need an address each.
+    pub(crate) fn is_datagram(&self) -> bool {
+        self.inner.datagram
+    }
+
+    /// The multicast groups that the queue pair is attached to.
+    pub(crate) fn groups(&self) -> &Mutex<KVec<(Gid, u16)>> {
+        &self.inner.groups
     }
 
     /// Whether a region is in the same protection domain.
@@ -459,9 +510,34 @@ impl Inner {
         // SAFETY: `event` is valid for this call.
         let event = unsafe { (*event).event };
 
+        if event == bindings::ib_event_type_IB_EVENT_QP_LAST_WQE_REACHED {
+            // SAFETY: The completion was initialized before the queue pair was made.
+            unsafe { bindings::complete_all(this.last_wqe.get()) };
+        }
         if let Some(events) = &this.events {
             events.event(QpEvent::from_raw(event));
         }
+    }
+
+    /// Moves the queue pair to the error state, and waits until the device takes no more requests of a
+    /// shared receive queue for it: those that it has taken are completed then.
+    ///
+    /// A device that does not say so either has no request, or takes what it has completed with it
+    /// when the queue pair is destroyed.
+    fn end_receives(&self) {
+        let (mut attr, mask) = QpAttr::new().state(QpState::Err).as_raw();
+
+        // SAFETY: By the type invariant, we own the queue pair.
+        if unsafe { bindings::ib_modify_qp(self.ptr.as_ptr(), &mut attr, mask) } != 0 {
+            return;
+        }
+        // SAFETY: The completion was initialized.
+        unsafe {
+            bindings::wait_for_completion_timeout(
+                self.last_wqe.get(),
+                msecs_to_jiffies(LAST_WQE_TIMEOUT),
+            )
+        };
     }
 
     fn drain(&self) {
@@ -469,6 +545,13 @@ impl Inner {
             return;
         }
 
+        if let ReceiveQueue::Shared(_) = self.receive {
+            self.end_receives();
+        }
+
+        // With a shared receive queue in a completion queue of the pool, this is the same queue: what
+        // is before the request that is posted here is handled before it is.
+        //
         // SAFETY: By the type invariant, we own the queue pair, and there is room for the request that
         // is posted to drain it.
         let drain_sq = || unsafe { bindings::ib_drain_sq(self.ptr.as_ptr()) };
@@ -482,7 +565,11 @@ impl Inner {
                 reservation.cq().exclude_polls(drain_rq);
             }
             // The requests stay in the shared queue, but for those that this queue pair has taken.
-            ReceiveQueue::Shared(srq) => srq.cq().quiesce(),
+            ReceiveQueue::Shared(srq) => {
+                if !srq.cq().is_pooled() {
+                    srq.cq().quiesce();
+                }
+            }
         }
     }
 }

@@ -201,6 +201,12 @@ impl QpAttr {
         self
     }
 
+    /// Returns whether attributes with this mask change the state.
+    pub(crate) fn sets_state(mask: c_int) -> bool {
+        // CAST: As for `as_raw`.
+        mask as bindings::ib_qp_attr_mask & bindings::ib_qp_attr_mask_IB_QP_STATE != 0
+    }
+
     pub(crate) fn as_raw(&self) -> (bindings::ib_qp_attr, c_int) {
         // CAST: The bits are few and positive; C takes them as an `int`.
         (self.raw, self.mask as c_int)

@@ -11,10 +11,11 @@
 //! `struct ib_wc`)
 
 use crate::{
-    bindings,
+    bindings, callback,
     rdma::{
         mr::Exposure,
-        srq::Posted, //
+        srq::Posted,
+        Device, //
     },
 };
 use core::{
@@ -199,7 +200,7 @@ impl<T: Operation> Request<T> {
     /// # Safety
     ///
     /// To be called by the completion queue only, as `ib_cqe::done` of a request of this type.
-    unsafe extern "C" fn done_callback(_cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
+    unsafe extern "C" fn done_callback(cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
         // SAFETY: `wc` is valid for this call, and names the `cqe` that it was posted with.
         let header = Header::of_cqe(unsafe { (*wc).__bindgen_anon_1.wr_cqe });
         // SAFETY: The header is valid, and completion handlers of a queue do not overlap.
@@ -226,7 +227,17 @@ impl<T: Operation> Request<T> {
         }
 
         // SAFETY: The last link of the request is done, so the hardware has given it back.
-        T::done(unsafe { Self::from_header(header) }, &completion);
+        let request = unsafe { Self::from_header(header) };
+
+        // Queues of our own are polled in a callback. Those of the pool are not, and where they are
+        // polled in process context it does not show.
+        //
+        // SAFETY: The queue is valid for this call, and how it is polled does not change.
+        if unsafe { (*cq).poll_ctx } == bindings::ib_poll_context_IB_POLL_WORKQUEUE {
+            callback::run(ptr::null(), |_| T::done(request, &completion));
+        } else {
+            T::done(request, &completion);
+        }
     }
 
     /// # Safety
@@ -387,6 +398,18 @@ impl Completion<'_> {
     pub fn qp_number(&self) -> u32 {
         // SAFETY: A queue pair is not destroyed before its completions have been handled.
         unsafe { (*self.wc.qp).qp_num }
+    }
+
+    /// Whether this is a receive of a queue pair of `dev` that has succeeded. Little is defined of
+    /// others.
+    pub(crate) fn is_received_by(&self, dev: &Device) -> bool {
+        // CAST: The opcodes are few and small.
+        let opcode = self.wc.opcode as u32;
+
+        self.status().is_success()
+            && opcode & bindings::ib_wc_opcode_IB_WC_RECV as u32 != 0
+            // SAFETY: As for `qp_number`. The device of a queue pair does not change.
+            && unsafe { (*self.wc.qp).device } == dev.as_raw()
     }
 
     pub(crate) fn as_raw(&self) -> &bindings::ib_wc {

@@ -2,6 +2,14 @@
 
 //! Shared receive queues.
 //!
+//! Many queue pairs take their receive requests from one [`Srq`]. When it runs low it says so once
+//! ([`LimitEvent`]); where requests come back ([`BatchEnd`](crate::rdma::cq::BatchEnd)) is the other
+//! place to fill it up. If it is empty, peers of reliable connections are told to try again, and other
+//! messages are lost.
+//!
+//! A request that a queue pair had begun to fill when it failed may not come back: the devices differ
+//! in this. It is kept, and counts, until the queue goes.
+//!
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
 use crate::{
@@ -31,11 +39,16 @@ use kernel::{
         from_err_ptr,
         to_result, //
     },
-    new_spinlock,
+    new_mutex, new_spinlock_irq,
     prelude::*,
     sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
         Arc,
-        SpinLock, //
+        Mutex,
+        SpinLockIrq, //
     },
 };
 
@@ -47,12 +60,13 @@ pub(crate) struct Posted {
     prev: *mut Posted,
     next: *mut Posted,
     /// The list, or null.
-    list: *const SpinLock<List>,
+    list: *const SpinLockIrq<List>,
 }
 
-/// The first of the requests.
+/// The requests. Handlers take theirs out, in softirq context too.
 struct List {
     head: *mut Posted,
+    len: u32,
 }
 
 // SAFETY: The pointers are to requests that the list owns, which are `Send`.
@@ -70,7 +84,7 @@ impl Posted {
     /// # Safety
     ///
     /// `this` must be valid and in no list, and be removed before it or `list` go.
-    unsafe fn insert(this: *mut Self, list: &SpinLock<List>) {
+    unsafe fn insert(this: *mut Self, list: &SpinLockIrq<List>) {
         let mut guard = list.lock();
 
         // SAFETY: The lock protects the links of all that are in the list; `this` is the caller's.
@@ -83,6 +97,8 @@ impl Posted {
             }
         }
         guard.head = this;
+        // OVERFLOW: There is not room for that many.
+        guard.len = guard.len.wrapping_add(1);
     }
 
     /// Takes a request out of the list that it is in, if any.
@@ -111,6 +127,7 @@ impl Posted {
             }
             (*this).list = ptr::null();
         }
+        guard.len = guard.len.wrapping_sub(1);
     }
 }
 
@@ -128,15 +145,25 @@ pub struct Srq {
 #[pin_data(PinnedDrop)]
 struct Inner {
     ptr: NonNull<bindings::ib_srq>,
-    max_wr: u32,
+    /// How many requests are let in. Not more than are `reserved`.
+    max_wr: Atomic<u32>,
     max_sge: u32,
     /// The requests in the queue, and those completed and not yet handled.
     #[pin]
-    posted: SpinLock<List>,
+    posted: SpinLockIrq<List>,
     on_limit: Option<KBox<dyn LimitEvent>>,
     // Dropped after the queue is destroyed.
     cq: Reservation,
+    /// Entries of the completion queue for what was added to the queue.
+    #[pin]
+    added: Mutex<Added>,
     pd: Arc<Pd>,
+}
+
+/// What [`Srq::resize`] has reserved: for so many requests in all.
+struct Added {
+    reserved: u32,
+    reservations: KVec<Reservation>,
 }
 
 // SAFETY: A shared receive queue may be used and destroyed by any thread.
@@ -149,16 +176,24 @@ unsafe impl Sync for Inner {}
 pub trait LimitEvent: Send + Sync + 'static {
     /// Fewer requests are left than the limit, which is disarmed now: see [`Srq::arm`].
     ///
+    /// Requests can be posted to `srq` here. To arm it again is for process context: a handler on a
+    /// workqueue can, of which there is one for the request that has made the queue run low.
+    ///
     /// # Context
     ///
-    /// Any: must not sleep.
-    fn limit_reached(&self);
+    /// Any, interrupts included: must not sleep, and share data by locks that disable them.
+    fn limit_reached(&self, srq: SrqRef<'_>);
 }
 
+/// A shared receive queue, in a callback of its own.
+#[derive(Clone, Copy)]
+pub struct SrqRef<'a>(&'a Inner);
+
 impl Srq {
-    /// Allocates a shared receive queue of at least `max_wr` requests of `max_sge` pieces.
+    /// Allocates a shared receive queue of `max_wr` requests of at least `max_sge` pieces.
     ///
-    /// The requests complete in `cq`. `on_limit` is told when the queue runs low; it belongs to the
+    /// The requests complete in `cq`. A request counts from when it is posted to when its handler is
+    /// called: so there is room for all completions. `on_limit` is told when the queue runs low; it belongs to the
     /// queue and must not keep it alive.
     ///
     /// Errors: [`EOPNOTSUPP`] if the device has none, [`EINVAL`] if it has none so large, or `cq` is
@@ -174,10 +209,16 @@ impl Srq {
             return Err(EINVAL);
         }
 
+        let entries = max_wr;
         let inner = Deferred::new(try_pin_init!(&this in Inner {
-            posted <- new_spinlock!(List { head: ptr::null_mut() }),
+            posted <- new_spinlock_irq!(List { head: ptr::null_mut(), len: 0 }),
             on_limit,
             pd: pd.clone(),
+            cq: Cq::reserve(cq.clone(), entries)?,
+            added <- new_mutex!(Added {
+                reserved: entries,
+                reservations: KVec::new(),
+            }),
             ptr: {
                 let mut attr = bindings::ib_srq_init_attr {
                     event_handler: Some(Inner::event_callback),
@@ -201,27 +242,43 @@ impl Srq {
                 NonNull::new(from_err_ptr(srq)?).ok_or(ENOMEM)?
             },
             // SAFETY: Nobody else knows the queue yet.
-            max_wr: Inner::granted(*ptr)
-                .inspect_err(|_| unsafe { Inner::undo(*ptr) })?
-                .max_wr,
+            max_wr: Atomic::new(
+                Inner::granted(*ptr)
+                    .inspect_err(|_| unsafe { Inner::undo(*ptr) })?
+                    .max_wr
+                    .min(entries),
+            ),
             // SAFETY: As above.
             max_sge: Inner::granted(*ptr)
                 .inspect_err(|_| unsafe { Inner::undo(*ptr) })?
                 .max_sge,
-            // SAFETY: As above.
-            cq: Cq::reserve(cq.clone(), *max_wr)
-                .inspect_err(|_| unsafe { Inner::undo(*ptr) })?,
         }))?;
 
         Ok(Arc::new(Self { inner }, GFP_KERNEL)?)
     }
 
-    /// Returns the number of requests that fit, as granted.
+    /// Returns the number of requests that fit.
+    ///
+    /// Does not sleep.
     pub fn capacity(&self) -> u32 {
-        self.inner.max_wr
+        self.inner.max_wr.load(Relaxed)
     }
 
-    /// Asks to be told once, when fewer than `limit` requests are left.
+    /// Returns the number of requests that are in the queue, or completed and not yet handled.
+    ///
+    /// Does not sleep.
+    pub fn posted(&self) -> u32 {
+        self.inner.posted.lock().len
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &Device {
+        self.inner.pd.device()
+    }
+
+    /// Asks to be told once, when fewer than `limit` requests are left. Zero asks not to be told.
+    ///
+    /// Some devices look only when they take a request: fill the queue first, then arm.
     ///
     /// Errors: [`EINVAL`] if the limit is not below the capacity.
     pub fn arm(&self, limit: u32) -> Result {
@@ -230,6 +287,9 @@ impl Srq {
             ..pin_init::zeroed()
         };
 
+        if limit != 0 && limit >= self.capacity() {
+            return Err(EINVAL);
+        }
         // SAFETY: By the type invariant, we own the queue.
         to_result(unsafe {
             bindings::ib_modify_srq(
@@ -238,6 +298,61 @@ impl Srq {
                 bindings::ib_srq_attr_mask_IB_SRQ_LIMIT,
             )
         })
+    }
+
+    /// Changes how many requests fit.
+    ///
+    /// Entries of the completion queue that were reserved for more requests stay so.
+    ///
+    /// Errors: [`EOPNOTSUPP`] if the device can't do that, [`EINVAL`] if it has none so large, if
+    /// there are more requests in the queue, or if the limit is not below, [`ENOSPC`] if the
+    /// completion queue has not so many entries left, [`ENOMEM`].
+    pub fn resize(&self, max_wr: u32) -> Result {
+        let inner = &*self.inner;
+        let mut added = inner.added.lock();
+
+        if !self.device().attributes().can_resize_srq() {
+            return Err(EOPNOTSUPP);
+        }
+        if max_wr == 0 || max_wr < self.posted() {
+            return Err(EINVAL);
+        }
+
+        let more = max_wr.saturating_sub(added.reserved);
+        added.reservations.reserve(1, GFP_KERNEL)?;
+        let reservation = match more {
+            0 => None,
+            more => Some(Cq::reserve(inner.cq.cq().clone(), more)?),
+        };
+        // Before the queue becomes smaller, so that nobody posts what does not fit any more. Who does
+        // so meanwhile is refused by the device.
+        let before = inner.max_wr.load(Relaxed);
+        inner.max_wr.store(before.min(max_wr), Relaxed);
+
+        let mut attr = bindings::ib_srq_attr {
+            max_wr,
+            ..pin_init::zeroed()
+        };
+        // SAFETY: By the type invariant, we own the queue.
+        let ret = to_result(unsafe {
+            bindings::ib_modify_srq(
+                inner.ptr.as_ptr(),
+                &mut attr,
+                bindings::ib_srq_attr_mask_IB_SRQ_MAX_WR,
+            )
+        });
+        if let Err(err) = ret {
+            inner.max_wr.store(before, Relaxed);
+            return Err(err);
+        }
+
+        if let Some(reservation) = reservation {
+            added.reserved = max_wr;
+            // There is room, as it was made above.
+            let _ = added.reservations.push_within_capacity(reservation);
+        }
+        inner.max_wr.store(max_wr, Relaxed);
+        Ok(())
     }
 
     pub(crate) fn as_raw(&self) -> *mut bindings::ib_srq {
@@ -249,24 +364,78 @@ impl Srq {
     }
 }
 
+impl SrqRef<'_> {
+    /// Returns the number of requests that fit.
+    pub fn capacity(&self) -> u32 {
+        self.0.max_wr.load(Relaxed)
+    }
+
+    /// Returns the number of requests that are in the queue, or completed and not yet handled.
+    pub fn posted(&self) -> u32 {
+        self.0.posted.lock().len
+    }
+}
+
+/// Both ways to name a queue are one to post to it.
+macro_rules! forward {
+    ($name:ty, $field:tt) => {
+        // SAFETY: As for the queue itself.
+        unsafe impl RecvQueue for $name {
+            fn device(&self) -> &Device {
+                self.$field.device()
+            }
+
+            fn dma_key(&self) -> u32 {
+                self.$field.dma_key()
+            }
+
+            fn max_sge(&self) -> u32 {
+                self.$field.max_sge()
+            }
+
+            unsafe fn take(&self, request: &Given) {
+                // SAFETY: By the function's requirements.
+                unsafe { self.$field.take(request) };
+            }
+
+            unsafe fn give_back(&self, request: &Given) {
+                // SAFETY: By the function's requirements.
+                unsafe { self.$field.give_back(request) };
+            }
+
+            unsafe fn post(
+                &self,
+                wr: *mut bindings::ib_recv_wr,
+                bad: *mut *const bindings::ib_recv_wr,
+            ) -> c_int {
+                // SAFETY: By the function's requirements.
+                unsafe { self.$field.post(wr, bad) }
+            }
+        }
+    };
+}
+
+forward!(Srq, inner);
+forward!(SrqRef<'_>, 0);
+
 // SAFETY: Requests in the queue are listed, and given up when they complete or when the queue goes.
-unsafe impl RecvQueue for Srq {
+unsafe impl RecvQueue for Inner {
     fn device(&self) -> &Device {
-        self.inner.pd.device()
+        self.pd.device()
     }
 
     fn dma_key(&self) -> u32 {
-        self.inner.pd.dma_key()
+        self.pd.dma_key()
     }
 
     fn max_sge(&self) -> u32 {
-        self.inner.max_sge
+        self.max_sge
     }
 
     unsafe fn take(&self, request: &Given) {
         // SAFETY: The header is valid and the hardware's from now on. It is removed when the request
         // completes, when it is returned, or when the queue goes.
-        unsafe { Posted::insert(&raw mut (*request.0).posted, &self.inner.posted) };
+        unsafe { Posted::insert(&raw mut (*request.0).posted, &self.posted) };
     }
 
     unsafe fn give_back(&self, request: &Given) {
@@ -279,8 +448,13 @@ unsafe impl RecvQueue for Srq {
         wr: *mut bindings::ib_recv_wr,
         bad: *mut *const bindings::ib_recv_wr,
     ) -> c_int {
+        // Those that are to be posted are listed already. The device counts what it has not begun; what
+        // has completed must not be more than fits in the completion queue.
+        if self.posted.lock().len > self.max_wr.load(Relaxed) {
+            return ENOMEM.to_errno();
+        }
         // SAFETY: By the type invariant, we own the queue; the rest is the function's requirement.
-        unsafe { bindings::ib_post_srq_recv(self.inner.ptr.as_ptr(), wr, bad) }
+        unsafe { bindings::ib_post_srq_recv(self.ptr.as_ptr(), wr, bad) }
     }
 }
 
@@ -307,14 +481,16 @@ impl Inner {
     ///
     /// To be called by the driver only, as the queue's event handler.
     unsafe extern "C" fn event_callback(event: *mut bindings::ib_event, context: *mut c_void) {
-        // SAFETY: The context is what the queue was created with. It lives as long as the queue.
+        // SAFETY: The context is what the queue was created with. It lives as long as the queue. A
+        // limit is reached when a request is taken, so not before somebody could post one: all of it
+        // is initialized then.
         let this = unsafe { &*context.cast::<Self>() };
         // SAFETY: `event` is valid for this call.
         let event = unsafe { (*event).event };
 
         if event == bindings::ib_event_type_IB_EVENT_SRQ_LIMIT_REACHED {
             if let Some(on_limit) = &this.on_limit {
-                on_limit.limit_reached();
+                on_limit.limit_reached(SrqRef(this));
             }
         }
     }

@@ -69,6 +69,10 @@ pub(super) union RawLink {
 }
 
 /// The links of a request that is being described. What they name must be of `'a`, the request.
+///
+/// On a queue pair for datagrams ([`QpType::Ud`](crate::rdma::qp::QpType::Ud) and
+/// [`QpType::Gsi`](crate::rdma::qp::QpType::Gsi)) there is [`send_to`](Self::send_to) only, and only
+/// there: the others fail with [`EINVAL`].
 pub struct Links<'a, 'b> {
     pub(super) qp: &'b Qp,
     pub(super) header: *mut Header,
@@ -97,7 +101,9 @@ impl<'a> Links<'a, '_> {
 
     /// Sends a datagram to a queue pair that `ah` leads to.
     ///
-    /// `qp` is the number of the peer's queue pair, `qkey` the key that it must have.
+    /// `qp` is the number of the peer's queue pair, or [`MULTICAST_QP`](crate::rdma::mcast::MULTICAST_QP)
+    /// if the way is to a group. `qkey` is the key that it must have. (With the highest bit set it
+    /// stands for the sender's own key, on most devices.)
     pub fn send_to(
         &mut self,
         ah: &'a Ah,
@@ -107,7 +113,7 @@ impl<'a> Links<'a, '_> {
         immediate: Option<u32>,
         flags: Flags,
     ) -> Result {
-        if ah.device() != self.qp.device() {
+        if ah.device() != self.qp.device() || !self.qp.is_datagram() {
             return Err(EINVAL);
         }
         let (opcode, ex) = Self::opcode(
@@ -117,7 +123,7 @@ impl<'a> Links<'a, '_> {
             None,
         )?;
         let ud = bindings::ib_ud_wr {
-            wr: self.plain(opcode, ex, sges.iter().map(|sge| sge.0), flags)?,
+            wr: self.common(opcode, ex, sges.iter().map(|sge| sge.0), flags)?,
             ah: ah.as_raw(),
             remote_qpn: qp,
             remote_qkey: qkey,
@@ -367,8 +373,25 @@ impl<'a> Links<'a, '_> {
         }
     }
 
-    /// Makes the part that all links have. Room for the link is there if this succeeds.
+    /// Makes the part that all links have, of a link that is not a datagram.
+    ///
+    /// Errors: [`EINVAL`] if the queue pair sends datagrams only: its driver would take whatever lies
+    /// behind the link for an address handle.
     fn plain<'p>(
+        &mut self,
+        opcode: bindings::ib_wr_opcode,
+        ex: bindings::ib_send_wr__bindgen_ty_2,
+        pieces: impl ExactSizeIterator<Item = Piece<'p>>,
+        flags: Flags,
+    ) -> Result<bindings::ib_send_wr> {
+        if self.qp.is_datagram() {
+            return Err(EINVAL);
+        }
+        self.common(opcode, ex, pieces, flags)
+    }
+
+    /// Makes the part that all links have. Room for the link is there if this succeeds.
+    fn common<'p>(
         &mut self,
         opcode: bindings::ib_wr_opcode,
         ex: bindings::ib_send_wr__bindgen_ty_2,
