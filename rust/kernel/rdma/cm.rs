@@ -72,6 +72,7 @@ mod connection;
 mod event;
 mod id;
 mod listener;
+mod multicast;
 mod path;
 
 use crate::bindings;
@@ -101,10 +102,8 @@ pub use listener::{
     Listener,
     Request, //
 };
-pub use path::{
-    AhAttr,
-    Path, //
-};
+pub use multicast::Membership;
+pub use path::Path;
 
 /// A space of port numbers, and the service that its connections have.
 ///

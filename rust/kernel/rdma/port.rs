@@ -2,6 +2,14 @@
 
 //! Ports of a device.
 //!
+//! # Counters
+//!
+//! What a port counts and other modules can read is in [`PortAttributes`]. The counters of
+//! `/sys/class/infiniband/*/ports/*/hw_counters` are not among it: the RDMA core keeps them in
+//! structures of its own (`hw_stats_data`), behind a lock that it does not export, and the drivers'
+//! operations that fill them in (`get_hw_stats`) rely on that lock. Nor are those of `rdma statistic`:
+//! to bind a counter to a queue pair, and to read it, is for netlink only (`rdma_counter_*`).
+//!
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
 use crate::{
@@ -231,6 +239,19 @@ impl PortAttributes {
     /// Returns the largest message in bytes.
     pub fn max_message_size(&self) -> u32 {
         self.0.max_msg_sz
+    }
+
+    /// Returns how many datagrams had another Q_Key than the queue pair that they were for.
+    ///
+    /// It stops counting at 65535, where the device counts at all.
+    pub fn qkey_violations(&self) -> u32 {
+        self.0.qkey_viol_cntr
+    }
+
+    /// Returns how many packets had a P_Key that the port does not have. See
+    /// [`qkey_violations`](Self::qkey_violations).
+    pub fn pkey_violations(&self) -> u32 {
+        self.0.bad_pkey_cntr
     }
 
     /// Returns the port's LID.

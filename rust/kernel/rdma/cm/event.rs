@@ -3,12 +3,14 @@
 //! What the connection manager reports, and parameters of connections.
 
 use super::{
-    path::AhAttr,
     Message,
     PortSpace,
     ServiceType, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    rdma::ah::AhAttr, //
+};
 use core::{
     ptr,
     slice, //
@@ -145,6 +147,12 @@ pub enum Event<'a> {
     Established(ConnParams<'a>),
     /// The peer has said how to reach it ([`PortSpace::Udp`]).
     ServiceResolved(Datagram<'a>),
+    /// The group was joined ([`Id::join_multicast`](super::Id::join_multicast)): how to send to it.
+    /// To receive from it, a queue pair must be
+    /// [attached](crate::rdma::mcast::Attachment::new) to it.
+    MulticastJoined(Datagram<'a>),
+    /// The group was not joined, or (on InfiniBand) the membership has ended.
+    MulticastError(Error),
     /// One of the two sides has disconnected. The queue pair is to be moved to the error state, if
     /// that is not done; then call [`Id::disconnect`](super::Id::disconnect), if the peer was first.
     Disconnected,
@@ -207,6 +215,14 @@ impl<'a> Event<'a> {
                 Self::ServiceResolved(Datagram(unsafe { &event.param.ud }))
             }
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_ESTABLISHED => Self::Established(conn()),
+            bindings::rdma_cm_event_type_RDMA_CM_EVENT_MULTICAST_JOIN => {
+                // SAFETY: As above.
+                // INVARIANT: By the function's requirements.
+                Self::MulticastJoined(Datagram(unsafe { &event.param.ud }))
+            }
+            bindings::rdma_cm_event_type_RDMA_CM_EVENT_MULTICAST_ERROR => {
+                Self::MulticastError(status())
+            }
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_DISCONNECTED => Self::Disconnected,
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_DEVICE_REMOVAL => Self::DeviceRemoval,
             bindings::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_CHANGE => Self::AddressChange,
@@ -252,7 +268,7 @@ pub(super) unsafe fn request_params<'a>(
     }
 }
 
-/// How to reach a peer by datagrams.
+/// How to reach a peer, or a multicast group, by datagrams.
 ///
 /// # Invariants
 ///
@@ -267,19 +283,20 @@ impl<'a> Datagram<'a> {
         unsafe { private_data(self.0.private_data, self.0.private_data_len) }
     }
 
-    /// Returns the number of the peer's queue pair.
+    /// Returns the number of the peer's queue pair; for a group
+    /// [`MULTICAST_QP`](crate::rdma::mcast::MULTICAST_QP).
     pub fn qp_number(&self) -> u32 {
         self.0.qp_num
     }
 
-    /// Returns the Q_Key of the peer's queue pair.
+    /// Returns the Q_Key of the peer's queue pair, or of the group.
     pub fn qkey(&self) -> u32 {
         self.0.qkey
     }
 
-    /// Returns what to make an address handle of.
-    pub fn ah_attr(&self) -> Option<AhAttr<'a>> {
-        AhAttr::new(&self.0.ah_attr)
+    /// Returns what to make an address handle of. It can be kept.
+    pub fn ah_attr(&self) -> Option<AhAttr> {
+        AhAttr::from_raw(&self.0.ah_attr)
     }
 }
 

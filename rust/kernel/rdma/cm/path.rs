@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The way to a peer: path records and address attributes.
+//! The way to a peer: path records.
 //!
 //! C header: [`include/rdma/ib_sa.h`](srctree/include/rdma/ib_sa.h)
 
@@ -128,73 +128,6 @@ impl Path {
     /// Returns how long a packet may live, as `t` of 4.096 µs · 2^t.
     pub fn packet_life_time(&self) -> u8 {
         self.0.packet_life_time
-    }
-}
-
-/// How to address a peer's port: what an address handle is made of.
-#[derive(Clone, Copy)]
-pub struct AhAttr<'a>(&'a bindings::rdma_ah_attr);
-
-impl<'a> AhAttr<'a> {
-    /// Returns nothing if the C struct was not filled in.
-    pub(crate) fn new(raw: &'a bindings::rdma_ah_attr) -> Option<Self> {
-        (raw.type_ != bindings::rdma_ah_attr_type_RDMA_AH_ATTR_TYPE_UNDEFINED).then_some(Self(raw))
-    }
-
-    /// Returns the C struct, which has a reference to an entry of the GID table.
-    #[allow(dead_code)]
-    pub(crate) fn as_raw(&self) -> &'a bindings::rdma_ah_attr {
-        self.0
-    }
-
-    /// Returns the number of the local port.
-    pub fn port_number(&self) -> u32 {
-        self.0.port_num
-    }
-
-    /// Returns the service level.
-    pub fn service_level(&self) -> u8 {
-        self.0.sl
-    }
-
-    /// Returns the GID of the peer's port, if packets are to carry it. On RoCE they always do.
-    pub fn destination_gid(&self) -> Option<Gid> {
-        self.has_grh().then(|| Gid::from_raw(&self.0.grh.dgid))
-    }
-
-    /// Returns the LID of the peer's port; [`Lid::RESERVED`] on RoCE.
-    pub fn destination_lid(&self) -> Lid {
-        let raw = &self.0.__bindgen_anon_1;
-
-        match self.0.type_ {
-            // SAFETY: The type says which member is in use; all are plain integers.
-            bindings::rdma_ah_attr_type_RDMA_AH_ATTR_TYPE_IB => unsafe {
-                Lid::new(raw.ib.dlid.into())
-            },
-            // SAFETY: As above.
-            bindings::rdma_ah_attr_type_RDMA_AH_ATTR_TYPE_OPA => unsafe { Lid::new(raw.opa.dlid) },
-            _ => Lid::RESERVED,
-        }
-    }
-
-    /// Returns whether packets carry a global route header, which the following three are for.
-    pub fn has_grh(&self) -> bool {
-        u32::from(self.0.ah_flags) & bindings::ib_ah_flags_IB_AH_GRH != 0
-    }
-
-    /// Returns the index of the local GID in the port's table.
-    pub fn source_gid_index(&self) -> u8 {
-        self.0.grh.sgid_index
-    }
-
-    /// Returns the number of routers that a packet may cross.
-    pub fn hop_limit(&self) -> u8 {
-        self.0.grh.hop_limit
-    }
-
-    /// Returns the traffic class.
-    pub fn traffic_class(&self) -> u8 {
-        self.0.grh.traffic_class
     }
 }
 
