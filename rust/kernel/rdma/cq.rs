@@ -224,8 +224,8 @@ impl Cq {
     ///
     /// The RDMA core polls them by itself. So handlers of one queue do not overlap either, those of
     /// other users included; but there is no end of a batch to be told of. `poll` must not be
-    /// [`Poll::Direct`]. A shared receive queue may complete here if the queue pairs that use it send
-    /// by the same `Cq`.
+    /// [`Poll::Direct`]. A shared receive queue may complete here if the queue pairs that use it have
+    /// connections, and their sends complete in the same `Cq`.
     ///
     /// Errors: [`EINVAL`] if the device has no such large queues, or `poll` is [`Poll::Direct`],
     /// [`ENOMEM`].

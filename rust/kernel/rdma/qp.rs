@@ -41,14 +41,21 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            ordering::Relaxed,
+            ordering::{
+                Acquire,
+                Relaxed, //
+            },
             Atomic, //
         },
         Arc,
         Mutex,
         SpinLockIrq, //
     },
-    time::msecs_to_jiffies,
+    time::{
+        delay::fsleep,
+        msecs_to_jiffies,
+        Delta, //
+    },
     types::Opaque, //
 };
 
@@ -212,6 +219,8 @@ struct Inner {
     used: Atomic<bool>,
     /// Whether the service is one of datagrams.
     datagram: bool,
+    /// Of a service of datagrams: the requests that are sent and whose handlers have not returned.
+    sending: Atomic<u32>,
     /// Requests that were posted in part. Handlers post, in softirq context too.
     #[pin]
     stranded: SpinLockIrq<Stranded>,
@@ -260,7 +269,8 @@ impl Qp {
     /// [`Pd::new`](crate::rdma::Pd::new).
     ///
     /// Errors: [`EINVAL`] if the device can't do what is asked, if the parts are not of one device,
-    /// or if a shared receive queue completes in a [pool's](Cq::pooled) queue and sends do in another;
+    /// or if a shared receive queue completes in a [pool's](Cq::pooled) queue where sends do not, or
+    /// are datagrams;
     /// [`ENOSPC`] if a completion queue has not so many entries left, [`ENOMEM`].
     pub fn new(init: QpInit, owner: &'static ThisModule) -> Result<Self> {
         let dev = init.pd.device();
@@ -272,8 +282,11 @@ impl Qp {
             return Err(EINVAL);
         }
         if let Receive::Shared(srq) = &init.receive {
-            // Nothing but a request of our own tells that the pool has handled what is before it.
-            if recv_cq.is_pooled() && init.send_cq.as_raw() != recv_cq.as_raw() {
+            // Nothing but a request that drains the send queue tells that the pool has handled what is
+            // before it.
+            let datagram = matches!(init.qp_type, QpType::Ud | QpType::Gsi);
+            let drains = !datagram && init.send_cq.as_raw() == recv_cq.as_raw();
+            if recv_cq.is_pooled() && !drains {
                 return Err(EINVAL);
             }
             if srq.device() != dev {
@@ -306,6 +319,7 @@ impl Qp {
         let inner = Deferred::new(try_pin_init!(&this in Inner {
             used: Atomic::new(false),
             datagram: matches!(init.qp_type, QpType::Ud | QpType::Gsi),
+            sending: Atomic::new(0),
             stranded <- new_spinlock_irq!(Stranded(KVec::new())),
             groups <- new_mutex!(KVec::new()),
             last_wqe <- Opaque::ffi_init(|slot| {
@@ -427,6 +441,10 @@ impl Qp {
 
     /// Keeps a request that was posted in part until the queue pair goes.
     pub(crate) fn strand(&self, header: *mut Header) {
+        if self.inner.datagram {
+            // Nothing tells when the hardware is done with a part, see `drain_datagrams`: leak it.
+            return;
+        }
         let mut stranded = self.inner.stranded.lock();
 
         // Without memory for the list the request is leaked: the hardware may still use it.
@@ -444,6 +462,12 @@ impl Qp {
     /// Whether the service is one of datagrams, which need an address each.
     pub(crate) fn is_datagram(&self) -> bool {
         self.inner.datagram
+    }
+
+    /// Counts the requests that are sent, if the service is one of datagrams: the queue pair waits for
+    /// them.
+    pub(crate) fn sending(&self) -> &Atomic<u32> {
+        &self.inner.sending
     }
 
     /// The multicast groups that the queue pair is attached to.
@@ -525,10 +549,7 @@ impl Inner {
     /// A device that does not say so either has no request, or takes what it has completed with it
     /// when the queue pair is destroyed.
     fn end_receives(&self) {
-        let (mut attr, mask) = QpAttr::new().state(QpState::Err).as_raw();
-
-        // SAFETY: By the type invariant, we own the queue pair.
-        if unsafe { bindings::ib_modify_qp(self.ptr.as_ptr(), &mut attr, mask) } != 0 {
+        if self.fail().is_err() {
             return;
         }
         // SAFETY: The completion was initialized.
@@ -538,6 +559,30 @@ impl Inner {
                 msecs_to_jiffies(LAST_WQE_TIMEOUT),
             )
         };
+    }
+
+    fn fail(&self) -> Result {
+        let (mut attr, mask) = QpAttr::new().state(QpState::Err).as_raw();
+
+        // SAFETY: By the type invariant, we own the queue pair.
+        to_result(unsafe { bindings::ib_modify_qp(self.ptr.as_ptr(), &mut attr, mask) })
+    }
+
+    /// Waits for all that is sent, of a service of datagrams: the RDMA core drains a send queue by an
+    /// RDMA write, which such a service does not have.
+    fn drain_datagrams(&self) {
+        // Without this too each request ends: it waits for no peer.
+        let _ = self.fail();
+
+        // The acquire pairs with the release of each handler that has returned.
+        while self.sending.load(Acquire) != 0 {
+            let cq = self.send_cq.cq();
+
+            if !cq.is_pooled() {
+                cq.quiesce();
+            }
+            fsleep(Delta::from_millis(1));
+        }
     }
 
     fn drain(&self) {
@@ -556,7 +601,11 @@ impl Inner {
         // is posted to drain it.
         let drain_sq = || unsafe { bindings::ib_drain_sq(self.ptr.as_ptr()) };
 
-        self.send_cq.cq().exclude_polls(drain_sq);
+        if self.datagram {
+            self.drain_datagrams();
+        } else {
+            self.send_cq.cq().exclude_polls(drain_sq);
+        }
         match &self.receive {
             ReceiveQueue::Own(reservation) => {
                 // SAFETY: As above.

@@ -25,6 +25,10 @@ use core::{
 };
 use kernel::{
     prelude::*,
+    sync::atomic::{
+        ordering::Release,
+        Atomic, //
+    },
     types::Opaque, //
 };
 
@@ -51,6 +55,9 @@ pub(crate) struct Header {
     status: bindings::ib_wc_status,
     /// Where the request is listed while it is in a shared receive queue.
     pub(crate) posted: Posted,
+    /// Counts the requests that are sent, the request among them, or is null. Whoever it belongs to
+    /// waits for the count.
+    pub(crate) counted: *const Atomic<u32>,
     /// The registration that a link of the request begins.
     pub(crate) registers: *const Exposure,
     /// The registration that a link of the request revokes.
@@ -140,6 +147,7 @@ impl<T: Operation> Request<T> {
             },
             status: bindings::ib_wc_status_IB_WC_SUCCESS,
             posted: Posted::new(),
+            counted: ptr::null(),
             registers: ptr::null(),
             revokes: ptr::null(),
             drop: Self::drop_callback,
@@ -168,6 +176,7 @@ impl<T: Operation> Request<T> {
         // SAFETY: We own the request, so that nobody else uses the header.
         unsafe {
             (*header).status = bindings::ib_wc_status_IB_WC_SUCCESS;
+            (*header).counted = ptr::null();
             (*header).registers = ptr::null();
             (*header).revokes = ptr::null();
         }
@@ -204,10 +213,11 @@ impl<T: Operation> Request<T> {
         // SAFETY: `wc` is valid for this call, and names the `cqe` that it was posted with.
         let header = Header::of_cqe(unsafe { (*wc).__bindgen_anon_1.wr_cqe });
         // SAFETY: The header is valid, and completion handlers of a queue do not overlap.
-        let (first, posted, revokes) = unsafe {
+        let (first, posted, counted, revokes) = unsafe {
             (
                 (*header).status,
                 &raw mut (*header).posted,
+                (*header).counted,
                 (*header).revokes,
             )
         };
@@ -237,6 +247,12 @@ impl<T: Operation> Request<T> {
             callback::run(ptr::null(), |_| T::done(request, &completion));
         } else {
             T::done(request, &completion);
+        }
+
+        if !counted.is_null() {
+            // SAFETY: The queue pair that this belongs to waits for it before it goes. The release is
+            // its leave to go.
+            unsafe { &*counted }.fetch_sub(1, Release);
         }
     }
 
@@ -403,11 +419,8 @@ impl Completion<'_> {
     /// Whether this is a receive of a queue pair of `dev` that has succeeded. Little is defined of
     /// others.
     pub(crate) fn is_received_by(&self, dev: &Device) -> bool {
-        // CAST: The opcodes are few and small.
-        let opcode = self.wc.opcode as u32;
-
         self.status().is_success()
-            && opcode & bindings::ib_wc_opcode_IB_WC_RECV as u32 != 0
+            && self.wc.opcode & bindings::ib_wc_opcode_IB_WC_RECV != 0
             // SAFETY: As for `qp_number`. The device of a queue pair does not change.
             && unsafe { (*self.wc.qp).device } == dev.as_raw()
     }

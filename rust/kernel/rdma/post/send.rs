@@ -27,7 +27,10 @@ use core::{
     mem::MaybeUninit,
     ptr, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::ordering::Relaxed, //
+};
 
 /// Send requests to be posted to a queue pair by one call: of `N` links in all, with `P` pieces of
 /// memory. Those not posted are dropped with it.
@@ -116,6 +119,11 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
         last.__bindgen_anon_1.wr_cqe = header.cast();
         last.send_flags |= bindings::ib_send_flags_IB_SEND_SIGNALED as c_int;
 
+        if self.qp.is_datagram() {
+            // SAFETY: The header was made above. The queue pair waits for the count before it goes.
+            unsafe { (*header).counted = self.qp.sending() };
+        }
+
         self.first_link[self.nr_requests] = before.0;
         self.headers[self.nr_requests] = header;
         self.nr_requests += 1;
@@ -163,6 +171,13 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
             link.next = next;
         }
 
+        if self.qp.is_datagram() {
+            // CAST: There are not more than fit in a batch.
+            self.qp
+                .sending()
+                .fetch_add(self.nr_requests as u32, Relaxed);
+        }
+
         let mut bad = ptr::null();
         // SAFETY: The links and their pieces are initialized and live on our stack for the call. What
         // they name is owned by the requests, which are the hardware's from now on.
@@ -185,6 +200,7 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
             .unwrap_or(0);
 
         let mut headers = self.headers;
+        let mut ours = 0;
 
         for (i, header) in headers.iter_mut().enumerate().take(self.nr_requests) {
             let end = if i + 1 < self.nr_requests {
@@ -200,12 +216,17 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
                 // The hardware has a part of it.
                 self.qp.strand(*header);
                 *header = ptr::null_mut();
+                ours += 1;
             } else {
+                ours += 1;
                 // SAFETY: The hardware has nothing of it.
                 unsafe { Header::withdraw(*header) };
             }
         }
 
+        if self.qp.is_datagram() {
+            self.qp.sending().fetch_sub(ours, Relaxed);
+        }
         self.reset();
         // SAFETY: Those left were made by `into_header` and are ours.
         unsafe { Unposted::new(error, headers) }
