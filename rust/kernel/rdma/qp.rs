@@ -341,13 +341,13 @@ impl Qp {
             },
             // The call has written what was granted.
             cap: Capabilities::from_raw(&attr.cap),
-            // SAFETY: Nobody else knows the queue pair yet.
             send_cq: Cq::reserve(init.send_cq, cap.max_send_wr)
+                // SAFETY: Nobody else knows the queue pair yet.
                 .inspect_err(|_| unsafe { Inner::undo(*ptr) })?,
             receive: match receive {
                 Receive::Own(cq) => ReceiveQueue::Own(
-                    // SAFETY: As above.
                     Cq::reserve(cq, cap.max_recv_wr)
+                        // SAFETY: Nobody else knows the queue pair yet.
                         .inspect_err(|_| unsafe { Inner::undo(*ptr) })?,
                 ),
                 Receive::Shared(srq) => ReceiveQueue::Shared(srq),

@@ -241,15 +241,15 @@ impl Srq {
                 };
                 NonNull::new(from_err_ptr(srq)?).ok_or(ENOMEM)?
             },
-            // SAFETY: Nobody else knows the queue yet.
             max_wr: Atomic::new(
                 Inner::granted(*ptr)
+                    // SAFETY: Nobody else knows the queue yet.
                     .inspect_err(|_| unsafe { Inner::undo(*ptr) })?
                     .max_wr
                     .min(entries),
             ),
-            // SAFETY: As above.
             max_sge: Inner::granted(*ptr)
+                // SAFETY: Nobody else knows the queue yet.
                 .inspect_err(|_| unsafe { Inner::undo(*ptr) })?
                 .max_sge,
         }))?;
