@@ -372,8 +372,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.state() == State::Up && !self.loopback && self.sender.queue_map()
     }
 
-    /// Notes that a sender was refused because a port is congested at the peer, and waits for the peer's
-    /// next map, see [`probe`](crate::probe).
+    /// Notes that a sender was refused because a port is congested at the peer, or that a map has come
+    /// in which one still is: the peer's next map is waited for, see [`probe`](crate::probe).
     pub fn await_map(&mut self) {
         if !self.loopback {
             self.probe.await_map();

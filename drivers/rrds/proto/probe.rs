@@ -27,7 +27,7 @@ impl Probe {
         self.map = true;
     }
 
-    /// Notes that the map has come.
+    /// Notes that a map has come; if it still has what is waited for, it is awaited anew.
     pub fn on_map(&mut self) {
         self.map = false;
     }

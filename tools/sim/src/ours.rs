@@ -421,6 +421,9 @@ impl OurPath {
                 Data::Map(bytes) => {
                     assert_eq!(len, 4096);
                     shared.apply_map(self.peer, offset, &bytes[..]);
+                    if !shared.remote[usize::from(self.peer)].is_clear() {
+                        self.engine.await_map();
+                    }
                 }
                 _ => panic!("not a map: {frame:?}"),
             },

@@ -457,7 +457,11 @@ impl Sim {
                 continue;
             }
             for socket in &node.shared.sockets {
-                assert_eq!(socket.blocked, None, "never woken: {socket:?}");
+                assert_eq!(
+                    socket.blocked, None,
+                    "never woken: {socket:?} {:#?}",
+                    self.nodes
+                );
                 assert!(
                     socket.sent.is_writable(self.config.sndbuf),
                     "never writable: {socket:?} {:?}",

@@ -47,6 +47,13 @@ impl<B: MapBytes> RemoteMap<B> {
         self.map.as_ref().is_some_and(|map| map.is_congested(port))
     }
 
+    /// Whether no port is congested. O(size of the map), if it takes memory at all.
+    pub fn is_clear(&self) -> bool {
+        self.map
+            .as_ref()
+            .is_none_or(|map| map.as_bytes().iter().all(|b| *b == 0))
+    }
+
     /// Applies a piece of a map that was received, from `offset` on.
     ///
     /// Returns the mask of ports modulo 64 that got free, for [`Monitor`](super::Monitor). Whatever it
@@ -83,7 +90,7 @@ mod tests {
         let mut data = [0; 4096];
         data[1] = 0x10;
         assert_eq!(m.apply(0, &data), Err(NeedsStorage));
-        assert!(!m.is_congested(12));
+        assert!(!m.is_congested(12) && m.is_clear());
         assert_eq!(std::format!("{m:?}"), "Map {}");
         m.provide(Box::new([0xff; 8192]));
         assert_eq!(m.apply(0, &data), Ok(0));
@@ -91,10 +98,10 @@ mod tests {
         assert_eq!(std::format!("{m:?}"), "Map {12}");
         m.provide(Box::new([0; 8192]));
         assert!(m.is_congested(12), "storage is taken once");
-        assert!(!m.is_freed_by(12, 1 << 12));
+        assert!(!m.is_freed_by(12, 1 << 12) && !m.is_clear());
         let mask = m.apply(0, &[0; 4096]).unwrap();
         assert_eq!(mask, 1 << 12);
-        assert!(m.is_freed_by(12, mask));
+        assert!(m.is_freed_by(12, mask) && m.is_clear());
         assert!(!m.is_freed_by(13, mask));
     }
 }
