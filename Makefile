@@ -31,13 +31,13 @@ demo: ## boot two nodes on a stock kernel, load the modules, show what they repo
 	$(Q)scripts/krdma demo
 
 test: ## run all checks and tests
-	$(Q)scripts/krdma test $(TESTS)
+	$(Q)scripts/krdma test
 
 test-strict: ## run KUnit and the node tests on a kernel with KASAN, lockdep, kmemleak and more (built once)
-	$(Q)KRDMA_FLAVOR=strict scripts/krdma test $(TESTS)
+	$(Q)KRDMA_FLAVOR=strict scripts/krdma test
 
 soak: ## run the long tests, with their full counts
-	$(Q)scripts/krdma soak $(TESTS)
+	$(Q)scripts/krdma soak
 	$(Q)$(if $(TESTS),:,scripts/krdma killtest)
 
 ifdef KDIR
