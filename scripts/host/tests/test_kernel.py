@@ -118,12 +118,12 @@ class AptOutput(unittest.TestCase):
 
 class Settings(unittest.TestCase):
     def load(self, **env: str) -> config.Config:
-        return config.load({"HOME": "/home/u", **env})
+        return config.load({"HOME": "/users/u", **env})
 
     def test_cache_folder(self) -> None:
-        self.assertEqual(str(self.load().cache), "/home/u/.cache/krdma")
+        self.assertEqual(str(self.load().cache), "/users/u/.cache/krdma")
         self.assertEqual(str(self.load(XDG_CACHE_HOME="/x").cache), "/x/krdma")
-        self.assertEqual(str(self.load(XDG_CACHE_HOME="rel").cache), "/home/u/.cache/krdma")
+        self.assertEqual(str(self.load(XDG_CACHE_HOME="rel").cache), "/users/u/.cache/krdma")
         self.assertEqual(str(self.load(KRDMA_CACHE="/k/").cache), "/k")
 
     def test_refused(self) -> None:

@@ -42,7 +42,7 @@ class Environment(unittest.TestCase):
         self.assertEqual([name for name in given if name in env], [])
 
     def test_own_values(self) -> None:
-        env = self.environment(HOME="/home/u", CARGO_HOME="/c", PATH="/evil", V="0")
+        env = self.environment(HOME="/users/u", CARGO_HOME="/c", PATH="/evil", V="0")
         self.assertTrue(env["HOME"].endswith("/ca/home"))
         self.assertTrue(env["CARGO_HOME"].endswith("/ca/cargo"))
         self.assertTrue(env["PYTHONPATH"].endswith("/co/scripts"))
@@ -66,12 +66,12 @@ class MountList(unittest.TestCase):
         return [entry["kind"] for entry in entries if entry["at"] == f"/top{path}"]
 
     def test_same_paths_as_outside(self) -> None:
-        entries = self.mounts("/home/u/krdma")
-        self.assertEqual(self.at(entries, "/home/u/krdma")[-1], "bind")
+        entries = self.mounts("/users/u/krdma")
+        self.assertEqual(self.at(entries, "/users/u/krdma")[-1], "bind")
         self.assertEqual(self.at(entries, f"{self.place}/cache")[-1], "bind")
 
     def test_links_stay_links(self) -> None:
-        self.assertEqual(self.at(self.mounts("/home/u/krdma"), "/bin"), ["link"])
+        self.assertEqual(self.at(self.mounts("/users/u/krdma"), "/bin"), ["link"])
 
     def test_checkout_below_a_bound_folder(self) -> None:
         # /usr is read-only by then: its mount point is made in the root itself.
@@ -88,7 +88,7 @@ class MountList(unittest.TestCase):
         bundle = self.place / "own.pem"
         bundle.write_text("x")
         env = {"SSL_CERT_FILE": str(bundle), "PIP_CERT": "/nonexistent"}
-        entries = self.mounts("/home/u/krdma", env)
+        entries = self.mounts("/users/u/krdma", env)
         self.assertEqual(self.at(entries, str(bundle)), ["file", "bind"])
         self.assertEqual(self.at(entries, "/nonexistent"), [])
 
@@ -96,7 +96,7 @@ class MountList(unittest.TestCase):
         home = self.place / "home"
         (home / ".cargo").mkdir(parents=True)
         (home / ".cargo" / "config.toml").write_text("")
-        entries = self.mounts("/home/u/krdma", {"HOME": str(home)})
+        entries = self.mounts("/users/u/krdma", {"HOME": str(home)})
         self.assertEqual(
             self.at(entries, f"{self.place}/cache/cargo/config.toml"), ["file", "bind"]
         )
