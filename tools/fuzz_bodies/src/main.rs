@@ -97,7 +97,9 @@ fn run(target: &Target, folder: &Path, o: &Options) -> std::io::Result<()> {
 fn check(target: &Target, input: &[u8]) {
     let result = std::panic::catch_unwind(|| (target.run)(input));
     if let Err(panic) = result {
-        let hex: String = input.iter().map(|b| format!("{b:02x}")).collect();
+        let hex = input
+            .iter()
+            .fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
         eprintln!("fuzz: {}: failing input: {hex}", target.name);
         std::panic::resume_unwind(panic);
     }

@@ -114,7 +114,7 @@ pub fn cong_map(input: &[u8]) {
                     continue;
                 };
                 for bit in 0..8 {
-                    if *old & !*new & 1 << bit != 0 {
+                    if *old & !*new & (1 << bit) != 0 {
                         freed |= 1_u64 << (((offset + i) * 8 + bit) % 64);
                     }
                 }

@@ -150,7 +150,7 @@ impl Shared {
                 // Whoever asked to be told, acts on what he is told, and on nothing else.
                 socket.monitor.on_update(mask);
                 if let (Some(told), Some((_, port))) = (socket.monitor.take(), socket.blocked) {
-                    if told & 1 << (port % 64) != 0 {
+                    if told & (1 << (port % 64)) != 0 {
                         socket.blocked = None;
                     }
                 }
