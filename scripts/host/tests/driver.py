@@ -2,7 +2,8 @@
 """host.cli with the tools of fakebin/ in place of the machine's: for support.Fake.
 
 FAKE_ETC stands for /etc/apt, FAKE_FREE for the bytes free on the disk, and FAKE_FREE_LATER for
-those at every later look; fakebin/ knows FAKE_FAIL, FAKE_SERIES, FAKE_RUSTC and FAKE_SYMBOL.
+those at every later look; fakebin/ knows FAKE_FAIL, FAKE_HOLD (a file: the build root is not done as
+long as it exists), FAKE_SERIES, FAKE_RUSTC and FAKE_SYMBOL.
 """
 
 from __future__ import annotations

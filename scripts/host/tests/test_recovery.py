@@ -119,14 +119,25 @@ class Stopping(Base):
 
 
 class Together(Base):
+    """The first is held in the middle of the build root until the second has been seen to wait."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.hold = self.fake.place / "hold"
+        self.hold.touch()
+        self.fake.settings["FAKE_HOLD"] = str(self.hold)
+
     def test_second_waits_and_uses_the_result(self) -> None:
         first = self.fake.start()
-        self.reach("[3] === build root")
+        self.reach("[3] I: installing c")
         second = self.fake.start()
-        one, _ = first.communicate(timeout=support.LIMIT_SECONDS)
-        two, _ = second.communicate(timeout=support.LIMIT_SECONDS)
-        self.assertEqual((first.returncode, second.returncode), (0, 0), one + two)
+        assert second.stdout
+        two = second.stdout.readline()
         self.assertIn(f"waiting for provision (pid {first.pid})", two)
+        self.hold.unlink()
+        one, _ = first.communicate(timeout=support.LIMIT_SECONDS)
+        two += second.communicate(timeout=support.LIMIT_SECONDS)[0]
+        self.assertEqual((first.returncode, second.returncode), (0, 0), one + two)
         self.assertNotIn("[3/8]", two)
         self.finish()
 
@@ -138,12 +149,14 @@ class Together(Base):
         said = second.stdout.readline()
         self.assertIn("waiting for", said)
         first.kill()
+        self.hold.unlink()
         rest, _ = second.communicate(timeout=support.LIMIT_SECONDS)
         self.assertEqual(second.returncode, 0, said + rest)
         self.assertIn("[3/8] build root", rest)
         self.finish()
 
     def test_whole_cache_needs_nothing(self) -> None:
+        self.hold.unlink()
         self.finish()
         self.assertNotIn("[1/8]", self.finish())
 
