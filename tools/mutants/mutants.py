@@ -324,8 +324,8 @@ MUTANTS = [
         "probe-never",
         "a dead peer that is waited for is never found out",
         "path.rs",
-        "        if silent && up {\n",
-        "        if silent && up && self.identity.tos == 255 {\n",
+        "if self.probe.poll(settings, now, up, awaited, frames) {",
+        "if self.probe.poll(settings, now, up, awaited, frames) && self.identity.tos == 255 {",
     ),
     Mutant(
         "held-forgotten",

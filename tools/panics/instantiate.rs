@@ -97,7 +97,7 @@ pub fn queue(p: &mut P, m: Message, ack: bool) -> Result<u64, Message> {
 
 /// [`Path::queue_pong`], [`Path::queue_map`], [`Path::await_map`]
 pub fn queue_others(p: &mut P, port: u16) -> bool {
-    p.await_map();
+    p.await_map(Instant(1));
     p.set_loopback();
     p.set_posted(7);
     p.on_posted(7);

@@ -298,12 +298,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
 
     /// What is to be done about the connection, if anything.
     pub fn poll(&mut self, settings: &Settings, now: Instant) -> Option<Action> {
+        // Without a connection nothing is to be found out: the next one starts with the map.
         let up = self.state() == State::Up;
-        let awaited = up && (self.sender.awaits_ack() || !self.credits.can_send());
-        let silent = self
-            .probe
-            .poll(settings, now, awaited, self.stats.rx_frames);
-        if silent && up {
+        let awaited = self.sender.awaits_ack() || !self.credits.can_send();
+        let frames = self.stats.rx_frames;
+        if self.probe.poll(settings, now, up, awaited, frames) {
             self.sender.queue_probe();
         }
         let offered = self.offer(settings);
@@ -374,7 +373,10 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
 
     /// Notes that a sender was refused because a port is congested at the peer, or that a map has come
     /// in which one still is: the peer's next map is waited for, see [`probe`](crate::probe).
-    pub fn await_map(&mut self) {
+    ///
+    /// Asks for a connection, too: the map comes with it.
+    pub fn await_map(&mut self, now: Instant) {
+        self.connect(now);
         if !self.loopback {
             self.probe.await_map();
         }

@@ -173,7 +173,7 @@ impl Fuzz {
             10 => {
                 self.path.queue_map();
                 self.path.queue_pong(5);
-                self.path.await_map();
+                self.path.await_map(self.now);
             }
             _ => {
                 self.now = self.now.after(u64::from(choices.word()) << 16);

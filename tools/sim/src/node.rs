@@ -8,6 +8,7 @@ use crate::cpeer::CPath;
 use crate::ours::{Message, OurPath, World};
 use crate::queue::{At, Event};
 use rds_proto::send::Operation;
+use rds_proto::time::Instant;
 
 /// A path of either kind.
 #[derive(Debug)]
@@ -136,7 +137,7 @@ impl Node {
         let path = self.path(w, to.0, to.2);
         if self.shared.is_refused(index, to.0, to.1) {
             if let AnyPath::Ours(p) = &mut self.paths[path] {
-                p.engine.await_map();
+                p.engine.await_map(Instant(w.q.now));
             }
             self.pump(w, path);
             return false;

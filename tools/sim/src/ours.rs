@@ -422,7 +422,7 @@ impl OurPath {
                     assert_eq!(len, 4096);
                     shared.apply_map(self.peer, offset, &bytes[..]);
                     if !shared.remote[usize::from(self.peer)].is_clear() {
-                        self.engine.await_map();
+                        self.engine.await_map(Instant(w.q.now));
                     }
                 }
                 _ => panic!("not a map: {frame:?}"),

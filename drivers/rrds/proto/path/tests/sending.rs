@@ -150,9 +150,22 @@ fn no_map_goes_out_where_both_ends_are_local() {
     a.path.set_loopback();
     assert!(accept_c(&mut a).is_empty());
     assert!(!a.path.queue_map());
-    a.path.await_map();
+    a.path.await_map(a.now);
     a.poll();
     assert_eq!(a.path.next_timeout(), None);
+}
+
+#[test]
+fn who_waits_for_a_map_gets_a_connection() {
+    let mut a = Node::new(1, 2, 100);
+    a.path.await_map(a.now);
+    assert!(matches!(a.poll(), Some(Action::Dial { .. })));
+    let deadline = Instant(a.settings.handshake_ns);
+    assert_eq!(
+        a.path.next_timeout(),
+        Some(deadline),
+        "nothing to probe yet"
+    );
 }
 
 #[test]
@@ -401,7 +414,7 @@ fn a_silent_peer_is_probed_while_it_is_waited_for() {
     a.poll();
     assert_eq!(a.path.next_timeout(), None);
     // A map is waited for as well, until it comes.
-    a.path.await_map();
+    a.path.await_map(a.now);
     a.poll();
     assert!(a.path.next_timeout().is_some());
     let map = Header {
