@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,8 @@ from host.steps import Provisioned
 
 # How long a command may take to clean up after Ctrl-C before it is killed.
 GRACE_SECONDS = 20.0
+# One request may come twice: make passes SIGTERM on to a process that got it from elsewhere too.
+SAME_SECONDS = 0.5
 
 
 def enter(settings: Config, place: Provisioned, argv: Sequence[str], seconds: float) -> int:
@@ -85,25 +87,28 @@ def run(plan: Plan) -> int:
 
 @contextlib.contextmanager
 def passing(process: Process) -> Iterator[None]:
-    """Pass signals on; kill what has not ended after the grace, or at the second signal."""
-    timer = threading.Timer(GRACE_SECONDS, process.kill)
-    timer.daemon = True
+    """Pass signals on; kill what has not ended after the grace, or at a second request."""
+    asked: list[float] = []
 
     def handle(number: int, _: FrameType | None) -> None:
-        if timer.is_alive():
+        now = time.monotonic()
+        if number == signal.SIGALRM:
             process.kill()
-            return
-        timer.start()
-        # Ctrl-C has reached the command already: it is in the terminal's process group.
-        if number != signal.SIGINT or not in_foreground():
-            process.signal(number)
+        elif not asked:
+            asked.append(now)
+            signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+            # Ctrl-C has reached the command already: it is in the terminal's process group.
+            if number != signal.SIGINT or not in_foreground():
+                process.signal(number)
+        elif now - asked[0] > SAME_SECONDS:
+            process.kill()
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
     before = [signal.signal(number, handle) for number in numbers]
     try:
         yield
     finally:
-        timer.cancel()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
 

@@ -9,10 +9,11 @@ import pty
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 import support
-from host import cli
+from host import cli, enter
 
 _ENTER = """
 import sys
@@ -70,6 +71,7 @@ class Signals(unittest.TestCase):
         terminal = Terminal(self, "trap 'echo no' INT; echo up; while :; do sleep 600; done")
         terminal.type(b"\x03")
         terminal.read_until(b"no")
+        time.sleep(2 * enter.SAME_SECONDS)
         terminal.type(b"\x03")
         self.assertEqual(terminal.status(), 128 + signal.SIGKILL)
 
@@ -77,6 +79,15 @@ class Signals(unittest.TestCase):
         terminal = Terminal(self, "trap 'echo clean; exit 9' TERM; echo up; sleep 600 & wait")
         os.kill(terminal.pid, signal.SIGTERM)
         self.assertEqual(terminal.status(), 9)
+
+    def test_same_request_twice_is_one(self) -> None:
+        script = "trap 'echo no; sleep 1; exit 9' TERM HUP; echo up; sleep 600 & wait"
+        terminal = Terminal(self, script)
+        os.kill(terminal.pid, signal.SIGTERM)
+        os.kill(terminal.pid, signal.SIGTERM)
+        os.kill(terminal.pid, signal.SIGHUP)
+        self.assertEqual(terminal.status(), 9)
+        self.assertNotIn(b"Traceback", terminal.said)
 
     def test_sigint_to_us_alone_is_passed_on(self) -> None:
         support.needs_namespaces(self)
