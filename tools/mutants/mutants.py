@@ -200,8 +200,8 @@ MUTANTS = [
         "bitmap-mask",
         "the mask tells of ports that got congested",
         "cong/map.rs",
-        "freed |= word(old) & !word(new);",
-        "freed |= word(new) & !word(old);",
+        "freed |= was & !is;",
+        "freed |= is & !was;",
     ),
     Mutant(
         "bitmap-not-first",
@@ -324,8 +324,8 @@ MUTANTS = [
         "probe-never",
         "a dead peer that is waited for is never found out",
         "path.rs",
-        "if self.probe.poll(settings, now, up, awaited, frames) {",
-        "if self.probe.poll(settings, now, up, awaited, frames) && self.identity.tos == 255 {",
+        "if self.probe.poll(settings, now, up && awaited, frames) {",
+        "if self.probe.poll(settings, now, up && awaited, frames) && self.identity.tos == 255 {",
     ),
     Mutant(
         "held-forgotten",

@@ -59,7 +59,7 @@ pub fn new(identity: Identity, slots: Slots, seq: u64) -> P {
 
 /// [`Path::poll`]
 pub fn poll(p: &mut P, s: &Settings, now: Instant) -> (Option<Action>, Option<Instant>, bool) {
-    (p.poll(s, now), p.next_timeout(), p.has_work())
+    (p.poll(s, now, true), p.next_timeout(), p.has_work())
 }
 
 /// [`Path::on_request`]
@@ -95,9 +95,8 @@ pub fn queue(p: &mut P, m: Message, ack: bool) -> Result<u64, Message> {
     p.queue(m, ack)
 }
 
-/// [`Path::queue_pong`], [`Path::queue_map`], [`Path::await_map`]
+/// [`Path::queue_pong`], [`Path::queue_map`]
 pub fn queue_others(p: &mut P, port: u16) -> bool {
-    p.await_map(Instant(1));
     p.set_loopback();
     p.set_posted(7);
     p.on_posted(7);

@@ -49,7 +49,7 @@
 //! let mut path = Path::new(identity, slots, 1);
 //! assert_eq!(path.queue(Message, false).ok(), Some(1));
 //! path.connect(Instant(0));
-//! assert!(matches!(path.poll(&settings, Instant(0)), Some(Action::Dial { .. })));
+//! assert!(matches!(path.poll(&settings, Instant(0), false), Some(Action::Dial { .. })));
 //! ```
 
 mod frames;
@@ -193,7 +193,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
 
     // The connection.
 
-    /// Asks for a connection: a message was queued, or a device has come.
+    /// Asks for a connection: a message was queued, or is about to be and waits for a congested port,
+    /// or a device has come.
     pub fn connect(&mut self, now: Instant) {
         self.machine.connect(now);
     }
@@ -297,12 +298,17 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     }
 
     /// What is to be done about the connection, if anything.
-    pub fn poll(&mut self, settings: &Settings, now: Instant) -> Option<Action> {
+    ///
+    /// `congested` tells whether a port of the peer is congested, that is, whether the map of its
+    /// address is not [clear](crate::cong::RemoteMap::is_clear): then someone may wait for the next
+    /// map, see [`probe`](crate::probe).
+    pub fn poll(&mut self, settings: &Settings, now: Instant, congested: bool) -> Option<Action> {
         // Without a connection nothing is to be found out: the next one starts with the map.
         let up = self.state() == State::Up;
-        let awaited = self.sender.awaits_ack() || !self.credits.can_send();
+        let awaited =
+            congested && !self.loopback || self.sender.awaits_ack() || !self.credits.can_send();
         let frames = self.stats.rx_frames;
-        if self.probe.poll(settings, now, up, awaited, frames) {
+        if self.probe.poll(settings, now, up && awaited, frames) {
             self.sender.queue_probe();
         }
         let offered = self.offer(settings);
@@ -369,17 +375,6 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     /// Without a connection nothing is asked for: each new one starts with the map.
     pub fn queue_map(&mut self) -> bool {
         self.state() == State::Up && !self.loopback && self.sender.queue_map()
-    }
-
-    /// Notes that a sender was refused because a port is congested at the peer, or that a map has come
-    /// in which one still is: the peer's next map is waited for, see [`probe`](crate::probe).
-    ///
-    /// Asks for a connection, too: the map comes with it.
-    pub fn await_map(&mut self, now: Instant) {
-        self.connect(now);
-        if !self.loopback {
-            self.probe.await_map();
-        }
     }
 
     /// Moves to larger storage for messages and returns the old one.

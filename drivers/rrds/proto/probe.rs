@@ -18,31 +18,13 @@ pub struct Probe {
     due: Option<Instant>,
     /// Frames received when the time was set.
     seen: u64,
-    map: bool,
 }
 
 impl Probe {
-    /// Notes that someone waits for the peer's map.
-    pub fn await_map(&mut self) {
-        self.map = true;
-    }
-
-    /// Notes that a map has come; if it still has what is waited for, it is awaited anew.
-    pub fn on_map(&mut self) {
-        self.map = false;
-    }
-
-    /// Whether to probe now, given whether there is a connection, whether something else than the map is
-    /// awaited, and how many frames were received so far.
-    pub fn poll(
-        &mut self,
-        settings: &Settings,
-        now: Instant,
-        up: bool,
-        awaited: bool,
-        seen: u64,
-    ) -> bool {
-        if !up || (!self.map && !awaited) {
+    /// Whether to probe now, given whether anything is awaited on a connection that is up, and how many
+    /// frames were received so far.
+    pub fn poll(&mut self, settings: &Settings, now: Instant, awaited: bool, seen: u64) -> bool {
+        if !awaited {
             self.due = None;
             return false;
         }
@@ -74,19 +56,15 @@ mod tests {
     fn probes_go_on_while_the_peer_is_silent() {
         let s = SETTINGS();
         let mut p = Probe::default();
-        assert!(!p.poll(&s, Instant(100), true, false, 0));
+        assert!(!p.poll(&s, Instant(100), false, 0));
         assert_eq!(p.next_timeout(), None);
-        p.await_map();
-        assert!(!p.poll(&s, Instant(100), true, false, 7));
-        assert!(!p.poll(&s, Instant(105), true, false, 7));
+        assert!(!p.poll(&s, Instant(100), true, 7));
+        assert!(!p.poll(&s, Instant(105), true, 7));
         assert_eq!(p.next_timeout(), Some(Instant(110)), "not put off");
-        assert!(p.poll(&s, Instant(112), true, false, 7));
-        assert!(!p.poll(&s, Instant(121), true, false, 7));
-        assert!(p.poll(&s, Instant(122), true, false, 7));
-        assert!(!p.poll(&s, Instant(131), false, false, 7));
-        assert_eq!(p.next_timeout(), None, "without a connection");
-        p.on_map();
-        assert!(!p.poll(&s, Instant(132), true, false, 7));
+        assert!(p.poll(&s, Instant(112), true, 7));
+        assert!(!p.poll(&s, Instant(121), true, 7));
+        assert!(p.poll(&s, Instant(122), true, 7));
+        assert!(!p.poll(&s, Instant(132), false, 7));
         assert_eq!(p.next_timeout(), None);
     }
 
@@ -94,8 +72,8 @@ mod tests {
     fn a_peer_that_is_heard_of_is_not_probed() {
         let s = SETTINGS();
         let mut p = Probe::default();
-        assert!(!p.poll(&s, Instant(0), true, true, 1));
-        assert!(!p.poll(&s, Instant(10), true, true, 2));
-        assert!(p.poll(&s, Instant(20), true, true, 2));
+        assert!(!p.poll(&s, Instant(0), true, 1));
+        assert!(!p.poll(&s, Instant(10), true, 2));
+        assert!(p.poll(&s, Instant(20), true, 2));
     }
 }

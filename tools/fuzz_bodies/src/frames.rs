@@ -44,7 +44,7 @@ fn accept(path: &mut TestPath, settings: &Settings, now: Instant) {
     let Verdict::Hold { conn, .. } = path.on_request(settings, now, &request) else {
         panic!("rejected");
     };
-    while let Some(action) = path.poll(settings, now) {
+    while let Some(action) = path.poll(settings, now, true) {
         match action {
             Action::Close { conn, .. } => {
                 path.on_closed(settings, now, conn, 0)
@@ -140,7 +140,7 @@ pub fn frames(input: &[u8]) {
                 assert_eq!(before, State::Up);
                 assert_eq!(path.state(), State::Closing);
                 assert!(fail || matches!(refused, Refused::Violation(_)));
-                while path.poll(&settings, now).is_some() {}
+                while path.poll(&settings, now, false).is_some() {}
                 let closed = path
                     .on_closed(&settings, now, conn, 0)
                     .expect("being closed");

@@ -118,6 +118,7 @@ struct Fuzz {
     path: Path<Message, Vec<Option<Entry<Message>>>>,
     settings: Settings,
     now: Instant,
+    congested: bool,
     peer: Peer,
     /// Messages accepted and not ended, by number.
     open: BTreeMap<u32, u64>,
@@ -142,6 +143,7 @@ pub fn operations(input: &[u8]) {
         path: Path::new(identity, Vec::new(), 1),
         settings,
         now: Instant(0),
+        congested: false,
         peer: Peer::default(),
         open: BTreeMap::new(),
         next: 0,
@@ -173,7 +175,7 @@ impl Fuzz {
             10 => {
                 self.path.queue_map();
                 self.path.queue_pong(5);
-                self.path.await_map(self.now);
+                self.congested = !self.congested;
             }
             _ => {
                 self.now = self.now.after(u64::from(choices.word()) << 16);
@@ -295,7 +297,7 @@ impl Fuzz {
 
     /// Does what the path wants done; dialing succeeds if the path stays with it.
     fn poll(&mut self) {
-        while let Some(action) = self.path.poll(&self.settings, self.now) {
+        while let Some(action) = self.path.poll(&self.settings, self.now, self.congested) {
             match action {
                 Action::Close { conn, .. } => {
                     self.path

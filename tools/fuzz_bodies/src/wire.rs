@@ -125,6 +125,8 @@ pub fn cong_map(input: &[u8]) {
         assert_eq!(map.is_congested(port), model[byte] & bit != 0);
     }
     assert_eq!(map.as_bytes()[..], model);
+    let bits: u32 = model.iter().map(|b| b.count_ones()).sum();
+    assert_eq!(map.congested(), bits);
     for half in [0, 4096] {
         let piece = &model[half..half + 4096];
         if remote.apply(half as u32, piece).is_err() {

@@ -137,7 +137,7 @@ impl Node {
         let path = self.path(w, to.0, to.2);
         if self.shared.is_refused(index, to.0, to.1) {
             if let AnyPath::Ours(p) = &mut self.paths[path] {
-                p.engine.await_map(Instant(w.q.now));
+                p.engine.connect(Instant(w.q.now));
             }
             self.pump(w, path);
             return false;

@@ -176,7 +176,8 @@ impl OurPath {
 
     /// Does whatever the engine wants done.
     pub fn pump(&mut self, w: &mut World<'_>, shared: &mut Shared) {
-        while let Some(action) = self.engine.poll(Self::settings(w), Self::now(w)) {
+        let congested = !shared.remote[usize::from(self.peer)].is_clear();
+        while let Some(action) = self.engine.poll(Self::settings(w), Self::now(w), congested) {
             self.act(w, action);
         }
         if self.engine.has_work() {
@@ -421,9 +422,6 @@ impl OurPath {
                 Data::Map(bytes) => {
                     assert_eq!(len, 4096);
                     shared.apply_map(self.peer, offset, &bytes[..]);
-                    if !shared.remote[usize::from(self.peer)].is_clear() {
-                        self.engine.await_map(Instant(w.q.now));
-                    }
                 }
                 _ => panic!("not a map: {frame:?}"),
             },

@@ -17,6 +17,8 @@ impl<B: DerefMut<Target = [u8; CONG_MAP_BYTES]>> MapBytes for B {}
 #[derive(Clone)]
 pub struct Map<B> {
     bytes: B,
+    /// Number of bits that are set.
+    congested: u32,
 }
 
 impl<B: MapBytes> fmt::Debug for Map<B> {
@@ -37,7 +39,10 @@ impl<B: MapBytes> Map<B> {
     /// A map over `bytes`, no port congested.
     pub fn new(mut bytes: B) -> Self {
         bytes.fill(0);
-        Self { bytes }
+        Self {
+            bytes,
+            congested: 0,
+        }
     }
 
     /// The map as it is to be sent.
@@ -51,6 +56,11 @@ impl<B: MapBytes> Map<B> {
         self.bytes.get(byte).is_some_and(|b| b & bit != 0)
     }
 
+    /// Number of congested ports.
+    pub const fn congested(&self) -> u32 {
+        self.congested
+    }
+
     /// Sets the state of `port` and returns whether it has changed: if so, the map is to be queued on
     /// every path of its address by [`Path::queue_map`](crate::path::Path::queue_map), which coalesces.
     pub fn set(&mut self, port: u16, congested: bool) -> bool {
@@ -60,7 +70,15 @@ impl<B: MapBytes> Map<B> {
         };
         let old = *b;
         *b = if congested { old | bit } else { old & !bit };
-        *b != old
+        let changed = *b != old;
+        if changed {
+            self.congested = if congested {
+                self.congested.wrapping_add(1)
+            } else {
+                self.congested.wrapping_sub(1)
+            };
+        }
+        changed
     }
 
     /// Overwrites the bytes from `offset` with `new` and returns the mask of ports modulo 64 that got
@@ -72,7 +90,12 @@ impl<B: MapBytes> Map<B> {
             return 0;
         };
         for (old, new) in room.chunks_exact_mut(8).zip(new.chunks_exact(8)) {
-            freed |= word(old) & !word(new);
+            let (was, is) = (word(old), word(new));
+            freed |= was & !is;
+            self.congested = self
+                .congested
+                .wrapping_add(is.count_ones())
+                .wrapping_sub(was.count_ones());
             for (to, from) in old.iter_mut().zip(new) {
                 *to = *from;
             }
@@ -139,6 +162,7 @@ mod tests {
         assert!(m.is_congested(71) && m.is_congested(40000) && !m.is_congested(1));
         assert_eq!(m.overwrite(4096, &bytes[4096..]), mask_bit(40000));
         assert_eq!(mask_bit(40000), 1);
+        assert_eq!((m.congested(), new.congested()), (2, 2));
         assert_eq!(m.into_inner(), new.into_inner());
     }
 

@@ -47,11 +47,9 @@ impl<B: MapBytes> RemoteMap<B> {
         self.map.as_ref().is_some_and(|map| map.is_congested(port))
     }
 
-    /// Whether no port is congested. O(size of the map), if it takes memory at all.
+    /// Whether no port is congested. O(1).
     pub fn is_clear(&self) -> bool {
-        self.map
-            .as_ref()
-            .is_none_or(|map| map.as_bytes().iter().all(|b| *b == 0))
+        self.map.as_ref().is_none_or(|map| map.congested() == 0)
     }
 
     /// Applies a piece of a map that was received, from `offset` on.

@@ -85,6 +85,8 @@ struct Node {
     path: Path<Msg, Slots>,
     settings: Settings,
     now: Instant,
+    /// A port of the peer is congested.
+    congested: bool,
     /// Operations and probes posted.
     operations: Vec<u32>,
     probes: u32,
@@ -96,13 +98,14 @@ impl Node {
             path: Path::new(identity(local, peer, incarnation), slots(8), 16),
             settings: Settings::default(),
             now: Instant(0),
+            congested: false,
             operations: Vec::new(),
             probes: 0,
         }
     }
 
     fn poll(&mut self) -> Option<Action> {
-        self.path.poll(&self.settings, self.now)
+        self.path.poll(&self.settings, self.now, self.congested)
     }
 
     fn send(&mut self, id: u32, len: u32) -> u64 {

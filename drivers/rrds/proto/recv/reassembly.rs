@@ -46,8 +46,7 @@ pub enum Received {
     /// More frames are needed.
     Partial,
     /// The data of this frame is a piece of the peer's congestion map: apply it now, see
-    /// [`RemoteMap`](crate::cong::RemoteMap). If the map is not clear then, call
-    /// [`Path::await_map`](crate::path::Path::await_map): those who were refused go on waiting.
+    /// [`RemoteMap`](crate::cong::RemoteMap).
     CongMap {
         /// Where the piece starts, in bytes.
         offset: u32,

@@ -150,22 +150,16 @@ fn no_map_goes_out_where_both_ends_are_local() {
     a.path.set_loopback();
     assert!(accept_c(&mut a).is_empty());
     assert!(!a.path.queue_map());
-    a.path.await_map(a.now);
+    a.congested = true;
     a.poll();
     assert_eq!(a.path.next_timeout(), None);
 }
 
 #[test]
-fn who_waits_for_a_map_gets_a_connection() {
+fn without_a_connection_nobody_is_probed() {
     let mut a = Node::new(1, 2, 100);
-    a.path.await_map(a.now);
-    assert!(matches!(a.poll(), Some(Action::Dial { .. })));
-    let deadline = Instant(a.settings.handshake_ns);
-    assert_eq!(
-        a.path.next_timeout(),
-        Some(deadline),
-        "nothing to probe yet"
-    );
+    a.congested = true;
+    assert_eq!((a.poll(), a.path.next_timeout()), (None, None));
 }
 
 #[test]
@@ -413,16 +407,14 @@ fn a_silent_peer_is_probed_while_it_is_waited_for() {
     a.receive_header(ack, 0).unwrap();
     a.poll();
     assert_eq!(a.path.next_timeout(), None);
-    // A map is waited for as well, until it comes.
-    a.path.await_map(a.now);
+    // A map is waited for as well, as long as a port is congested in the last one.
+    a.congested = true;
     a.poll();
-    assert!(a.path.next_timeout().is_some());
-    let map = Header {
-        len: 8192,
-        flags: Flags::CONG_BITMAP,
-        ..Header::default()
-    };
-    a.receive_header(map, 4096).unwrap();
+    a.now = a.path.next_timeout().unwrap();
+    a.poll();
+    a.drain();
+    assert_eq!(a.probes, 2);
+    a.congested = false;
     a.poll();
     assert_eq!(a.path.next_timeout(), None);
 }
