@@ -7,7 +7,13 @@
 
 #![deny(unsafe_code)]
 
+#[allow(dead_code)] // Until paths use it.
+mod congestion;
 mod device;
+#[allow(dead_code)]
+mod message;
+#[allow(dead_code)]
+mod socket;
 
 use crate::device::Devices;
 use kernel::prelude::*;

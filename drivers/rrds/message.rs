@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Messages: what sockets hand to paths, and paths to sockets.
+
+mod payload;
+
+pub(crate) use payload::Payload;
+
+use crate::socket::Owner;
+use kernel::{
+    alloc::AllocError,
+    list::{
+        impl_list_arc_safe,
+        impl_list_item,
+        ListArc,
+        ListLinks, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc,
+        UniqueArc, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
+    }, //
+};
+use rds_proto::{
+    consts::EXT_LEN,
+    send::{
+        self,
+        Outcome, //
+    },
+    wire::Addr, //
+};
+
+/// An address and a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Endpoint {
+    /// The address; IPv4 in its mapped form.
+    pub(crate) addr: Addr,
+    /// The port, as a number.
+    pub(crate) port: u16,
+}
+
+/// A message to send. It does not change once it is made, so that a device may read it while others
+/// do.
+pub(crate) struct Message {
+    payload: Payload,
+    source: Endpoint,
+    dest: Endpoint,
+    tos: u8,
+    extensions: [u8; EXT_LEN],
+    /// The number that its path gave it; 0 before.
+    seq: Atomic<u64>,
+    owner: Owner,
+}
+
+impl Message {
+    /// Returns the data.
+    pub(crate) fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// Returns where the message comes from.
+    pub(crate) fn source(&self) -> Endpoint {
+        self.source
+    }
+
+    /// Returns where the message goes.
+    pub(crate) fn dest(&self) -> Endpoint {
+        self.dest
+    }
+
+    /// Returns the type of service.
+    pub(crate) fn tos(&self) -> u8 {
+        self.tos
+    }
+
+    /// Returns the number that the path gave it, 0 before.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq.load(Relaxed)
+    }
+
+    /// Notes the number that the path gave it. To be called under the path's lock.
+    pub(crate) fn set_seq(&self, seq: u64) {
+        self.seq.store(seq, Relaxed);
+    }
+
+    /// Returns the socket that sent it.
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+}
+
+/// The one right to say how a message ended.
+///
+/// Whoever is responsible for the message holds this: the socket until it is queued, the path
+/// afterwards. A message whose `Outgoing` is dropped has been [dropped](Outcome::Dropped). Others,
+/// such as work requests in flight, hold clones of [`Outgoing::message`].
+///
+/// # Context
+///
+/// May be dropped in any context, also with the lock of a path held: the socket's own locks nest
+/// inside.
+pub(crate) struct Outgoing {
+    message: Arc<Message>,
+    outcome: Outcome,
+}
+
+impl Outgoing {
+    /// Makes a message of what a socket sends.
+    ///
+    /// Allocates with `GFP_KERNEL`.
+    pub(crate) fn new(
+        owner: Owner,
+        payload: Payload,
+        source: Endpoint,
+        dest: Endpoint,
+        tos: u8,
+        extensions: [u8; EXT_LEN],
+    ) -> Result<Self, AllocError> {
+        let message = Arc::new(
+            Message {
+                payload,
+                source,
+                dest,
+                tos,
+                extensions,
+                seq: Atomic::new(0),
+                owner,
+            },
+            GFP_KERNEL,
+        )?;
+
+        Ok(Self {
+            message,
+            outcome: Outcome::Dropped,
+        })
+    }
+
+    /// Returns the message.
+    pub(crate) fn message(&self) -> &Arc<Message> {
+        &self.message
+    }
+
+    /// Tells the sending socket how the message ended: its space is given back, its writers are
+    /// woken.
+    ///
+    /// Any context.
+    pub(crate) fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        self.message.owner.ended(&self.message, self.outcome);
+    }
+}
+
+impl core::ops::Deref for Outgoing {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        &self.message
+    }
+}
+
+impl send::Payload for Outgoing {
+    fn len(&self) -> u32 {
+        self.payload.len()
+    }
+
+    fn sport(&self) -> u16 {
+        self.source.port
+    }
+
+    fn dport(&self) -> u16 {
+        self.dest.port
+    }
+
+    fn extensions(&self) -> [u8; EXT_LEN] {
+        self.extensions
+    }
+}
+
+/// When a message passed the points of its way that RXPATH_LATENCY can ask for (spec §4.8).
+#[derive(Clone, Copy)]
+pub(crate) struct Stamps {
+    /// Its first header was received.
+    pub(crate) header: Instant<Monotonic>,
+    /// Its reassembly began.
+    pub(crate) start: Instant<Monotonic>,
+    /// It was complete.
+    pub(crate) complete: Instant<Monotonic>,
+}
+
+impl Stamps {
+    /// All at once: for a message that was never in pieces.
+    pub(crate) fn now() -> Self {
+        let now = Instant::now();
+
+        Self {
+            header: now,
+            start: now,
+            complete: now,
+        }
+    }
+}
+
+/// A message that was received in full.
+#[pin_data]
+pub(crate) struct Incoming {
+    pub(crate) payload: Payload,
+    pub(crate) source: Endpoint,
+    pub(crate) dest: Endpoint,
+    pub(crate) tos: u8,
+    /// Its number on its path, for listings.
+    pub(crate) seq: u64,
+    /// The sender's RDMA_DEST cookie, if it sent one.
+    pub(crate) cookie: Option<u64>,
+    pub(crate) stamps: Stamps,
+    #[pin]
+    links: ListLinks,
+}
+
+impl_list_arc_safe! {
+    impl ListArcSafe<0> for Incoming { untracked; }
+}
+impl_list_item! {
+    impl ListItem<0> for Incoming { using ListLinks { self.links }; }
+}
+
+impl Incoming {
+    /// Makes a message of what a path received.
+    ///
+    /// `flags` are those of the allocation: `GFP_ATOMIC` in softirq context.
+    pub(crate) fn new(
+        payload: Payload,
+        source: Endpoint,
+        dest: Endpoint,
+        tos: u8,
+        seq: u64,
+        stamps: Stamps,
+        flags: kernel::alloc::Flags,
+    ) -> Result<ListArc<Self>> {
+        let this = UniqueArc::pin_init(
+            pin_init!(Self {
+                payload,
+                source,
+                dest,
+                tos,
+                seq,
+                cookie: None,
+                stamps,
+                links <- ListLinks::new(),
+            }),
+            flags,
+        )?;
+
+        Ok(ListArc::from(this))
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The data of a message.
+
+use kernel::{
+    num::casts::u32_as_usize,
+    prelude::*, //
+};
+use rds_proto::consts::{
+    FRAGMENT_BYTES,
+    MAX_MESSAGE_LEN, //
+};
+
+/// What a message takes beside its data: its own struct and what lists it.
+const OVERHEAD: usize = 256;
+
+/// The data of a message, in kernel memory.
+///
+/// It is cut as it is on the wire: each piece is one that a frame carries, and is in one piece in
+/// memory, from `kmalloc`, so that it can be mapped for a device.
+///
+/// # Invariants
+///
+/// Every piece but the last has [`FRAGMENT_BYTES`] bytes, the last has at least one, and all together
+/// have `len`.
+#[derive(Default)]
+pub(crate) struct Payload {
+    /// The first piece. Most messages have only this one.
+    first: KVec<u8>,
+    rest: KVec<KVec<u8>>,
+    len: u32,
+}
+
+impl Payload {
+    /// No data.
+    pub(crate) const fn empty() -> Self {
+        // INVARIANT: There are no pieces.
+        Self {
+            first: KVec::new(),
+            rest: KVec::new(),
+            len: 0,
+        }
+    }
+
+    /// Makes room for the list of the pieces of `len` bytes.
+    ///
+    /// Errors: [`EMSGSIZE`] if that is more than a message may have, [`ENOMEM`].
+    pub(crate) fn with_capacity(len: u32, flags: kernel::alloc::Flags) -> Result<Self> {
+        if len > MAX_MESSAGE_LEN {
+            return Err(EMSGSIZE);
+        }
+        let pieces = u32_as_usize(len).div_ceil(FRAGMENT_BYTES);
+
+        Ok(Self {
+            rest: KVec::with_capacity(pieces.saturating_sub(1), flags)?,
+            ..Self::empty()
+        })
+    }
+
+    /// Appends a piece.
+    ///
+    /// Errors: [`EINVAL`] if the piece is empty or too long, or comes after one that was not full;
+    /// [`EMSGSIZE`] if the message gets too long; [`ENOMEM`]. The piece is dropped then.
+    pub(crate) fn push(&mut self, piece: KVec<u8>, flags: kernel::alloc::Flags) -> Result {
+        let full = u32_as_usize(self.len) % FRAGMENT_BYTES == 0;
+        if piece.is_empty() || piece.len() > FRAGMENT_BYTES || !full {
+            return Err(EINVAL);
+        }
+        let len = u32::try_from(piece.len())
+            .ok()
+            .and_then(|len| self.len.checked_add(len))
+            .filter(|len| *len <= MAX_MESSAGE_LEN)
+            .ok_or(EMSGSIZE)?;
+
+        if self.len == 0 {
+            self.first = piece;
+        } else {
+            self.rest.push(piece, flags)?;
+        }
+        // INVARIANT: The pieces before this one are full.
+        self.len = len;
+        Ok(())
+    }
+
+    /// Returns the length in bytes.
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Returns the memory that the message takes, all in all.
+    pub(crate) fn true_size(&self) -> u32 {
+        let list = self
+            .rest
+            .capacity()
+            .saturating_mul(core::mem::size_of::<KVec<u8>>());
+        let size = self
+            .pieces()
+            .fold(OVERHEAD.saturating_add(list), |sum, piece| {
+                sum.saturating_add(piece.len())
+            });
+
+        u32::try_from(size).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the piece that holds the byte at `offset`, from there on, if there is such a byte.
+    ///
+    /// For the offset of a frame this is the data of the frame.
+    pub(crate) fn piece_at(&self, offset: u32) -> Option<&[u8]> {
+        let offset = u32_as_usize(offset);
+        let piece = match (offset / FRAGMENT_BYTES).checked_sub(1) {
+            None => &self.first,
+            Some(index) => self.rest.get(index)?,
+        };
+
+        piece
+            .get(offset % FRAGMENT_BYTES..)
+            .filter(|rest| !rest.is_empty())
+    }
+
+    /// Returns the pieces, in order.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let first = Some(&self.first).filter(|first| !first.is_empty());
+
+        Iterator::chain(first.into_iter(), self.rest.iter()).map(|piece| piece.as_slice())
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The seam between sockets and what carries their messages.
+//!
+//! Downwards, sockets use the traits of this file. Upwards, who carries messages calls:
+//!
+//! | When | What |
+//! |---|---|
+//! | a message was acknowledged, cancelled or dropped | [`Outgoing::end`] |
+//! | a message came in | [`deliver`] |
+//! | a piece of a peer's congestion map came in | [`Peer::apply`] |
+//! | a local map is to be sent | [`Local::copy`](crate::congestion::Local::copy) |
+//!
+//! # Locks
+//!
+//! Sockets call the traits with none of their spinlocks held. The locks that the upward calls take
+//! nest inside those of a path, so all of them may be called with a path's lock held, in any context.
+
+use crate::{
+    congestion::Peer,
+    message::{
+        Incoming,
+        Message,
+        Outgoing, //
+    },
+};
+use kernel::{
+    list::ListArc,
+    prelude::*,
+    sync::Arc, //
+};
+use krdma::net::Namespace;
+use rds_proto::wire::Addr;
+
+/// What tells one way to a peer from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RouteKey {
+    /// Our address.
+    pub(crate) local: Addr,
+    /// The peer's address.
+    pub(crate) peer: Addr,
+    /// The type of service.
+    pub(crate) tos: u8,
+    /// The index of the network interface if the addresses are link-local, else 0.
+    pub(crate) scope: u32,
+}
+
+/// A transport: what finds ways to peers.
+pub(crate) trait Transport: Send + Sync {
+    /// The number that SO_RDS_TRANSPORT knows it by: 0 for RDMA, 3 for loopback.
+    fn number(&self) -> i32;
+
+    /// Returns whether sockets can be bound to an address: whether it is one of this host that the
+    /// transport can send from. May sleep.
+    fn owns(&self, ns: &Namespace, addr: Addr, scope: u32) -> bool;
+
+    /// Finds the way to a peer, or makes one. Nothing is sent yet. May sleep.
+    ///
+    /// Sockets keep the result and use it for all messages with this key, until they are closed.
+    ///
+    /// Errors: [`ENOMEM`], [`ENETDOWN`], [`EOPNOTSUPP`] (spec §4.4 row 12).
+    fn route(&self, ns: &Namespace, key: RouteKey) -> Result<Arc<dyn Route>>;
+
+    /// The congestion map of a local address has changed: it is to be sent to all peers of that
+    /// address. May be called in any context, but without the lock of a path.
+    fn map_changed(&self, ns: &Namespace, local: Addr) {
+        let _ = (ns, local);
+    }
+}
+
+/// A way to a peer.
+pub(crate) trait Route: Send + Sync {
+    /// Returns what tells this way from others.
+    fn key(&self) -> RouteKey;
+
+    /// Returns the congestion map of the peer.
+    fn peer(&self) -> &Arc<Peer>;
+
+    /// Takes over a message, gives it its number and sends it as soon as it can be sent.
+    ///
+    /// Messages of one key leave in the order of these calls. `ack_required` is that of
+    /// [`Admitted`](rds_proto::account::Admitted). May sleep.
+    ///
+    /// Errors: [`ENOMEM`] if the message can't be queued, [`EAGAIN`] if the way is about to go. The
+    /// message is dropped then.
+    fn send(&self, message: Outgoing, ack_required: bool) -> Result;
+
+    /// Asks for a connection, because somebody waits for a port of the peer to get free.
+    fn connect(&self);
+
+    /// Cancels a message that [`send`](Self::send) took over, see
+    /// [`Path::cancel`](rds_proto::path::Path::cancel). Its [`Outgoing`] ends sooner or later, with
+    /// whichever outcome.
+    fn cancel(&self, message: &Message);
+}
+
+/// What became of a message that was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Delivered {
+    /// The congestion map of the message's destination has changed: the caller is to send it to all
+    /// peers of that address, once it has given up the lock of the path.
+    pub(crate) map_changed: bool,
+}
+
+/// Delivers a message to the socket that is bound to its destination, if there is one.
+///
+/// `ns` is the namespace of the path that it came on.
+///
+/// Any context; may be called with the lock of a path held.
+pub(crate) fn deliver(ns: &Namespace, message: ListArc<Incoming>) -> Delivered {
+    let _ = (ns, message);
+    Delivered { map_changed: false }
+}
