@@ -21,7 +21,7 @@ ifeq ($(KRDMA_INSIDE),1)
 KDIR ?= $(KRDMA_KDIR)
 endif
 
-.PHONY: help demo test test-strict soak modules install docs clean distclean provision status shell
+.PHONY: help demo test test-strict soak sim fuzz mutants coverage modules install docs clean distclean provision status shell
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,18 @@ test-strict: ## run KUnit and the node tests on a kernel with KASAN, lockdep, km
 soak: ## run the long tests, with their full counts
 	$(Q)scripts/krdma soak
 	$(Q)$(if $(TESTS),:,scripts/krdma killtest)
+
+sim: ## simulate a billion steps of the protocol, in ten thousand worlds
+	$(Q)scripts/krdma sim
+
+fuzz: ## fuzz every parser and state machine of the protocol, ten minutes each (FUZZ_SECONDS=N)
+	$(Q)scripts/krdma fuzz
+
+mutants: ## break the protocol in many ways; each has to be noticed by a test or the simulator
+	$(Q)scripts/krdma mutants
+
+coverage: ## say how much of the protocol engine its own tests reach
+	$(Q)scripts/krdma coverage
 
 ifdef KDIR
 modules: ## build the modules into build/modules (KDIR=FOLDER: for that kernel, with this machine's tools)

@@ -24,6 +24,9 @@ usage: scripts/krdma COMMAND
   test            all tests
   soak            the long tests, with full counts
   modules         build the modules into build/modules
+  sim, fuzz, mutants, coverage
+                  the protocol engine: a billion simulated steps, ten minutes of fuzzing each
+                  target (FUZZ_SECONDS=N), bugs made on purpose, lines reached by tests
   docs            build the documentation into build/docs
   provision       fill the cache, and no more (--update: look for a newer kernel)
   enter [CMD...]  run a command (or a shell) in the build root
@@ -35,6 +38,8 @@ settings (environment): KRDMA_CACHE KRDMA_MIRROR KRDMA_SERIES KRDMA_SUITE V=1
 KRDMA_FLAVOR=strict: the same commands with the strict kernel, which is built once (half an hour)
 """
 
+ENGINE = ("sim", "fuzz", "mutants", "coverage")
+
 # What the commands run inside the root, where PYTHONPATH is scripts/.
 INSIDE = {
     "demo": ["python3", "-m", "lab", "demo"],
@@ -42,6 +47,7 @@ INSIDE = {
     "soak": ["python3", "-m", "lab", "soak"],
     "modules": ["make", "modules"],
     "docs": ["python3", "-m", "check", "docs"],
+    **{name: ["python3", "-m", "lab", "engine", name] for name in ENGINE},
 }
 INTERRUPTED = 130
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""python3 -m lab demo|test|soak|run: see Documentation/testing.rst."""
+"""python3 -m lab demo|test|soak|run|engine: see Documentation/testing.rst."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from . import demo, suite
+from . import demo, engine, suite
 from .env import LabError, from_environ
 
 
@@ -27,6 +27,8 @@ def arguments() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run node tests from their .toml files")
     run.add_argument("tests", nargs="+", type=Path, metavar="TEST.toml")
     run.add_argument("--soak", action="store_true", help="with their large numbers")
+    work = commands.add_parser("engine", help="the protocol engine's own programs, at length")
+    work.add_argument("work", choices=engine.NAMES)
     return parser
 
 
@@ -41,6 +43,8 @@ def main() -> int:
             return suite.main(env, chosen.names)
         if chosen.command == "soak":
             return suite.soak(env, chosen.names)
+        if chosen.command == "engine":
+            return engine.main(env, chosen.work)
         return asyncio.run(suite.run_files(env, chosen.tests, soak=chosen.soak))
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)

@@ -45,6 +45,20 @@ def _run(
     return process.wait(), "".join(lines)
 
 
+def run_shown(command: list[str], env: Env, say: Say, extra: dict[str, str]) -> int:
+    """A command's status; its output is shown as it comes."""
+    return _run(command, env, say, extra, show=True)[0]
+
+
+def cargo_environment(env: Env) -> dict[str, str]:
+    """What keeps cargo's files out of the checkout's sources."""
+    return {
+        "CARGO_TARGET_DIR": str(env.checkout / "build" / "tools"),
+        "CARGO_TERM_COLOR": "never",
+        "CARGO_HOME": os.environ.get("CARGO_HOME") or str(env.cache / "cargo"),
+    }
+
+
 def _show_failure(output: str, env: Env, say: Say, shown: bool = False) -> None:
     if not (shown or env.verbose):
         for line in output.rstrip("\n").split("\n"):
@@ -120,8 +134,7 @@ def cargo_tests(env: Env, say: Say) -> Count:
     manifest = env.checkout / "tools" / "Cargo.toml"
     if not manifest.is_file():
         return Count()
-    extra = {"CARGO_TARGET_DIR": str(env.checkout / "build" / "tools"), "CARGO_TERM_COLOR": "never"}
-    extra["CARGO_HOME"] = os.environ.get("CARGO_HOME") or str(env.cache / "cargo")
+    extra = cargo_environment(env)
     where = ["--locked", "--manifest-path", str(manifest)]
     fetched, why = _run(["cargo", "fetch", *where], env, say, extra)
     offline = ["--offline"] if fetched else []

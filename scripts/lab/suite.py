@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import hosttests, ktap, run, table, topology
+from . import engine, hosttests, ktap, run, table, topology
 from .env import Env, LabError
 from .ktap import Count, Outcome, Result
 from .run import Report
@@ -172,6 +172,7 @@ def main(env: Env, globs: Sequence[str]) -> int:
         section("static checks", lambda: hosttests.static_checks(env, say))
         section("unit tests", lambda: hosttests.unit_tests(env, say))
         section("protocol and tools", lambda: hosttests.cargo_tests(env, say))
+        section("protocol engine at length", lambda: engine.run(env, say))
     section("module build", lambda: hosttests.build_modules(env, say))
     section("node tests", lambda: node_tests(env, globs, out))
     out.print()

@@ -15,6 +15,13 @@ shift
 
 mkdir -p "$work"
 export CARGO_TARGET_DIR="$work/target"
+# libFuzzer is C++; a machine may have no compiler for it but a clang by its version.
+if [ -z "${CXX:-}" ] && ! command -v c++ >/dev/null; then
+    for CXX in clang++ clang++-19; do
+        ! command -v $CXX >/dev/null || break
+    done
+    export CXX
+fi
 export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
