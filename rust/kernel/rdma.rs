@@ -34,6 +34,7 @@ pub mod post;
 pub mod qp;
 pub mod qp_attr;
 pub mod request;
+mod room;
 pub mod srq;
 
 pub use addr::{

@@ -278,7 +278,7 @@ impl Devices {
                         max_inline_data: 0,
                     },
                     port: 0,
-                    events: None,
+                    context: None,
                 },
                 self.module,
             )

@@ -200,7 +200,7 @@ fn new_qp(dev: &Device, module: &'static ThisModule) -> Result<Qp> {
                 max_inline_data: 0,
             },
             port: 0,
-            events: None,
+            context: None,
         },
         module,
     )

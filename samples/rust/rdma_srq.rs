@@ -72,6 +72,8 @@ use krdma::{
         },
         qp::{
             Capabilities,
+            Context,
+            QpContext,
             QpInit,
             QpType,
             Receive, //
@@ -524,7 +526,12 @@ impl Station {
                 max_inline_data: 0,
             },
             port: 0,
-            events: None,
+            context: Some(Context::new(
+                Line {
+                    received: Atomic::new(0),
+                },
+                GFP_KERNEL,
+            )?),
         };
 
         Ok(Arc::new(Qp::new(init, module)?, GFP_KERNEL)?)
@@ -557,6 +564,23 @@ fn pattern(number: [u8; 4], at: usize) -> u8 {
     number[at % 4].wrapping_add((at / 4) as u8)
 }
 
+/// What the queue pair of a connection knows: how much was received over it.
+struct Line {
+    received: Atomic<u32>,
+}
+
+impl QpContext for Line {}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let received = self.received.load(Relaxed);
+
+        if received > 0 {
+            pr_info!("a connection ends: {} received\n", received);
+        }
+    }
+}
+
 /// A receive request.
 struct Incoming {
     buffer: Mapping<KVec<u8>, FromDevice>,
@@ -572,6 +596,9 @@ impl Operation for Incoming {
             let bytes = this.as_mut().data_mut().get_mut().buffer.cpu();
 
             shared.received.fetch_add(1, Relaxed);
+            if let Some(line) = completion.qp().context::<Line>() {
+                line.received.fetch_add(1, Relaxed);
+            }
             if !bytes.get(..len).is_some_and(intact) {
                 shared.damaged.fetch_add(1, Relaxed);
             }
@@ -590,7 +617,6 @@ impl Operation for Incoming {
 
 /// What is sent over a connection.
 struct Job {
-    qp: Arc<Qp>,
     all: Arc<All>,
     next: Atomic<u32>,
     done: Atomic<u32>,
@@ -605,7 +631,7 @@ struct Outgoing {
 
 impl Outgoing {
     /// Sends the next message, if there is one.
-    fn send(mut request: Pin<KBox<Request<Self>>>) -> Result {
+    fn send(mut request: Pin<KBox<Request<Self>>>, qp: &Qp) -> Result {
         let data = request.as_mut().data_mut().get_mut();
         let job = data.job.clone();
         let number = job.next.fetch_add(1, Relaxed);
@@ -615,7 +641,7 @@ impl Outgoing {
         }
         fill(&mut data.buffer.cpu(), number);
 
-        let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(&job.qp);
+        let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(qp);
         batch
             .push(request, |data, links| {
                 links.send(&[data.buffer.sge()], With::Nothing, Flags::default())
@@ -643,7 +669,7 @@ impl Operation for Outgoing {
                 );
             }
         }
-        if let Err(err) = Self::send(this) {
+        if let Err(err) = Self::send(this, &completion.qp()) {
             pr_warn!("nothing more is sent: {:?}\n", err);
         }
     }
@@ -655,15 +681,6 @@ struct Peer {
     qp: SetOnce<Arc<Qp>>,
     /// Whether it is to be dropped.
     over: Atomic<bool>,
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // What is being sent has a share of the queue pair, and gives it up when it fails.
-        if let Some(qp) = self.qp.as_ref() {
-            let _ = qp.fail();
-        }
-    }
 }
 
 impl Peer {
@@ -713,7 +730,6 @@ impl Peer {
 
         let job = Arc::new(
             Job {
-                qp,
                 all: id.handler().all.clone(),
                 next: Atomic::new(0),
                 done: Atomic::new(0),
@@ -725,12 +741,12 @@ impl Peer {
             let bytes = KVec::from_elem(0, LEN, GFP_KERNEL)?;
             let request = Request::new(
                 Outgoing {
-                    buffer: Mapping::new(job.qp.device(), bytes)?,
+                    buffer: Mapping::new(qp.device(), bytes)?,
                     job: job.clone(),
                 },
                 GFP_KERNEL,
             )?;
-            Outgoing::send(request)?;
+            Outgoing::send(request, &qp)?;
         }
         Ok(())
     }

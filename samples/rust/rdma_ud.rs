@@ -413,7 +413,7 @@ impl Station {
                 max_inline_data: 0,
             },
             port: 0,
-            events: None,
+            context: None,
         };
         let qp = Arc::new(Qp::new(init, module)?, GFP_KERNEL)?;
 

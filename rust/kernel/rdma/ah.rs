@@ -202,7 +202,8 @@ unsafe impl Sync for Inner {}
 impl Ah {
     /// Makes a handle.
     ///
-    /// Errors: [`EINVAL`] if the way is not one of the device, [`ENOMEM`].
+    /// Errors: [`EINVAL`] if the way is not one of the device, or it has no more handles, [`ENODATA`] if
+    /// the port has no such GID, [`ENOMEM`].
     pub fn new(pd: &Arc<Pd>, attr: &AhAttr) -> Result<Self> {
         let mut raw = *attr.as_raw();
 

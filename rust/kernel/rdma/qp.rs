@@ -11,7 +11,8 @@ use crate::{
         mr::Mr,
         pd::owner_name,
         post::raw::{
-            Given,
+            Chain,
+            Failed,
             RecvQueue, //
         },
         qp_attr::{
@@ -19,6 +20,7 @@ use crate::{
             QpState, //
         },
         request::Header,
+        room::Room,
         srq::Srq,
         Cq,
         Device,
@@ -27,9 +29,14 @@ use crate::{
     },
     reaper::Deferred,
 };
-use core::ptr::{
-    self,
-    NonNull, //
+use core::{
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ops::Deref,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     error::{
@@ -59,6 +66,14 @@ use kernel::{
     types::Opaque, //
 };
 
+mod context;
+
+pub use context::{
+    Context,
+    QpContext,
+    QpEvent, //
+};
+
 /// The service that a queue pair gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QpType {
@@ -73,6 +88,11 @@ pub enum QpType {
 }
 
 impl QpType {
+    /// Returns whether each message needs an address.
+    pub fn is_datagram(self) -> bool {
+        matches!(self, Self::Ud | Self::Gsi)
+    }
+
     pub(crate) fn as_raw(self) -> bindings::ib_qp_type {
         match self {
             Self::Rc => bindings::ib_qp_type_IB_QPT_RC,
@@ -143,61 +163,14 @@ pub struct QpInit {
     pub cap: Capabilities,
     /// The port, for [`QpType::Gsi`] only.
     pub port: u32,
-    /// Is told of events.
-    pub events: Option<KBox<dyn QpEvents>>,
-}
-
-/// Something that happened to a queue pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum QpEvent {
-    /// The path moved to the alternate one.
-    PathMigrated,
-    /// The first message arrived before the connection was established.
-    CommunicationEstablished,
-    /// The send queue is drained, after a move to [`QpState::Sqd`].
-    SendQueueDrained,
-    /// The last request of a shared receive queue that the queue pair will take is done.
-    LastWqeReached,
-    /// The queue pair failed: an error that no completion can tell of.
-    Fatal,
-    /// The peer's request was invalid.
-    RequestError,
-    /// The peer's access was not granted.
-    AccessError,
-    /// The alternate path was not accepted.
-    PathMigrationError,
-    /// Another of the events of `enum ib_event_type`.
-    Other(u32),
-}
-
-impl QpEvent {
-    fn from_raw(raw: bindings::ib_event_type) -> Self {
-        match raw {
-            bindings::ib_event_type_IB_EVENT_PATH_MIG => Self::PathMigrated,
-            bindings::ib_event_type_IB_EVENT_COMM_EST => Self::CommunicationEstablished,
-            bindings::ib_event_type_IB_EVENT_SQ_DRAINED => Self::SendQueueDrained,
-            bindings::ib_event_type_IB_EVENT_QP_LAST_WQE_REACHED => Self::LastWqeReached,
-            bindings::ib_event_type_IB_EVENT_QP_FATAL => Self::Fatal,
-            bindings::ib_event_type_IB_EVENT_QP_REQ_ERR => Self::RequestError,
-            bindings::ib_event_type_IB_EVENT_QP_ACCESS_ERR => Self::AccessError,
-            bindings::ib_event_type_IB_EVENT_PATH_MIG_ERR => Self::PathMigrationError,
-            raw => Self::Other(raw),
-        }
-    }
-}
-
-/// Is told of what happens to a queue pair.
-pub trait QpEvents: Send + Sync + 'static {
-    /// Something happened.
-    ///
-    /// # Context
-    ///
-    /// Any: must not sleep.
-    fn event(&self, event: QpEvent);
+    /// What the queue pair knows of its user.
+    pub context: Option<Context>,
 }
 
 /// A queue pair.
+///
+/// No more is posted than the queues have room for, completions that nobody has looked at yet included:
+/// so no completion is ever lost.
 ///
 /// When it is dropped it is moved to the error state and what is posted is waited for: the handlers
 /// of all requests have run when it is gone. Where the drop may not sleep this happens later.
@@ -217,8 +190,13 @@ struct Inner {
     cap: Capabilities,
     /// Whether the queue pair may have left the reset state: only then can anything be posted.
     used: Atomic<bool>,
-    /// Whether the service is one of datagrams.
-    datagram: bool,
+    /// Is held while the state changes, so that `used` tells of it.
+    #[pin]
+    changing: Mutex<()>,
+    /// The entries of the send queue, and those of its own receive queue.
+    send_room: Room,
+    recv_room: Room,
+    qp_type: QpType,
     /// Of a service of datagrams: the requests that are sent and whose handlers have not returned.
     sending: Atomic<u32>,
     /// Requests that were posted in part. Handlers post, in softirq context too.
@@ -230,7 +208,7 @@ struct Inner {
     /// Is complete when the device has said that it has taken its last request of a shared queue.
     #[pin]
     last_wqe: Opaque<bindings::completion>,
-    events: Option<KBox<dyn QpEvents>>,
+    context: Option<Context>,
     // Dropped after the queue pair is destroyed.
     send_cq: Reservation,
     receive: ReceiveQueue,
@@ -243,8 +221,11 @@ enum ReceiveQueue {
     Shared(Arc<Srq>),
 }
 
-/// Requests that the hardware has a part of.
-struct Stranded(KVec<*mut Header>);
+/// Requests that the hardware has a part of, and how many links it has of them.
+struct Stranded {
+    requests: KVec<*mut Header>,
+    links: u32,
+}
 
 // SAFETY: The requests are owned by the list, and are `Send`.
 unsafe impl Send for Stranded {}
@@ -284,8 +265,7 @@ impl Qp {
         if let Receive::Shared(srq) = &init.receive {
             // Nothing but a request that drains the send queue tells that the pool has handled what is
             // before it.
-            let datagram = matches!(init.qp_type, QpType::Ud | QpType::Gsi);
-            let drains = !datagram && init.send_cq.as_raw() == recv_cq.as_raw();
+            let drains = !init.qp_type.is_datagram() && init.send_cq.as_raw() == recv_cq.as_raw();
             if recv_cq.is_pooled() && !drains {
                 return Err(EINVAL);
             }
@@ -318,15 +298,19 @@ impl Qp {
         let receive = init.receive;
         let inner = Deferred::new(try_pin_init!(&this in Inner {
             used: Atomic::new(false),
-            datagram: matches!(init.qp_type, QpType::Ud | QpType::Gsi),
+            changing <- new_mutex!(()),
+            qp_type: init.qp_type,
             sending: Atomic::new(0),
-            stranded <- new_spinlock_irq!(Stranded(KVec::new())),
+            stranded <- new_spinlock_irq!(Stranded {
+                requests: KVec::new(),
+                links: 0,
+            }),
             groups <- new_mutex!(KVec::new()),
             last_wqe <- Opaque::ffi_init(|slot| {
                 // SAFETY: `slot` is valid for writes, and pinned.
                 unsafe { bindings::init_completion(slot) };
             }),
-            events: init.events,
+            context: init.context,
             pd: init.pd,
             ptr: {
                 attr.qp_context = this.as_ptr().cast();
@@ -341,6 +325,8 @@ impl Qp {
             },
             // The call has written what was granted.
             cap: Capabilities::from_raw(&attr.cap),
+            send_room: Room::new(cap.max_send_wr.saturating_sub(DRAIN)),
+            recv_room: Room::new(cap.max_recv_wr.saturating_sub(DRAIN)),
             send_cq: Cq::reserve(init.send_cq, cap.max_send_wr)
                 // SAFETY: Nobody else knows the queue pair yet.
                 .inspect_err(|_| unsafe { Inner::undo(*ptr) })?,
@@ -363,6 +349,11 @@ impl Qp {
         unsafe { (*self.as_raw()).qp_num }
     }
 
+    /// Returns the service.
+    pub fn qp_type(&self) -> QpType {
+        self.inner.qp_type
+    }
+
     /// Returns how large the queues are, as granted.
     pub fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -382,9 +373,21 @@ impl Qp {
         &self.inner.pd
     }
 
+    /// Returns what the queue pair knows of its user, if it is of this type.
+    ///
+    /// Does not sleep.
+    #[inline]
+    pub fn context<T: QpContext>(&self) -> Option<&T> {
+        self.inner.context.as_ref()?.get()
+    }
+
     /// Changes the state or attributes of the queue pair.
     ///
-    /// Errors: [`EINVAL`] if the state has no such transition, or needs other attributes.
+    /// A device that is told to reset a queue pair forgets what was posted. So this is done after a
+    /// [`drain`](Self::drain), with what is said there, and nothing can be posted until it is done.
+    ///
+    /// Errors: [`EINVAL`] if the state has no such transition, or needs other attributes, [`EBUSY`] if
+    /// somebody else resets the queue pair.
     pub fn modify(&self, attr: &QpAttr) -> Result {
         let (mut raw, mask) = attr.as_raw();
 
@@ -392,17 +395,11 @@ impl Qp {
     }
 
     pub(crate) fn modify_raw(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
-        self.inner.used.store(true, Relaxed);
-        // SAFETY: By the type invariant, we own the queue pair. The core checks the attributes.
-        to_result(unsafe { bindings::ib_modify_qp(self.as_raw(), attr, mask) })?;
-
         if attr.qp_state == bindings::ib_qp_state_IB_QPS_RESET && QpAttr::sets_state(mask) {
-            // The queue pair can take requests of a shared queue again.
-            //
-            // SAFETY: The completion was initialized; its count is a single word.
-            unsafe { (&raw mut (*self.inner.last_wqe.get()).done).write_volatile(0) };
+            self.inner.reset(attr, mask)
+        } else {
+            self.inner.modify(attr, mask)
         }
-        Ok(())
     }
 
     /// Moves the queue pair to the error state: what is posted is given back, not carried out.
@@ -439,16 +436,23 @@ impl Qp {
         self.inner.ptr.as_ptr()
     }
 
-    /// Keeps a request that was posted in part until the queue pair goes.
-    pub(crate) fn strand(&self, header: *mut Header) {
-        if self.inner.datagram {
-            // Nothing tells when the hardware is done with a part, see `drain_datagrams`: leak it.
-            return;
-        }
+    /// Keeps a request of which `links` links were posted, until the queue pair goes or is reset.
+    pub(crate) fn strand(&self, header: *mut Header, links: u32) {
         let mut stranded = self.inner.stranded.lock();
 
-        // Without memory for the list the request is leaked: the hardware may still use it.
-        let _ = stranded.0.push(header, GFP_ATOMIC);
+        // OVERFLOW: The queue has not so many.
+        stranded.links = stranded.links.wrapping_add(links);
+        // Nothing tells when the hardware is done with a part of a datagram, see `drain_datagrams`. That
+        // is leaked, and so is a request that there is no memory for in the list: the hardware may
+        // still use it.
+        if !self.is_datagram() {
+            let _ = stranded.requests.push(header, GFP_ATOMIC);
+        }
+    }
+
+    /// The entries of the send queue. Requests of which the hardware has a part only keep theirs.
+    pub(crate) fn send_room(&self) -> &Room {
+        &self.inner.send_room
     }
 
     pub(crate) fn dma_key(&self) -> u32 {
@@ -461,7 +465,7 @@ impl Qp {
 
     /// Whether the service is one of datagrams, which need an address each.
     pub(crate) fn is_datagram(&self) -> bool {
-        self.inner.datagram
+        self.inner.qp_type.is_datagram()
     }
 
     /// Counts the requests that are sent, if the service is one of datagrams: the queue pair waits for
@@ -495,22 +499,64 @@ unsafe impl RecvQueue for Qp {
         self.inner.cap.max_recv_sge
     }
 
-    unsafe fn take(&self, _request: &Given) {}
-
-    unsafe fn give_back(&self, _request: &Given) {}
-
-    unsafe fn post(
-        &self,
-        wr: *mut bindings::ib_recv_wr,
-        bad: *mut *const bindings::ib_recv_wr,
-    ) -> c_int {
+    unsafe fn post(&self, chain: &Chain<'_>) -> core::result::Result<(), Failed> {
         if let ReceiveQueue::Shared(_) = self.inner.receive {
             // There is no queue of its own.
-            return EINVAL.to_errno();
+            return Err(Failed::all(EINVAL));
         }
-        // SAFETY: By the type invariant, we own the queue pair; the rest is the function's
-        // requirement.
-        unsafe { bindings::ib_post_recv(self.as_raw(), wr, bad) }
+        let room = &self.inner.recv_room;
+
+        room.take(chain.len()).map_err(Failed::all)?;
+        for header in chain.headers {
+            // SAFETY: By the function's requirements, the header is valid and the caller's. The queue
+            // pair waits for the handler before it goes.
+            unsafe {
+                (**header).room = room;
+                (**header).entries = 1;
+            }
+        }
+        chain
+            // SAFETY: By the type invariant, we own the queue pair; the rest is the function's
+            // requirement.
+            .post(|wr, bad| unsafe { bindings::ib_post_recv(self.as_raw(), wr, bad) })
+            .inspect_err(|failed| {
+                // CAST: There are not more than fit in a batch.
+                room.give_back(chain.len() - failed.posted as u32);
+            })
+    }
+}
+
+/// A queue pair, for the length of a callback.
+pub struct QpRef<'a> {
+    qp: ManuallyDrop<Qp>,
+    _qp: PhantomData<&'a Qp>,
+}
+
+impl QpRef<'_> {
+    /// # Safety
+    ///
+    /// `qp` must be one of this crate's, and not be destroyed for the lifetime of the result.
+    #[inline]
+    pub(crate) unsafe fn from_raw(qp: *mut bindings::ib_qp) -> Self {
+        // SAFETY: By the function's requirements. The context of our queue pairs is their `Inner`, which
+        // is the value of a `Deferred`.
+        let inner = unsafe { Deferred::borrow((*qp).qp_context.cast_const().cast()) };
+
+        Self {
+            qp: ManuallyDrop::new(Qp {
+                inner: ManuallyDrop::into_inner(inner),
+            }),
+            _qp: PhantomData,
+        }
+    }
+}
+
+impl Deref for QpRef<'_> {
+    type Target = Qp;
+
+    #[inline]
+    fn deref(&self) -> &Qp {
+        &self.qp
     }
 }
 
@@ -538,8 +584,8 @@ impl Inner {
             // SAFETY: The completion was initialized before the queue pair was made.
             unsafe { bindings::complete_all(this.last_wqe.get()) };
         }
-        if let Some(events) = &this.events {
-            events.event(QpEvent::from_raw(event));
+        if let Some(context) = &this.context {
+            context.event(QpEvent::from_raw(event));
         }
     }
 
@@ -561,11 +607,94 @@ impl Inner {
         };
     }
 
+    fn modify(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
+        // C has the states as indices of an array, and does not check them.
+        if attr.qp_state > bindings::ib_qp_state_IB_QPS_ERR
+            || attr.cur_qp_state > bindings::ib_qp_state_IB_QPS_ERR
+        {
+            return Err(EINVAL);
+        }
+        let resets =
+            attr.qp_state == bindings::ib_qp_state_IB_QPS_RESET && QpAttr::sets_state(mask);
+        let _guard = self.changing.lock();
+
+        if !resets {
+            self.used.store(true, Relaxed);
+        }
+        // SAFETY: By the type invariant, we own the queue pair. The core checks the attributes.
+        to_result(unsafe { bindings::ib_modify_qp(self.ptr.as_ptr(), attr, mask) })?;
+        if resets {
+            self.used.store(false, Relaxed);
+        }
+        Ok(())
+    }
+
     fn fail(&self) -> Result {
         let (mut attr, mask) = QpAttr::new().state(QpState::Err).as_raw();
 
-        // SAFETY: By the type invariant, we own the queue pair.
-        to_result(unsafe { bindings::ib_modify_qp(self.ptr.as_ptr(), &mut attr, mask) })
+        self.modify(&mut attr, mask)
+    }
+
+    /// Changes the attributes when nothing is posted any more.
+    fn reset(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
+        if !self.send_room.close() {
+            return Err(EBUSY);
+        }
+        self.recv_room.close();
+
+        self.drain();
+        // Who was about to post when the queues were closed has done so by and by, and gets it back.
+        let stranded = loop {
+            let stranded = self.stranded.lock().links;
+
+            if self.send_room.used() <= stranded && self.recv_room.used() == 0 {
+                break stranded;
+            }
+            self.poll();
+            fsleep(Delta::from_millis(1));
+        };
+
+        let ret = self.modify(attr, mask);
+        if ret.is_ok() {
+            // The queue pair can take requests of a shared queue again.
+            //
+            // SAFETY: The completion was initialized; its count is a single word.
+            unsafe { (&raw mut (*self.last_wqe.get()).done).write_volatile(0) };
+            self.send_room.give_back(stranded);
+            self.end_stranded();
+        }
+        self.recv_room.open();
+        self.send_room.open();
+        ret
+    }
+
+    /// Drops the requests that the hardware had a part of, and has given up.
+    fn end_stranded(&self) {
+        let requests = {
+            let mut stranded = self.stranded.lock();
+
+            stranded.links = 0;
+            core::mem::replace(&mut stranded.requests, KVec::new())
+        };
+
+        for header in requests {
+            // SAFETY: The list owned the request.
+            unsafe { Header::drop_request(header) };
+        }
+    }
+
+    /// Has the completion queues polled, where nobody else may do so.
+    fn poll(&self) {
+        let send_cq = self.send_cq.cq();
+
+        if !send_cq.is_pooled() {
+            send_cq.quiesce();
+        }
+        if let ReceiveQueue::Own(reservation) = &self.receive {
+            if !reservation.cq().is_pooled() {
+                reservation.cq().quiesce();
+            }
+        }
     }
 
     /// Waits for all that is sent, of a service of datagrams: the RDMA core drains a send queue by an
@@ -576,11 +705,7 @@ impl Inner {
 
         // The acquire pairs with the release of each handler that has returned.
         while self.sending.load(Acquire) != 0 {
-            let cq = self.send_cq.cq();
-
-            if !cq.is_pooled() {
-                cq.quiesce();
-            }
+            self.poll();
             fsleep(Delta::from_millis(1));
         }
     }
@@ -601,7 +726,7 @@ impl Inner {
         // is posted to drain it.
         let drain_sq = || unsafe { bindings::ib_drain_sq(self.ptr.as_ptr()) };
 
-        if self.datagram {
+        if self.qp_type.is_datagram() {
             self.drain_datagrams();
         } else {
             self.send_cq.cq().exclude_polls(drain_sq);
@@ -631,10 +756,7 @@ impl PinnedDrop for Inner {
         // SAFETY: By the type invariant, we own the queue pair. Nothing is posted any more.
         unsafe { bindings::ib_destroy_qp_user(self.ptr.as_ptr(), ptr::null_mut()) };
 
-        let stranded = core::mem::replace(&mut self.stranded.lock().0, KVec::new());
-        for header in stranded {
-            // SAFETY: The hardware has given up what it had of the request.
-            unsafe { Header::drop_request(header) };
-        }
+        // The hardware has given up what it had of these.
+        self.end_stranded();
     }
 }

@@ -14,6 +14,8 @@ use crate::{
     bindings, callback,
     rdma::{
         mr::Exposure,
+        qp::QpRef,
+        room::Room,
         srq::Posted,
         Device, //
     },
@@ -55,6 +57,10 @@ pub(crate) struct Header {
     status: bindings::ib_wc_status,
     /// Where the request is listed while it is in a shared receive queue.
     pub(crate) posted: Posted,
+    /// The queue that the request has `entries` of, or null.
+    pub(crate) room: *const Room,
+    /// How many entries of a queue the request takes.
+    pub(crate) entries: u32,
     /// Counts the requests that are sent, the request among them, or is null. Whoever it belongs to
     /// waits for the count.
     pub(crate) counted: *const Atomic<u32>,
@@ -147,6 +153,8 @@ impl<T: Operation> Request<T> {
             },
             status: bindings::ib_wc_status_IB_WC_SUCCESS,
             posted: Posted::new(),
+            room: ptr::null(),
+            entries: 0,
             counted: ptr::null(),
             registers: ptr::null(),
             revokes: ptr::null(),
@@ -176,6 +184,7 @@ impl<T: Operation> Request<T> {
         // SAFETY: We own the request, so that nobody else uses the header.
         unsafe {
             (*header).status = bindings::ib_wc_status_IB_WC_SUCCESS;
+            (*header).room = ptr::null();
             (*header).counted = ptr::null();
             (*header).registers = ptr::null();
             (*header).revokes = ptr::null();
@@ -213,10 +222,12 @@ impl<T: Operation> Request<T> {
         // SAFETY: `wc` is valid for this call, and names the `cqe` that it was posted with.
         let header = Header::of_cqe(unsafe { (*wc).__bindgen_anon_1.wr_cqe });
         // SAFETY: The header is valid, and completion handlers of a queue do not overlap.
-        let (first, posted, counted, revokes) = unsafe {
+        let (first, posted, room, entries, counted, revokes) = unsafe {
             (
                 (*header).status,
                 &raw mut (*header).posted,
+                (*header).room,
+                (*header).entries,
                 (*header).counted,
                 (*header).revokes,
             )
@@ -225,6 +236,13 @@ impl<T: Operation> Request<T> {
         // SAFETY: The request is the hardware's no more; if it was in a shared receive queue it is
         // still listed there.
         unsafe { Posted::remove(posted) };
+
+        // From here on the handler can post the request again.
+        if !room.is_null() {
+            // SAFETY: The queue pair that this belongs to waits for this handler before it goes. The
+            // completions of all links were taken out, as this is the last one's.
+            unsafe { &*room }.give_back(entries);
+        }
 
         let completion = Completion {
             // SAFETY: `wc` is valid for this call, and not written any more.
@@ -409,10 +427,21 @@ impl Completion<'_> {
         self.wc.pkey_index
     }
 
+    /// Returns the queue pair that the request was worked on by: of a request of a shared queue, the
+    /// one that took it.
+    ///
+    /// So a request need not keep the queue pair, which keeps it, to be posted again.
+    #[inline]
+    pub fn qp(&self) -> QpRef<'_> {
+        // SAFETY: Requests are posted to queue pairs of this crate, or to shared queues that only such
+        // use. A queue pair is not destroyed before its completions have been handled.
+        unsafe { QpRef::from_raw(self.wc.qp) }
+    }
+
     /// Returns the number of the queue pair that the request was worked on by.
     #[inline]
     pub fn qp_number(&self) -> u32 {
-        // SAFETY: A queue pair is not destroyed before its completions have been handled.
+        // SAFETY: As for `qp`.
         unsafe { (*self.wc.qp).qp_num }
     }
 
@@ -421,7 +450,7 @@ impl Completion<'_> {
     pub(crate) fn is_received_by(&self, dev: &Device) -> bool {
         self.status().is_success()
             && self.wc.opcode & bindings::ib_wc_opcode_IB_WC_RECV != 0
-            // SAFETY: As for `qp_number`. The device of a queue pair does not change.
+            // SAFETY: As for `qp`. The device of a queue pair does not change.
             && unsafe { (*self.wc.qp).device } == dev.as_raw()
     }
 

@@ -17,7 +17,8 @@ use crate::{
     rdma::{
         cq::Reservation,
         post::raw::{
-            Given,
+            Chain,
+            Failed,
             RecvQueue, //
         },
         request::Header,
@@ -42,6 +43,7 @@ use kernel::{
     new_mutex, new_spinlock_irq,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             ordering::Relaxed,
             Atomic, //
@@ -83,10 +85,9 @@ impl Posted {
 
     /// # Safety
     ///
-    /// `this` must be valid and in no list, and be removed before it or `list` go.
-    unsafe fn insert(this: *mut Self, list: &SpinLockIrq<List>) {
-        let mut guard = list.lock();
-
+    /// `this` must be valid and in no list, and be removed before it or `list` go. `guard` must be of
+    /// `list`.
+    unsafe fn insert(this: *mut Self, list: &SpinLockIrq<List>, guard: &mut List) {
         // SAFETY: The lock protects the links of all that are in the list; `this` is the caller's.
         unsafe {
             (*this).list = list;
@@ -157,6 +158,9 @@ struct Inner {
     /// Entries of the completion queue for what was added to the queue.
     #[pin]
     added: Mutex<Added>,
+    /// What handles lead to, if there are any.
+    #[pin]
+    target: Mutex<Option<Arc<Target>>>,
     pd: Arc<Pd>,
 }
 
@@ -184,6 +188,31 @@ pub trait LimitEvent: Send + Sync + 'static {
     /// Any, interrupts included: must not sleep, and share data by locks that disable them.
     fn limit_reached(&self, srq: SrqRef<'_>);
 }
+
+/// A way to post to a shared receive queue that does not keep it, by [`Srq::handle`].
+///
+/// It is for what the queue keeps itself, such as the end of a batch of its completion queue. It keeps
+/// the device. When the queue has gone, posting fails with [`ENODEV`].
+#[derive(Clone)]
+pub struct SrqHandle(Arc<Target>);
+
+#[pin_data]
+struct Target {
+    #[pin]
+    srq: SpinLockIrq<Address>,
+    dev: ARef<Device>,
+    dma_key: u32,
+    max_sge: u32,
+}
+
+/// # Invariants
+///
+/// The address is null, or that of a shared receive queue that exists as long as the lock is held that
+/// this is behind.
+struct Address(*const Inner);
+
+// SAFETY: A shared receive queue may be used by any thread.
+unsafe impl Send for Address {}
 
 /// A shared receive queue, in a callback of its own.
 #[derive(Clone, Copy)]
@@ -215,6 +244,7 @@ impl Srq {
             on_limit,
             pd: pd.clone(),
             cq: Cq::reserve(cq.clone(), entries)?,
+            target <- new_mutex!(None),
             added <- new_mutex!(Added {
                 reserved: entries,
                 reservations: KVec::new(),
@@ -355,6 +385,30 @@ impl Srq {
         Ok(())
     }
 
+    /// Returns a way to post to the queue that does not keep it.
+    ///
+    /// Errors: [`ENOMEM`].
+    pub fn handle(&self) -> Result<SrqHandle> {
+        let inner = &*self.inner;
+        let mut target = inner.target.lock();
+
+        if let Some(target) = &*target {
+            return Ok(SrqHandle(target.clone()));
+        }
+        // INVARIANT: The queue exists, and takes its address back before it goes.
+        let new = Arc::pin_init(
+            pin_init!(Target {
+                srq <- new_spinlock_irq!(Address(inner)),
+                dev: inner.pd.device().into(),
+                dma_key: inner.pd.dma_key(),
+                max_sge: inner.max_sge,
+            }),
+            GFP_KERNEL,
+        )?;
+        *target = Some(new.clone());
+        Ok(SrqHandle(new))
+    }
+
     pub(crate) fn as_raw(&self) -> *mut bindings::ib_srq {
         self.inner.ptr.as_ptr()
     }
@@ -393,23 +447,9 @@ macro_rules! forward {
                 self.$field.max_sge()
             }
 
-            unsafe fn take(&self, request: &Given) {
+            unsafe fn post(&self, chain: &Chain<'_>) -> core::result::Result<(), Failed> {
                 // SAFETY: By the function's requirements.
-                unsafe { self.$field.take(request) };
-            }
-
-            unsafe fn give_back(&self, request: &Given) {
-                // SAFETY: By the function's requirements.
-                unsafe { self.$field.give_back(request) };
-            }
-
-            unsafe fn post(
-                &self,
-                wr: *mut bindings::ib_recv_wr,
-                bad: *mut *const bindings::ib_recv_wr,
-            ) -> c_int {
-                // SAFETY: By the function's requirements.
-                unsafe { self.$field.post(wr, bad) }
+                unsafe { self.$field.post(chain) }
             }
         }
     };
@@ -417,6 +457,32 @@ macro_rules! forward {
 
 forward!(Srq, inner);
 forward!(SrqRef<'_>, 0);
+
+// SAFETY: As for the queue itself, which exists while it is posted to.
+unsafe impl RecvQueue for SrqHandle {
+    fn device(&self) -> &Device {
+        &self.0.dev
+    }
+
+    fn dma_key(&self) -> u32 {
+        self.0.dma_key
+    }
+
+    fn max_sge(&self) -> u32 {
+        self.0.max_sge
+    }
+
+    unsafe fn post(&self, chain: &Chain<'_>) -> core::result::Result<(), Failed> {
+        let srq = self.0.srq.lock();
+        // SAFETY: By the type invariant, a queue whose address is there exists while we have the lock.
+        let Some(inner) = (unsafe { srq.0.as_ref() }) else {
+            return Err(Failed::all(ENODEV));
+        };
+
+        // SAFETY: By the function's requirements.
+        unsafe { inner.post(chain) }
+    }
+}
 
 // SAFETY: Requests in the queue are listed, and given up when they complete or when the queue goes.
 unsafe impl RecvQueue for Inner {
@@ -432,29 +498,33 @@ unsafe impl RecvQueue for Inner {
         self.max_sge
     }
 
-    unsafe fn take(&self, request: &Given) {
-        // SAFETY: The header is valid and the hardware's from now on. It is removed when the request
-        // completes, when it is returned, or when the queue goes.
-        unsafe { Posted::insert(&raw mut (*request.0).posted, &self.posted) };
-    }
+    unsafe fn post(&self, chain: &Chain<'_>) -> core::result::Result<(), Failed> {
+        {
+            // The device counts what it has not begun; what has completed must not be more than fits in
+            // the completion queue.
+            let mut posted = self.posted.lock();
 
-    unsafe fn give_back(&self, request: &Given) {
-        // SAFETY: The header is valid and the caller's.
-        unsafe { Posted::remove(&raw mut (*request.0).posted) };
-    }
-
-    unsafe fn post(
-        &self,
-        wr: *mut bindings::ib_recv_wr,
-        bad: *mut *const bindings::ib_recv_wr,
-    ) -> c_int {
-        // Those that are to be posted are listed already. The device counts what it has not begun; what
-        // has completed must not be more than fits in the completion queue.
-        if self.posted.lock().len > self.max_wr.load(Relaxed) {
-            return ENOMEM.to_errno();
+            match posted.len.checked_add(chain.len()) {
+                Some(len) if len <= self.max_wr.load(Relaxed) => {}
+                _ => return Err(Failed::all(ENOMEM)),
+            }
+            for header in chain.headers {
+                // SAFETY: By the function's requirements, the header is valid and ours. It is removed
+                // when the request completes, below, or when the queue goes.
+                unsafe {
+                    Posted::insert(&raw mut (**header).posted, &self.posted, &mut posted);
+                }
+            }
         }
-        // SAFETY: By the type invariant, we own the queue; the rest is the function's requirement.
-        unsafe { bindings::ib_post_srq_recv(self.ptr.as_ptr(), wr, bad) }
+        chain
+            // SAFETY: By the type invariant, we own the queue; the rest is the function's requirement.
+            .post(|wr, bad| unsafe { bindings::ib_post_srq_recv(self.ptr.as_ptr(), wr, bad) })
+            .inspect_err(|failed| {
+                for header in &chain.headers[failed.posted..] {
+                    // SAFETY: The header is valid and the caller's again.
+                    unsafe { Posted::remove(&raw mut (**header).posted) };
+                }
+            })
     }
 }
 
@@ -499,6 +569,11 @@ impl Inner {
 #[pinned_drop]
 impl PinnedDrop for Inner {
     fn drop(self: Pin<&mut Self>) {
+        if let Some(target) = self.target.lock().take() {
+            // INVARIANT: From here on nobody has the address.
+            target.srq.lock().0 = ptr::null();
+        }
+
         // SAFETY: By the type invariant, we own the queue. Queue pairs that use it keep it alive, so
         // there is none any more.
         unsafe { bindings::ib_destroy_srq_user(self.ptr.as_ptr(), ptr::null_mut()) };

@@ -37,14 +37,59 @@ impl<Q: raw::RecvQueue> RecvTarget for Q {}
 pub(crate) mod raw {
     use super::*;
 
-    /// The header of a request that is given away.
-    pub struct Given(pub(crate) *mut Header);
+    /// Receive requests to be posted, as a batch keeps them.
+    pub struct Chain<'a> {
+        /// The requests, linked to each other, and as many headers.
+        pub(crate) raw: &'a [MaybeUninit<bindings::ib_recv_wr>],
+        pub(crate) headers: &'a [*mut Header],
+    }
+
+    /// Requests were not posted: why, and how many before them were.
+    pub struct Failed {
+        pub(crate) error: Error,
+        pub(crate) posted: usize,
+    }
+
+    impl Failed {
+        /// None was posted.
+        pub(crate) fn all(error: Error) -> Self {
+            Self { error, posted: 0 }
+        }
+    }
+
+    impl Chain<'_> {
+        /// Returns the number of requests, as queues count them.
+        pub(crate) fn len(&self) -> u32 {
+            // CAST: There are not more than fit in a batch.
+            self.headers.len() as u32
+        }
+
+        /// Posts by a C function.
+        pub(crate) fn post(
+            &self,
+            post: impl FnOnce(*const bindings::ib_recv_wr, *mut *const bindings::ib_recv_wr) -> c_int,
+        ) -> core::result::Result<(), Failed> {
+            let mut bad = ptr::null();
+            let ret = post(self.raw.as_ptr().cast(), &mut bad);
+
+            if ret == 0 {
+                return Ok(());
+            }
+            Err(Failed {
+                error: Error::from_errno(ret),
+                // A driver that does not say which request was bad has taken none.
+                posted: (0..self.headers.len())
+                    .find(|&i| ptr::eq(self.raw[i].as_ptr(), bad))
+                    .unwrap_or(0),
+            })
+        }
+    }
 
     /// A receive queue.
     ///
     /// # Safety
     ///
-    /// Every request given to `take` must be completed, returned by `give_back`, or dropped.
+    /// Every request that was posted must be completed or dropped.
     pub unsafe trait RecvQueue {
         /// Returns the device.
         fn device(&self) -> &Device;
@@ -55,30 +100,13 @@ pub(crate) mod raw {
         /// Returns the most pieces of memory of a request.
         fn max_sge(&self) -> u32;
 
-        /// A request is about to be posted.
-        ///
-        /// # Safety
-        ///
-        /// `request` must be one that the caller owns.
-        unsafe fn take(&self, request: &Given);
-
-        /// A request was not posted after all.
-        ///
-        /// # Safety
-        ///
-        /// `request` must have been given to `take`, and not been posted.
-        unsafe fn give_back(&self, request: &Given);
-
         /// Posts requests.
         ///
         /// # Safety
         ///
-        /// `wr` must be a valid chain, of requests given to `take`.
-        unsafe fn post(
-            &self,
-            wr: *mut bindings::ib_recv_wr,
-            bad: *mut *const bindings::ib_recv_wr,
-        ) -> c_int;
+        /// The requests must be initialized and linked, and the caller must own them. They are the
+        /// queue's, except those that the result says were not posted.
+        unsafe fn post(&self, chain: &Chain<'_>) -> core::result::Result<(), Failed>;
     }
 }
 
@@ -172,8 +200,9 @@ impl<'q, T: Operation, Q: RecvTarget, const N: usize, const P: usize> RecvBatch<
 
     /// Posts the requests, in order. The batch is empty then and can be used again.
     ///
-    /// If some can't be posted they are returned, and none after them is. Errors are the driver's:
-    /// commonly [`ENOMEM`] if the queue is full.
+    /// If some can't be posted they are returned, and none after them is. Errors: [`ENOMEM`] if there
+    /// is not room for all, and the driver's. A request takes its place in the queue until its handler
+    /// is called.
     ///
     /// Does not sleep.
     pub fn post(&mut self) -> core::result::Result<(), Unposted<T, N>> {
@@ -193,35 +222,28 @@ impl<'q, T: Operation, Q: RecvTarget, const N: usize, const P: usize> RecvBatch<
 
             wr.sg_list = sges;
             wr.next = next;
-            // SAFETY: The header was made by `into_header`.
-            unsafe { self.queue.take(&raw::Given(self.headers[i])) };
         }
 
-        let mut bad = ptr::null();
-        // SAFETY: The requests and their pieces are initialized and live on our stack for the call.
-        // What they name is owned by the requests, which are the hardware's from now on.
-        let ret = unsafe { self.queue.post(self.raw[0].as_mut_ptr(), &mut bad) };
         let nr_requests = core::mem::take(&mut self.nr_requests);
         let mut headers = core::mem::replace(&mut self.headers, [ptr::null_mut(); N]);
         self.pieces.len = 0;
-        if ret == 0 {
+        // SAFETY: The requests and their pieces are initialized and live on our stack for the call.
+        // What they name is owned by the requests, which are the queue's from now on.
+        let ret = unsafe {
+            self.queue.post(&raw::Chain {
+                raw: &self.raw[..nr_requests],
+                headers: &headers[..nr_requests],
+            })
+        };
+        let Err(failed) = ret else {
             return Ok(());
-        }
+        };
 
-        // A driver that does not say which request was bad has taken none.
-        let bad = (0..nr_requests)
-            .find(|&i| ptr::eq(self.raw[i].as_ptr(), bad))
-            .unwrap_or(0);
-        for (i, header) in headers.iter_mut().take(nr_requests).enumerate() {
-            if i < bad {
-                *header = ptr::null_mut();
-            } else {
-                // SAFETY: It was taken above, and not posted.
-                unsafe { self.queue.give_back(&raw::Given(*header)) };
-            }
+        for header in headers.iter_mut().take(failed.posted) {
+            *header = ptr::null_mut();
         }
         // SAFETY: Those left were made by `into_header` and are ours.
-        Err(unsafe { Unposted::new(Error::from_errno(ret), headers) })
+        Err(unsafe { Unposted::new(failed.error, headers) })
     }
 }
 

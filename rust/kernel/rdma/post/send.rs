@@ -119,9 +119,14 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
         last.__bindgen_anon_1.wr_cqe = header.cast();
         last.send_flags |= bindings::ib_send_flags_IB_SEND_SIGNALED as c_int;
 
-        if self.qp.is_datagram() {
-            // SAFETY: The header was made above. The queue pair waits for the count before it goes.
-            unsafe { (*header).counted = self.qp.sending() };
+        // SAFETY: The header was made above. The queue pair waits for both counts before it goes.
+        unsafe {
+            (*header).room = self.qp.send_room();
+            // CAST: There are not more than fit in a batch.
+            (*header).entries = (nr_links - before.0) as u32;
+            if self.qp.is_datagram() {
+                (*header).counted = self.qp.sending();
+            }
         }
 
         self.first_link[self.nr_requests] = before.0;
@@ -143,9 +148,10 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
 
     /// Posts the requests, in order. The batch is empty then and can be used again.
     ///
-    /// If some can't be posted they are returned, and none after them is. Errors are the driver's:
-    /// commonly [`ENOMEM`] if the queue is full, [`EINVAL`] if the queue pair is in a state in which
-    /// it can't send.
+    /// If some can't be posted they are returned, and none after them is. Errors: [`ENOMEM`] if there
+    /// is not room for all, and the driver's: commonly [`EINVAL`] if the queue pair is in a state in
+    /// which it can't send. A link takes its place in the queue until the handler of its request is
+    /// called.
     ///
     /// Of a request with several links that fit in part only, the hardware has some: it is kept until
     /// the queue pair goes, without a call of its handler. Move the queue pair to the error state
@@ -171,8 +177,12 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
             link.next = next;
         }
 
+        // CAST: There are not more than fit in a batch.
+        if let Err(error) = self.qp.send_room().take(self.nr_links as u32) {
+            return Err(self.refuse(error));
+        }
         if self.qp.is_datagram() {
-            // CAST: There are not more than fit in a batch.
+            // CAST: As above.
             self.qp
                 .sending()
                 .fetch_add(self.nr_requests as u32, Relaxed);
@@ -189,6 +199,20 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
             return Ok(());
         }
         Err(self.unposted(Error::from_errno(ret), bad))
+    }
+
+    /// Returns all requests.
+    #[cold]
+    fn refuse(&mut self, error: Error) -> Unposted<T, N> {
+        let headers = self.headers;
+
+        for header in headers.iter().take(self.nr_requests) {
+            // SAFETY: The header was made by `into_header`. The hardware has nothing of it.
+            unsafe { Header::withdraw(*header) };
+        }
+        self.reset();
+        // SAFETY: They were made by `into_header` and are ours.
+        unsafe { Unposted::new(error, headers) }
     }
 
     /// Tells the requests that were posted from the others.
@@ -214,7 +238,9 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
                 *header = ptr::null_mut();
             } else if self.first_link[i] < bad {
                 // The hardware has a part of it.
-                self.qp.strand(*header);
+                //
+                // CAST: There are not more than fit in a batch.
+                self.qp.strand(*header, (bad - self.first_link[i]) as u32);
                 *header = ptr::null_mut();
                 ours += 1;
             } else {
@@ -224,6 +250,8 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
             }
         }
 
+        // CAST: There are not more than fit in a batch.
+        self.qp.send_room().give_back((self.nr_links - bad) as u32);
         if self.qp.is_datagram() {
             self.qp.sending().fetch_sub(ours, Relaxed);
         }
