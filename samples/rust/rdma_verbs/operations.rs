@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What work requests can ask for.
+
+use crate::{
+    expect,
+    expect_error,
+    requests::{
+        post,
+        receive,
+        send,
+        Log, //
+    },
+    Bench, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use krdma::rdma::{
+    dma::PageList,
+    mr::{
+        AccessFlag,
+        Remote, //
+    },
+    post::{
+        Flag,
+        Flags,
+        SendBatch,
+        With, //
+    },
+    qp::QpType,
+    request::Status,
+    Completion,
+    Mr,
+    Operation,
+    Qp,
+    Request, //
+};
+
+/// A region that peers may do all with.
+struct Register {
+    mr: Arc<Mr>,
+    log: Arc<Log>,
+}
+
+impl Operation for Register {
+    fn done(this: Pin<KBox<Request<Self>>>, completion: &Completion<'_>) {
+        this.data().log.add(completion, None);
+    }
+}
+
+/// Makes a region of a page, which `qp` has registered when this returns.
+pub(crate) fn region(bench: &Bench<'_>, qp: &Qp) -> Result<Arc<Mr>> {
+    let mut mr = Mr::new(&bench.pd, 1)?;
+    mr.attach(PageList::new(bench.dev(), 1)?)
+        .map_err(|refused| refused.error)?;
+
+    let mr = Arc::new(mr, GFP_KERNEL)?;
+    let register = Register {
+        mr: mr.clone(),
+        log: Log::new()?,
+    };
+    let log = register.log.clone();
+    let request = Request::new(register, GFP_KERNEL)?;
+    let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(qp);
+    batch
+        .push(request, |register, links| {
+            links.register(
+                &register.mr,
+                AccessFlag::LocalWrite
+                    | AccessFlag::RemoteWrite
+                    | AccessFlag::RemoteRead
+                    | AccessFlag::RemoteAtomic,
+                Flags::default(),
+            )
+        })
+        .map_err(|refused| refused.error)?;
+    batch.post().map_err(|unposted| unposted.error)?;
+    log.expect("a registration", 1, Status::Success)?;
+    Ok(mr)
+}
+
+/// Returns the first eight bytes of a region.
+fn word(mr: &Mr) -> Result<u64> {
+    let mut bytes = [0; 8];
+
+    mr.pages().ok_or(ENOENT)?.read(0, &mut bytes)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// All that a reliable connection has, and what it refuses.
+pub(crate) fn reliable(bench: &Bench<'_>) -> Result {
+    let (a, b) = bench.pair(QpType::Rc)?;
+    let (sent, received) = (Log::new()?, Log::new()?);
+    let mr = region(bench, &b)?;
+    let remote = mr.remote();
+
+    // Messages: plain, with immediate data, inline.
+    for _ in 0..3 {
+        receive(&b, bench.dev(), &received, 64)?;
+    }
+    send(&a, &sent, 1, 64)?;
+    post(&a, &sent, 2, 40, |piece, links| {
+        links.send(
+            &[piece.buffer.sge()],
+            With::Immediate(77),
+            Flag::Solicited.into(),
+        )
+    })?;
+    post(&a, &sent, 3, 16, |piece, links| {
+        links.send(&[piece.buffer.sge()], With::Nothing, Flag::Inline.into())
+    })?;
+    sent.expect("a send", 3, Status::Success)?;
+    let messages = received.take(3)?;
+    let seen = messages
+        .iter()
+        .map(|ended| (ended.len, ended.immediate, ended.word as u8));
+    if !seen.eq([(64, None, 1), (40, Some(77), 2), (16, None, 3)]) {
+        pr_err!("received {:?}\n", messages);
+        return Err(EPROTO);
+    }
+
+    // Memory of the peer: written, with immediate data too, read, operated on.
+    post(&a, &sent, 0x55, 8, |piece, links| {
+        links.write(&[piece.buffer.sge()], remote, None, Flags::default())
+    })?;
+    sent.expect("a write", 1, Status::Success)?;
+    expect("what was written", word(&mr)?, 0x5555_5555_5555_5555)?;
+
+    receive(&b, bench.dev(), &received, 64)?;
+    post(&a, &sent, 0, 8, |piece, links| {
+        links.write(&[piece.buffer.sge()], remote, Some(5), Flags::default())
+    })?;
+    sent.expect("a write with immediate data", 1, Status::Success)?;
+    expect("immediate data", received.next()?.immediate, Some(5))?;
+
+    post(&a, &sent, 9, 8, |piece, links| {
+        links.fetch_add(piece.buffer.sge_mut(), remote, 7, Flags::default())
+    })?;
+    expect("what was there", sent.next()?.word, 0)?;
+    post(&a, &sent, 9, 8, |piece, links| {
+        links.compare_swap(piece.buffer.sge_mut(), remote, 7, 11, Flag::Fence.into())
+    })?;
+    expect("what was compared", sent.next()?.word, 7)?;
+    post(&a, &sent, 9, 8, |piece, links| {
+        links.read(&[piece.buffer.sge_mut()], remote, Flags::default())
+    })?;
+    expect("what was read", sent.next()?.word, 11)?;
+
+    refused(&a, &sent, remote)
+}
+
+/// What is refused when it is posted, and leaves the connection as it was.
+fn refused(a: &Qp, log: &Arc<Log>, remote: Remote) -> Result {
+    expect_error(
+        "a request without links",
+        post(a, log, 0, 8, |_, _| Ok(())),
+        EINVAL,
+    )?;
+    expect_error(
+        "more links than fit",
+        post(a, log, 0, 8, |piece, links| {
+            for _ in 0..5 {
+                links.send(&[piece.buffer.sge()], With::Nothing, Flags::default())?;
+            }
+            Ok(())
+        }),
+        ENOSPC,
+    )?;
+    expect_error(
+        "more pieces than the queue pair takes",
+        post(a, log, 0, 8, |piece, links| {
+            links.send(
+                &[piece.buffer.sge(), piece.buffer.sge(), piece.buffer.sge()],
+                With::Nothing,
+                Flags::default(),
+            )
+        }),
+        EINVAL,
+    )?;
+    expect_error(
+        "an atomic operation on four bytes",
+        post(a, log, 0, 4, |piece, links| {
+            links.fetch_add(piece.buffer.sge_mut(), remote, 1, Flags::default())
+        }),
+        EINVAL,
+    )?;
+    // What follows the driver refuses.
+    expect_error(
+        "an atomic operation on an odd address",
+        post(a, log, 0, 8, |piece, links| {
+            let odd = Remote {
+                addr: remote.addr + 1,
+                ..remote
+            };
+            links.fetch_add(piece.buffer.sge_mut(), odd, 1, Flags::default())
+        }),
+        EINVAL,
+    )?;
+    let long = kernel::num::casts::u32_as_usize(a.capabilities().max_inline_data) + 1;
+    expect_error(
+        "more inline than the queue pair takes",
+        post(a, log, 0, long, |piece, links| {
+            links.send(&[piece.buffer.sge()], With::Nothing, Flag::Inline.into())
+        }),
+        EINVAL,
+    )?;
+    // A device that has it does it.
+    let masked = post(a, log, 0, 8, |piece, links| {
+        links.masked_fetch_add(piece.buffer.sge_mut(), remote, 1, 0, Flags::default())
+    });
+    match masked {
+        Ok(()) => log.expect("a masked operation", 1, Status::Success)?,
+        Err(err) => expect_error("a masked operation", Err::<(), _>(err), EINVAL)?,
+    }
+    expect("requests that were refused and yet ended", log.len(), 0)?;
+
+    // The first link of this is posted, the second one is not: nobody gets the request back.
+    expect_error(
+        "a request of which the second link is refused",
+        post(a, log, 0, long, |piece, links| {
+            links.send(
+                &[piece.buffer.sge().slice(0..8)?],
+                With::Nothing,
+                Flags::default(),
+            )?;
+            links.send(&[piece.buffer.sge()], With::Nothing, Flag::Inline.into())
+        }),
+        EINVAL,
+    )
+}
+
+/// What an unreliable connection has: sends and writes, and nothing is acknowledged.
+pub(crate) fn unreliable(bench: &Bench<'_>) -> Result {
+    let (a, b) = bench.pair(QpType::Uc)?;
+    let (sent, received) = (Log::new()?, Log::new()?);
+
+    for _ in 0..3 {
+        receive(&b, bench.dev(), &received, 4096)?;
+    }
+    send(&a, &sent, 1, 4096)?;
+    sent.expect("a send", 1, Status::Success)?;
+    expect("a message's length", received.next()?.len, 4096)?;
+
+    // Registration is not for this service.
+    let (c, _d) = bench.pair(QpType::Rc)?;
+    let mr = region(bench, &c)?;
+    let remote = mr.remote();
+    post(&a, &sent, 0x22, 2000, |piece, links| {
+        links.write(&[piece.buffer.sge()], remote, Some(3), Flags::default())
+    })?;
+    sent.expect("a write", 1, Status::Success)?;
+    expect("immediate data", received.next()?.immediate, Some(3))?;
+    expect("what was written", word(&mr)?, 0x2222_2222_2222_2222)?;
+    expect_error(
+        "a read",
+        post(&a, &sent, 0, 8, |piece, links| {
+            links.read(&[piece.buffer.sge_mut()], remote, Flags::default())
+        }),
+        EINVAL,
+    )?;
+
+    // There is no receive for the second: it is lost, which nobody is told.
+    for _ in 0..2 {
+        send(&a, &sent, 4, 100)?;
+    }
+    sent.expect("a send that may be lost", 2, Status::Success)?;
+    expect("the one that is not lost", received.next()?.len, 100)?;
+
+    // The peer goes: nothing is noticed.
+    drop(b);
+    send(&a, &sent, 5, 100)?;
+    sent.expect("a send to nobody", 1, Status::Success)?;
+    expect("further messages", received.len(), 0)
+}
