@@ -25,8 +25,24 @@ check "20 cycles to warm up" play 20
 # The connection manager keeps a number for some seconds after its connection.
 sleep 5
 memory_mark
-check "$CYCLES cycles" play "$CYCLES"
-diag "$(klog | grep rdma_pingpong)"
+# The growth after each part tells one that goes on from one that ends.
+parts() {
+	local part=0
+
+	while [ "$part" -lt "$PARTS" ]; do
+		play $((CYCLES / PARTS)) || return 1
+		part=$((part + 1))
+		diag "$(klog | grep 'all data intact')" >&5
+		memory_tells || continue
+		sleep 5
+		memory_grown 0
+		diag "$((part * CYCLES / PARTS)) cycles: kernel memory $GROWN_KERNEL kB more," \
+			"all memory $GROWN_USED kB more; slabs in kB:$(slabs_grown)" >&5
+	done
+}
+
+exec 5>&1
+check "$CYCLES cycles" parts
 check_eq "rdma resource shows what it showed before" "$(rdma_resources)" "$resources"
 sleep 5
 check_memory "memory is as before" "$CYCLES"

@@ -36,6 +36,17 @@ slab_memory() {
 	awk 'NR > 2 { sum += $2 * $4 } END { printf "%d\n", sum / 1024 }' /proc/slabinfo
 }
 
+# slab_objects: of each slab, the kB of the objects in use.
+slab_objects() {
+	awk 'NR > 2 { printf "%s %d\n", $1, $2 * $4 / 1024 }' /proc/slabinfo
+}
+
+# slabs_grown: the slabs that have more in use than when the memory was marked.
+slabs_grown() {
+	slab_objects | awk 'NR == FNR { before[$1] = $2; next }
+		$2 - before[$1] >= 4 { printf " %s +%d", $1, $2 - before[$1] }' /tmp/slabs -
+}
+
 # kernel_memory: kB that the kernel holds and cannot give back.
 kernel_memory() {
 	echo $(($(slab_memory) + $(meminfo VmallocUsed) + $(meminfo Percpu) + $(meminfo KernelStack)))
@@ -76,6 +87,7 @@ memory_mark() {
 		tries=$((tries + 1))
 	done
 	MEMORY_BEFORE=$(memory_report)
+	slab_objects >/tmp/slabs
 }
 
 # memory_grown CYCLES: succeeds if more is in use than at the mark, beyond the noise, and stays so.
@@ -109,5 +121,6 @@ check_memory() {
 	else
 		ok "$1"
 	fi
-	diag "after $2 cycles: kernel memory $GROWN_KERNEL kB more, all memory $GROWN_USED kB more"
+	diag "after $2 cycles: kernel memory $GROWN_KERNEL kB more, all memory $GROWN_USED kB more;" \
+		"slabs in kB:$(slabs_grown)"
 }
