@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import initramfs, kernel, klog, ktap, qemu, strict, wires
+from . import initramfs, kernel, klog, ktap, programs, qemu, strict, wires
 from .env import Env, LabError
 from .exchange import Exchange
 from .ktap import Outcome, Result
@@ -163,8 +163,8 @@ class Run:
         needs = stock_needs(self.env, self.test.modules)
         stock = {*self.test.stock, *(name for names in needs.values() for name in names)}
         base = initramfs.base(self.env, stock - needs.keys()).read_bytes()
-        programs = [initramfs.find_program(tool) for tool in self.test.tools]
-        programs += [self.env.checkout / program for program in self.test.programs]
+        carried = [initramfs.find_program(tool) for tool in self.test.tools]
+        carried += [programs.path(self.env, name) for name in self.test.programs]
         with tempfile.TemporaryDirectory(prefix="lab-") as scratch:
             laid = wires.lay(self.test.links)
             try:
@@ -178,7 +178,7 @@ class Run:
                 for spec in self.test.nodes:
                     initrd = Path(scratch) / f"{spec.name}.cpio"
                     files = guest_files(self.env, self.test, spec, needs)
-                    initrd.write_bytes(base + initramfs.run_archive(files, programs))
+                    initrd.write_bytes(base + initramfs.run_archive(files, carried))
                     node = Node(spec, Logs.fresh(self.folder, spec.name), self._line, self._left)
                     self.nodes[spec.name] = node
                     ends = laid.of(spec.name, (nic.link.index for nic in spec.nics))
@@ -261,6 +261,7 @@ async def execute(env: Env, test: Test) -> Report:
     """
     try:
         await build_variants(env, test.builds)  # not on the test's time
+        await programs.build(env, test.programs)
         return await Run(env, test).execute()
     except (LabError, OSError) as error:
         return Report(test, Result(test.name, Outcome.FAILED, str(error)))

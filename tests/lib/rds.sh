@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# For scripts that use the rds tool.
+
+# rds ARGUMENT...: the tool; what it said last is in /tmp/said.
+rds() {
+	/lab/bin/rds "$@" >/tmp/said 2>&1
+	status=$?
+	cat /tmp/said
+	return "$status"
+}
+
+# said PATTERN: whether the tool's last output has it.
+said() {
+	grep -q -e "$1" /tmp/said
+}
+
+# check_status STATUS WHAT COMMAND...: that it ends with this status.
+check_status() {
+	local wanted="$1" what="$2" got=0
+
+	shift 2
+	"$@" >/dev/null || got=$?
+	check_eq "$what" "$got" "$wanted"
+}
+
+# bound PORT: whether a socket of this node has the port.
+bound() {
+	command rds info --sockets | grep -q -e ":$1 "
+}
