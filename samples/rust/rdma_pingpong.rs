@@ -6,6 +6,9 @@
 //! against the module at that address, which may be its own: it sends messages of each power of two,
 //! `rounds` times each, checks what comes back, and prints how long the round trips took.
 //!
+//! With the parameter `window` it sends instead `rounds` messages of `max_size` bytes, so many of them
+//! at a time, to a server that does not send them back, and prints how long that took.
+//!
 //! Nothing waits in here. The messages go back and forth between completion handlers, which run in
 //! softirq context; a job in process context makes the connections, prints, cleans up, and notices
 //! when nothing happens any more.
@@ -95,6 +98,14 @@ module! {
             default: 1,
             description: "How often to connect, play and disconnect",
         },
+        window: u32 {
+            default: 0,
+            description: "Messages to have under way at a time, one way; round trips if zero",
+        },
+        ack_timeout: u8 {
+            default: 16,
+            description: "How long to wait for an acknowledgement: 4.096 µs times two to the power of this",
+        },
         tos: u8 {
             default: 0,
             description: "The type of service of the packets",
@@ -108,8 +119,13 @@ module! {
 
 /// The longest message.
 const LIMIT: u32 = 1 << 20;
-/// How long a queue pair waits for an acknowledgement: 4.096 µs · 2^16, a quarter of a second.
-const ACK_TIMEOUT: u8 = 16;
+/// The most messages under way.
+const WINDOW: u32 = 64;
+/// How long a queue pair waits for an acknowledgement.
+fn ack_timeout() -> u8 {
+    module_parameters::ack_timeout.value()
+}
+
 /// How long the peer is to wait when it was faster than our receives: 0.64 ms.
 const RNR_TIMER: u8 = 12;
 
@@ -120,6 +136,7 @@ struct Config {
     rounds: u32,
     max_size: u32,
     cycles: u32,
+    window: u32,
     tos: u8,
     timeout: Delta,
 }
@@ -140,11 +157,16 @@ impl kernel::Module for Pingpong {
             rounds: module_parameters::rounds.value(),
             max_size: module_parameters::max_size.value(),
             cycles: module_parameters::cycles.value(),
+            window: module_parameters::window.value(),
             tos: module_parameters::tos.value(),
             timeout: Delta::from_millis(i64::from(module_parameters::timeout.value())),
         };
         if !(1..=LIMIT).contains(&config.max_size) || config.rounds == 0 {
             pr_err!("max_size must be 1 to {}, rounds at least 1\n", LIMIT);
+            return Err(EINVAL);
+        }
+        if config.window > WINDOW {
+            pr_err!("window must be at most {}\n", WINDOW);
             return Err(EINVAL);
         }
 
@@ -182,9 +204,10 @@ fn new_buffer(dev: &Device, len: u32) -> Result<Buffer> {
     Mapping::new(dev, KVec::from_elem(0, len, GFP_KERNEL | __GFP_NOWARN)?)
 }
 
-/// Makes a queue pair with all that it needs, for a few messages at a time.
-fn new_qp(dev: &Device, module: &'static ThisModule) -> Result<Qp> {
-    let cq = Cq::new(dev, module, 16, 0, Poll::Softirq)?;
+/// Makes a queue pair with all that it needs, for so many messages each way at a time.
+fn new_qp(dev: &Device, module: &'static ThisModule, depth: u32) -> Result<Qp> {
+    // The queues are larger than what is asked for, and need an entry to be drained.
+    let cq = Cq::new(dev, module, 8 * depth, 0, Poll::Softirq)?;
 
     Qp::new(
         QpInit {
@@ -193,8 +216,8 @@ fn new_qp(dev: &Device, module: &'static ThisModule) -> Result<Qp> {
             receive: Receive::Own(cq),
             qp_type: QpType::Rc,
             cap: Capabilities {
-                max_send_wr: 4,
-                max_recv_wr: 4,
+                max_send_wr: depth,
+                max_recv_wr: depth,
                 max_send_sge: 1,
                 max_recv_sge: 1,
                 max_inline_data: 0,
@@ -204,4 +227,35 @@ fn new_qp(dev: &Device, module: &'static ThisModule) -> Result<Qp> {
         },
         module,
     )
+}
+
+/// What the client asks for, as private data of its request.
+#[derive(Clone, Copy)]
+struct Wish {
+    /// The longest message in bytes.
+    size: u32,
+    /// Messages under way at a time that are not sent back, or zero.
+    window: u32,
+}
+
+impl Wish {
+    fn to_bytes(self) -> [u8; 8] {
+        (u64::from(self.window) << 32 | u64::from(self.size)).to_le_bytes()
+    }
+
+    /// Errors: [`EINVAL`] if it is none, [`EMSGSIZE`] if it is too much.
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let bytes = bytes.first_chunk().ok_or(EINVAL)?;
+        let word = u64::from_le_bytes(*bytes);
+        let this = Self {
+            // CAST: Each is one half.
+            size: word as u32,
+            window: (word >> 32) as u32,
+        };
+
+        if !(1..=LIMIT).contains(&this.size) || this.window > WINDOW {
+            return Err(EMSGSIZE);
+        }
+        Ok(this)
+    }
 }

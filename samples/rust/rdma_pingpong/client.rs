@@ -3,13 +3,13 @@
 //! The side that connects: as often as it is told, one game each time.
 
 use crate::{
+    ack_timeout,
     game::{
         Failure,
         Game, //
     },
     table,
     Config,
-    ACK_TIMEOUT,
     RNR_TIMER, //
 };
 use kernel::{
@@ -101,7 +101,7 @@ impl Client {
     fn connect(&self) -> Result<Connection<Player>> {
         Builder::new(Namespace::initial(), PortSpace::Tcp, self.module)
             .service_type(self.config.tos)
-            .ack_timeout(ACK_TIMEOUT)
+            .ack_timeout(ack_timeout())
             .min_rnr_timer(RNR_TIMER)
             .resolve(
                 None,
@@ -184,6 +184,19 @@ impl Client {
         }
 
         round.cycles += 1;
+        if self.config.window > 0 {
+            // The time of all messages.
+            let ns = times.first().copied().unwrap_or(0);
+            pr_info!(
+                "{:?}: {} messages of {} bytes in {} µs, window {}\n",
+                self.config.peer,
+                self.config.rounds,
+                self.config.max_size,
+                ns / 1000,
+                self.config.window
+            );
+            return round.cycles >= self.config.cycles;
+        }
         round.round_trips += times.len();
         if self.config.cycles == 1 {
             table::print(&mut times, u32_as_usize(self.config.rounds));
@@ -253,7 +266,7 @@ impl Player {
         id.modify_qp(game.qp(), QpState::Init)?;
         game.prepare()?;
         id.connect(&ConnParams {
-            private_data: &self.config.max_size.to_le_bytes(),
+            private_data: &self.config.wish().to_bytes(),
             retry_count: 7,
             rnr_retry_count: 7,
             qp_number: game.qp().number(),

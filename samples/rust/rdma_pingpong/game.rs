@@ -4,13 +4,16 @@
 //!
 //! Two requests take turns. One sends a message and is back when the peer has acknowledged it, the
 //! other receives the answer. When both are back the next round begins.
+//!
+//! Or messages go one way: several requests send, and each sends the next message when it is back.
 
 use crate::{
     new_buffer,
     new_qp,
     table,
     Buffer,
-    Config, //
+    Config,
+    Wish, //
 };
 use kernel::{
     new_spinlock_irq,
@@ -91,6 +94,10 @@ pub(crate) struct Game {
 
 /// How far the game is.
 struct Play {
+    /// One way: those that have not begun, how many messages were sent, and how many acknowledged.
+    senders: KVec<Ball>,
+    posted: u32,
+    acked: u32,
     sender: Option<Ball>,
     receiver: Option<Ball>,
     /// When the message was sent that is under way.
@@ -101,8 +108,19 @@ struct Play {
 }
 
 impl Config {
+    /// Returns what the peer is told.
+    pub(crate) fn wish(&self) -> Wish {
+        Wish {
+            size: self.max_size,
+            window: self.window,
+        }
+    }
+
     /// Returns the number of round trips in a game.
     pub(crate) fn total(&self) -> usize {
+        if self.window > 0 {
+            return 1;
+        }
         // One, and all larger powers of two that are allowed.
         let sizes = u32_as_usize(u32::BITS - self.max_size.leading_zeros());
 
@@ -125,7 +143,8 @@ impl Game {
         config: Config,
         waker: Waker,
     ) -> Result<Arc<Self>> {
-        let qp = new_qp(dev, module)?;
+        let qp = new_qp(dev, module, 4.max(config.window))?;
+        let senders = KVec::with_capacity(u32_as_usize(config.window), GFP_KERNEL)?;
         let times = KVec::with_capacity(config.total(), GFP_KERNEL)?;
 
         Arc::pin_init(
@@ -134,6 +153,9 @@ impl Game {
                 config,
                 waker,
                 play <- new_spinlock_irq!(Play {
+                    senders,
+                    posted: 0,
+                    acked: 0,
                     sender: None,
                     receiver: None,
                     sent: Instant::now(),
@@ -162,6 +184,15 @@ impl Game {
                 GFP_KERNEL,
             )
         };
+        for _ in 0..self.config.window {
+            let sender = new()?;
+            // There is room.
+            let _ = self.play.lock().senders.push_within_capacity(sender);
+        }
+        if self.config.window > 0 {
+            return Ok(());
+        }
+
         let (sender, receiver) = (new()?, new()?);
 
         self.play.lock().sender = Some(sender);
@@ -170,14 +201,77 @@ impl Game {
 
     /// Begins the first round. The queue pair must be ready to send.
     pub(crate) fn begin(&self) -> Result {
+        if self.config.window > 0 {
+            return self.begin_one_way();
+        }
         let sender = self.play.lock().sender.take().ok_or(EINVAL)?;
 
         self.serve(sender, 0)
     }
 
-    /// Returns how many round trips are done.
+    /// Sends as many messages as may be under way.
+    fn begin_one_way(&self) -> Result {
+        let senders = {
+            let mut play = self.play.lock();
+
+            play.sent = Instant::now();
+            core::mem::replace(&mut play.senders, KVec::new())
+        };
+
+        for sender in senders {
+            self.pass(sender)?;
+        }
+        Ok(())
+    }
+
+    /// Sends the next message, if there is one. Nobody looks at what is in it.
+    fn pass(&self, mut sender: Ball) -> Result {
+        {
+            let mut play = self.play.lock();
+
+            if play.posted == self.config.rounds {
+                return Ok(());
+            }
+            play.posted += 1;
+        }
+        let size = self.config.max_size;
+        sender.as_mut().data_mut().get_mut().send = Some(size);
+
+        let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(&self.qp);
+        batch
+            .push(sender, |message, links| {
+                links.send(&[message.buffer.sge()], With::Nothing, Flags::default())
+            })
+            .map_err(|refused| refused.error)?;
+        batch.post().map_err(|unposted| unposted.error)
+    }
+
+    /// A message that goes one way has come.
+    fn passed(&self, sender: Ball) -> Result<(), Failure> {
+        let over = {
+            let mut play = self.play.lock();
+
+            play.acked += 1;
+            if play.acked == self.config.rounds {
+                let took = u64::try_from(play.sent.elapsed().as_nanos()).unwrap_or(0);
+                // There is room.
+                let _ = play.times.push_within_capacity(took);
+            }
+            play.acked == self.config.rounds
+        };
+
+        if over {
+            self.finish(Ok(()));
+            return Ok(());
+        }
+        self.pass(sender).map_err(Failure::Local)
+    }
+
+    /// Returns how many round trips are done, or messages one way.
     pub(crate) fn progress(&self) -> usize {
-        self.play.lock().times.len()
+        let play = self.play.lock();
+
+        play.times.len() + u32_as_usize(play.acked)
     }
 
     /// Returns how the game has ended, if it has.
@@ -200,13 +294,14 @@ impl Game {
     pub(crate) fn clear(&self) {
         self.qp.drain();
 
-        let (sender, receiver) = {
+        let all = {
             let mut play = self.play.lock();
+            let senders = core::mem::replace(&mut play.senders, KVec::new());
 
-            (play.sender.take(), play.receiver.take())
+            (play.sender.take(), play.receiver.take(), senders)
         };
         // They keep the game: so this is not left to its drop, which would never come.
-        drop((sender, receiver));
+        drop(all);
     }
 
     fn receive(&self, receiver: Ball) -> Result {
@@ -308,13 +403,15 @@ impl Operation for Message {
         }
 
         let sent = this.as_mut().data_mut().get_mut().send.take().is_some();
-        let ret = if sent {
+        let ret = if game.config.window > 0 {
+            game.passed(this)
+        } else if sent {
             game.play.lock().sender = Some(this);
-            Ok(())
+            game.next()
         } else {
-            game.answered(this, completion)
+            game.answered(this, completion).and_then(|()| game.next())
         };
-        if let Err(failure) = ret.and_then(|()| game.next()) {
+        if let Err(failure) = ret {
             game.finish(Err(failure));
         }
     }

@@ -6,11 +6,11 @@
 //! receives again. A few of them make sure that one is there for the next message.
 
 use crate::{
+    ack_timeout,
     new_buffer,
     new_qp,
     Buffer,
-    ACK_TIMEOUT,
-    LIMIT,
+    Wish,
     RNR_TIMER, //
 };
 use core::net::SocketAddr;
@@ -65,7 +65,7 @@ use krdma::{
 
 /// Requests of a connection: one at work, one for the next message, one whose acknowledgement is
 /// late.
-const REQUESTS: usize = 3;
+const REQUESTS: u32 = 3;
 
 /// What the job works with.
 #[pin_data(PinnedDrop)]
@@ -105,19 +105,14 @@ impl Server {
 
     /// Accepts a connection, or refuses it by dropping it.
     fn admit(&self, request: cm::Request<'_>) -> Result {
-        let size = request.params().private_data.get(..4).ok_or(EINVAL)?;
-        let size = u32::from_le_bytes(size.try_into().map_err(|_| EINVAL)?);
-        if !(1..=LIMIT).contains(&size) {
-            return Err(EMSGSIZE);
-        }
-
-        let echo = Echo::new(request.device(), self.module, self.waker.clone())?;
+        let wish = Wish::from_bytes(request.params().private_data)?;
+        let echo = Echo::new(request.device(), self.module, self.waker.clone(), wish)?;
         let connection = request.into_connection(Partner { echo: echo.clone() })?;
-        connection.set_ack_timeout(ACK_TIMEOUT)?;
+        connection.set_ack_timeout(ack_timeout())?;
         connection.set_min_rnr_timer(RNR_TIMER)?;
         // Receives are posted before the peer can send.
         connection.modify_qp(&echo.qp, QpState::Init)?;
-        echo.prepare(size)?;
+        echo.prepare()?;
         connection.modify_qp(&echo.qp, QpState::Rtr)?;
         connection.modify_qp(&echo.qp, QpState::Rts)?;
         connection.accept(&ConnParams {
@@ -255,6 +250,7 @@ enum End {
 #[pin_data]
 struct Echo {
     qp: Qp,
+    wish: Wish,
     waker: Waker,
     messages: Atomic<u64>,
     #[pin]
@@ -272,12 +268,18 @@ struct Message {
 }
 
 impl Echo {
-    fn new(dev: &Device, module: &'static ThisModule, waker: Waker) -> Result<Arc<Self>> {
-        let qp = new_qp(dev, module)?;
+    fn new(
+        dev: &Device,
+        module: &'static ThisModule,
+        waker: Waker,
+        wish: Wish,
+    ) -> Result<Arc<Self>> {
+        let qp = new_qp(dev, module, REQUESTS + 2 * wish.window)?;
 
         Arc::pin_init(
             pin_init!(Self {
                 qp,
+                wish,
                 waker,
                 messages: Atomic::new(0),
                 end <- new_spinlock_irq!(None),
@@ -287,11 +289,12 @@ impl Echo {
     }
 
     /// Posts the receives.
-    fn prepare(self: &Arc<Self>, size: u32) -> Result {
-        for _ in 0..REQUESTS {
+    fn prepare(self: &Arc<Self>) -> Result {
+        // As many again as may be under way, for what comes while others are posted.
+        for _ in 0..REQUESTS + 2 * self.wish.window {
             self.receive(rdma::Request::new(
                 Message {
-                    buffer: new_buffer(self.qp.device(), size)?,
+                    buffer: new_buffer(self.qp.device(), self.wish.size)?,
                     answer: None,
                     echo: self.clone(),
                 },
@@ -346,7 +349,10 @@ impl Operation for Message {
             return;
         }
 
-        let ret = if this.as_mut().data_mut().get_mut().answer.take().is_some() {
+        let ret = if echo.wish.window > 0 {
+            echo.messages.fetch_add(1, Relaxed);
+            echo.receive(this)
+        } else if this.as_mut().data_mut().get_mut().answer.take().is_some() {
             echo.receive(this)
         } else if let Some(number) = completion.immediate() {
             echo.messages.fetch_add(1, Relaxed);
