@@ -9,6 +9,7 @@
 
 #include <linux/netdevice.h>
 #include <net/net_namespace.h>
+#include <net/sock.h>
 #include <rdma/ib_cache.h>
 #include <rdma/ib_cm.h>
 #include <rdma/ib_verbs.h>

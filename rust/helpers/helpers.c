@@ -16,4 +16,7 @@
 #include "ib_verbs.c"
 #include "net_namespace.c"
 #include "netdevice.c"
+#include "netns_generic.c"
+#include "sock.c"
+#include "sockptr.c"
 #include "workqueue.c"

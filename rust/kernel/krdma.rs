@@ -15,7 +15,9 @@ use kernel::prelude::*;
 use krdma_bindings as bindings;
 
 mod callback;
+pub mod clock;
 pub mod net;
+pub mod random;
 pub mod rdma;
 mod reaper;
 pub mod work;

@@ -1,7 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Networking.
+//! Networking: protocol families, their sockets, and network namespaces.
+//!
+//! | Question | Where |
+//! |---|---|
+//! | How does a module offer an address family? | [`Family`], [`family::Registration`] |
+//! | What is a socket, who keeps it, what can be done with it anywhere? | [`Sock`] |
+//! | What can be done with it in a system call only? | [`Open`] |
+//! | What does a caller send, and where to does it receive? | [`SendMsg`], [`RecvMsg`] |
+//! | How are control messages read? | [`cmsg`] |
+//! | How are options set and read? | [`OptionIn`], [`OptionOut`] |
+//! | What is an address? | [`NameIn`], [`Name`] |
+//! | How does a module keep something for each namespace? | [`pernet`] |
+//! | How does it offer sysctls there? | [`sysctl`] |
 
+mod addr;
+pub mod cmsg;
+pub mod family;
+mod msg;
 mod namespace;
+mod ops;
+pub mod pernet;
+mod poll;
+mod sock;
+mod sockopt;
+pub mod sysctl;
+mod wait;
 
+pub use addr::{Name, NameIn};
+pub use family::{Family, Request};
+pub use msg::{MsgFlags, RecvMsg, SendMsg};
 pub use namespace::Namespace;
+pub use poll::Events;
+pub use sock::{LockedSock, Open, Sock, Timestamps};
+pub use sockopt::{OptionIn, OptionOut};
+pub use wait::{Timeout, Wait};

@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Protocol families: what makes sockets.
+//!
+//! A family is a type that implements [`Family`]; each of its values belongs to one socket. It is
+//! registered by a [`Registration`], commonly the last field that the module's own struct initializes,
+//! since sockets can be made from then on.
+//!
+//! ```ignore
+//! use kernel::prelude::*;
+//! use krdma::net::{family::Registration, Family, Namespace, Open, Request};
+//!
+//! struct Example;
+//!
+//! #[vtable]
+//! impl Family for Example {
+//!     const NAME: &'static CStr = c"EXAMPLE";
+//!     type Shared = ();
+//!     type Locked = ();
+//!
+//!     fn create(
+//!         _shared: &(),
+//!         _ns: &Namespace,
+//!         request: &Request,
+//!     ) -> Result<(impl PinInit<Self, Error>, ())> {
+//!         if request.kind != Request::DGRAM {
+//!             return Err(ESOCKTNOSUPPORT);
+//!         }
+//!         Ok((Self, ()))
+//!     }
+//! }
+//!
+//! krdma::family_slot!(Example);
+//! ```
+//!
+//! # Lifetimes
+//!
+//! An open socket keeps the module, so that it can't be unloaded; so does each `ARef<Sock<_>>`. To
+//! drop a [`Registration`] ends the making of sockets, and waits until there is none left, which is
+//! so at once when the module is unloaded.
+//!
+//! C headers: [`include/linux/net.h`](srctree/include/linux/net.h),
+//! [`include/net/sock.h`](srctree/include/net/sock.h)
+
+use super::{
+    ops::Ops,
+    sock::Sock,
+    Events,
+    Name,
+    NameIn,
+    Namespace,
+    Open,
+    OptionIn,
+    OptionOut,
+    RecvMsg,
+    SendMsg, //
+};
+use crate::{
+    bindings,
+    Abi,
+    ABI, //
+};
+use core::{
+    cell::UnsafeCell,
+    pin::Pin,
+    ptr, //
+};
+use kernel::{
+    build_error,
+    error::{
+        from_result,
+        to_result,
+        VTABLE_DEFAULT_ERROR, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::{
+                Acquire,
+                Full,
+                Relaxed,
+                Release, //
+            },
+            Atomic, //
+        },
+        Completion, //
+    },
+    types::{
+        Opaque,
+        ScopeGuard, //
+    },
+};
+
+/// What socket(2) asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The type of the socket, such as [`Request::DGRAM`].
+    pub kind: i32,
+    /// The protocol within the family.
+    pub protocol: i32,
+    /// Whether the kernel asks for itself.
+    pub kernel: bool,
+}
+
+impl Request {
+    /// `SOCK_DGRAM`.
+    pub const DGRAM: i32 = bindings::sock_type_SOCK_DGRAM as i32;
+    /// `SOCK_SEQPACKET`.
+    pub const SEQPACKET: i32 = bindings::sock_type_SOCK_SEQPACKET as i32;
+}
+
+/// A protocol family, and the data of one of its sockets.
+///
+/// Methods that are left out fail as sockets do that can't do what they are for: with
+/// [`EOPNOTSUPP`] most of them, [`ENOIOCTLCMD`] (in user space [`ENOTTY`]) for `ioctl`.
+///
+/// # Context
+///
+/// All of them are called in process context and may sleep, without any lock of the socket. Calls for
+/// one socket may run at the same time. The value itself is dropped in any context, with the last
+/// reference to the socket: what has to sleep belongs in [`release`](Family::release).
+#[vtable]
+pub trait Family: HasSlot + Send + Sync + Sized + 'static {
+    /// The protocol's name, as `/proc/net/protocols` shows it: at most 31 bytes.
+    const NAME: &'static CStr;
+
+    /// What all sockets share, given at registration.
+    type Shared: Send + Sync + 'static;
+
+    /// The part of a socket's data that its lock protects, see [`Sock::lock`].
+    type Locked: Send;
+
+    /// The number that the family was to be registered under is another's: tell the administrator.
+    ///
+    /// [`Registration::new`] fails with [`EEXIST`] after this.
+    fn taken(number: u8) {
+        pr_err!(
+            "{}: address family {number} is taken by another module\n",
+            Self::NAME
+        );
+    }
+
+    /// Makes the data of a new socket.
+    ///
+    /// Errors become those of socket(2). [`ESOCKTNOSUPPORT`] is for a type, and mostly also for a
+    /// protocol, that the family does not have.
+    fn create(
+        shared: &Self::Shared,
+        ns: &Namespace,
+        request: &Request,
+    ) -> Result<(impl PinInit<Self, Error>, Self::Locked)>;
+
+    /// The socket is being closed. It can't be waited for any more, and no other call comes.
+    ///
+    /// What refers to the socket is to be let go of here, or the socket stays.
+    fn release(sock: &Sock<Self>) {
+        let _ = sock;
+    }
+
+    /// Binds the socket to an address.
+    fn bind(sock: &Open<'_, Self>, name: NameIn<'_>) -> Result {
+        let _ = (sock, name);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Connects the socket to an address.
+    fn connect(sock: &Open<'_, Self>, name: NameIn<'_>) -> Result {
+        let _ = (sock, name);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Returns the address of the socket, or of its peer.
+    fn name(sock: &Open<'_, Self>, peer: bool) -> Result<Name> {
+        let _ = (sock, peer);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sends a message of `len` bytes and returns how many were sent.
+    fn send(sock: &Open<'_, Self>, msg: &mut SendMsg<'_>, len: usize) -> Result<usize> {
+        let _ = (sock, msg, len);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Receives a message and returns how many bytes were received.
+    fn receive(sock: &Open<'_, Self>, msg: &mut RecvMsg<'_>) -> Result<usize> {
+        let _ = (sock, msg);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Returns what poll(2) tells. Who polls is told again when the socket is woken.
+    fn poll(sock: &Open<'_, Self>) -> Events {
+        let _ = sock;
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Answers ioctl(2). `arg` is a number or, mostly, an address in user space.
+    fn ioctl(sock: &Open<'_, Self>, cmd: u32, arg: usize) -> Result<i32> {
+        let _ = (sock, cmd, arg);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets an option of any level but `SOL_SOCKET`.
+    fn set_option(sock: &Open<'_, Self>, level: i32, name: i32, value: OptionIn<'_>) -> Result {
+        let _ = (sock, level, name, value);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Gets an option of any level but `SOL_SOCKET`. The result is what getsockopt(2) returns. The
+    /// length is told to the caller even if this fails.
+    fn option(
+        sock: &Open<'_, Self>,
+        level: i32,
+        name: i32,
+        value: &mut OptionOut<'_>,
+    ) -> Result<i32> {
+        let _ = (sock, level, name, value);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Ends one or both directions.
+    fn shutdown(sock: &Open<'_, Self>, how: i32) -> Result {
+        let _ = (sock, how);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Starts to listen.
+    fn listen(sock: &Open<'_, Self>, backlog: i32) -> Result {
+        let _ = (sock, backlog);
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// Types that have a [`Slot`] of their own. Implemented by [`family_slot!`](crate::family_slot).
+///
+/// # Safety
+///
+/// `slot` must always return the same slot, which is in a static of the module that the family
+/// belongs to.
+pub unsafe trait HasSlot: Sized + 'static {
+    /// Returns the slot.
+    fn slot() -> &'static Slot<Self>
+    where
+        Self: Family;
+}
+
+/// Gives a type the static that it needs to be a [`Family`](crate::net::Family).
+#[macro_export]
+macro_rules! family_slot {
+    ($family:ty) => {
+        const _: () = {
+            static SLOT: $crate::net::family::Slot<$family> = $crate::net::family::Slot::new();
+
+            // SAFETY: It is always the same static, of the module that this is expanded in.
+            unsafe impl $crate::net::family::HasSlot for $family {
+                fn slot() -> &'static $crate::net::family::Slot<$family> {
+                    &SLOT
+                }
+            }
+        };
+    };
+}
+
+/// What C knows of a family. Sockets refer to it as long as they exist, hence it is static.
+///
+/// # Invariants
+///
+/// `users` counts the registration and its sockets. While it is not zero `registration` is the
+/// registration, and `proto`, `ops` and `family` are initialized and do not change but by C.
+pub struct Slot<T: Family> {
+    users: Atomic<u32>,
+    registration: Atomic<*mut Registration<T>>,
+    proto: Opaque<bindings::proto>,
+    ops: Opaque<bindings::proto_ops>,
+    family: Opaque<bindings::net_proto_family>,
+    // Makes every user depend on the krdma that it was built against.
+    _abi: &'static Abi,
+}
+
+// SAFETY: The C structs are only written by who has claimed the slot and is the first to use it; the
+// registration is `Sync`.
+unsafe impl<T: Family> Sync for Slot<T> {}
+
+impl<T: Family> Slot<T> {
+    /// Creates an empty slot. For [`family_slot!`](crate::family_slot) only.
+    #[doc(hidden)]
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        Self {
+            users: Atomic::new(0),
+            registration: Atomic::new(ptr::null_mut()),
+            proto: Opaque::uninit(),
+            ops: Opaque::uninit(),
+            family: Opaque::uninit(),
+            _abi: &ABI,
+        }
+    }
+
+    /// Counts a socket, unless the registration is gone.
+    fn enter(&self) -> bool {
+        let mut users = self.users.load(Relaxed);
+
+        loop {
+            if users == 0 {
+                return false;
+            }
+            // OVERFLOW: There are less sockets than that: each takes more than a byte.
+            match self.users.cmpxchg(users, users.wrapping_add(1), Acquire) {
+                Ok(_) => return true,
+                Err(now) => users = now,
+            }
+        }
+    }
+
+    /// Ends what [`enter`](Self::enter) began. Any context.
+    pub(super) fn leave(&self) {
+        let registration = self.registration.load(Relaxed);
+
+        if self.users.fetch_sub(1, Full) == 1 {
+            // SAFETY: The registration waits for this: until then it exists.
+            unsafe { (*registration).unused.complete_all() };
+        }
+    }
+}
+
+/// A registered [`Family`].
+///
+/// # Invariants
+///
+/// Once initialized, the family and its protocol are registered, with what `T::slot()` holds, and the
+/// slot's registration is this one. Both end in `drop` only.
+#[pin_data(PinnedDrop)]
+pub struct Registration<T: Family> {
+    number: u8,
+    /// Completed when there is no socket any more, and no registration.
+    #[pin]
+    unused: Completion,
+    #[pin]
+    shared: T::Shared,
+}
+
+// SAFETY: A family may be unregistered by any thread, and `T::Shared` is `Send`.
+unsafe impl<T: Family> Send for Registration<T> {}
+
+// SAFETY: Through `&self` only `T::Shared` can be reached, which is `Sync`.
+unsafe impl<T: Family> Sync for Registration<T> {}
+
+impl<T: Family> Registration<T> {
+    /// Registers a family under a number.
+    ///
+    /// Errors: [`EEXIST`] if the number is taken, or a family of this type is registered already;
+    /// [`ENOBUFS`] if there is no such number; [`ENOMEM`]; and what `shared` fails with.
+    ///
+    /// Sleeps.
+    pub fn new<E>(
+        number: u8,
+        shared: impl PinInit<T::Shared, E>,
+        module: &'static ThisModule,
+    ) -> impl PinInit<Self, Error>
+    where
+        Error: From<E>,
+    {
+        try_pin_init!(&this in Self {
+            number,
+            unused <- Completion::new(),
+            shared <- shared,
+            // The last step: from here on sockets are made.
+            _: {
+                T::slot().fill(this.as_ptr(), *number, module)?;
+            }
+        })
+    }
+
+    /// Returns what all sockets share.
+    pub fn shared(&self) -> &T::Shared {
+        &self.shared
+    }
+
+    /// Makes a socket.
+    ///
+    /// # Safety
+    ///
+    /// To be called by the socket layer only, as `net_proto_family::create`.
+    unsafe extern "C" fn create(
+        net: *mut bindings::net,
+        socket: *mut bindings::socket,
+        protocol: c_int,
+        kern: c_int,
+    ) -> c_int {
+        let slot = T::slot();
+
+        if !slot.enter() {
+            return EAFNOSUPPORT.to_errno();
+        }
+        let counted = ScopeGuard::new(|| slot.leave());
+        // SAFETY: We are counted: by the invariant of the slot, this is the registration.
+        let this = unsafe { &*slot.registration.load(Relaxed) };
+        // SAFETY: The caller holds the namespace.
+        let ns = unsafe { Namespace::from_raw(net) };
+
+        from_result(|| {
+            let request = Request {
+                // SAFETY: `socket` is valid.
+                kind: unsafe { (*socket).type_ }.into(),
+                protocol,
+                kernel: kern != 0,
+            };
+            let (data, locked) = T::create(&this.shared, ns, &request)?;
+
+            // SAFETY: `proto` is registered and says how large a socket is.
+            let sk = unsafe {
+                bindings::sk_alloc(
+                    net,
+                    this.number.into(),
+                    bindings::GFP_KERNEL,
+                    slot.proto.get(),
+                    kern,
+                )
+            };
+            if sk.is_null() {
+                return Err(ENOMEM);
+            }
+            let sock = sk.cast::<Sock<T>>();
+            // SAFETY: The memory is large enough for the whole of `Sock<T>`, and aligned, see
+            // `fill`; it does not move.
+            if let Err(err) = unsafe { pin_init::raw_try_init(&raw mut (*sock).data, data) } {
+                // SAFETY: Nobody else knows the socket, and it has no destructor yet.
+                unsafe { bindings::sk_free(sk) };
+                return Err(err);
+            }
+            // SAFETY: As above. The socket layer gave us `socket`, which is new.
+            unsafe {
+                (&raw mut (*sock).ns).write(ns.into());
+                (&raw mut (*sock).locked).write(UnsafeCell::new(locked));
+                (*socket).ops = slot.ops.get();
+                bindings::sock_init_data(socket, sk);
+                (*sk).sk_destruct = Some(Self::destruct);
+            }
+
+            // The socket is counted until it is destroyed.
+            counted.dismiss();
+            Ok(0)
+        })
+    }
+
+    /// Drops the data of a socket.
+    ///
+    /// # Safety
+    ///
+    /// To be called as `sock::sk_destruct` only, of sockets that `create` made.
+    unsafe extern "C" fn destruct(sk: *mut bindings::sock) {
+        let sock = sk.cast::<Sock<T>>();
+
+        // SAFETY: `create` initialized these, and nobody has a reference to the socket any more.
+        unsafe {
+            ptr::drop_in_place(&raw mut (*sock).data);
+            ptr::drop_in_place(&raw mut (*sock).locked);
+            ptr::drop_in_place(&raw mut (*sock).ns);
+        }
+        T::slot().leave();
+    }
+}
+
+impl<T: Family> Slot<T> {
+    /// Fills the slot in and registers what is in it.
+    fn fill(
+        &self,
+        registration: *mut Registration<T>,
+        number: u8,
+        module: &'static ThisModule,
+    ) -> Result {
+        // `struct sock` is allocated by `kmalloc`, which aligns at least so.
+        const { assert!(align_of::<Sock<T>>() <= 8) };
+        const { assert!(T::NAME.to_bytes_with_nul().len() <= 32) };
+
+        self.registration
+            .cmpxchg(ptr::null_mut(), registration, Full)
+            .map_err(|_| EEXIST)?;
+        let claim = ScopeGuard::new(|| self.registration.store(ptr::null_mut(), Release));
+
+        let mut proto = bindings::proto {
+            owner: module.as_ptr(),
+            obj_size: size_of::<Sock<T>>().try_into().map_err(|_| EINVAL)?,
+            ..pin_init::zeroed()
+        };
+        for (to, from) in proto.name.iter_mut().zip(T::NAME.to_bytes()) {
+            // CAST: The bits stay.
+            *to = *from as c_char;
+        }
+        // SAFETY: We have claimed the slot, and nobody uses it.
+        unsafe {
+            self.proto.get().write(proto);
+            self.ops.get().write(Ops::<T>::table(number.into(), module));
+            self.family.get().write(bindings::net_proto_family {
+                family: number.into(),
+                create: Some(Registration::<T>::create),
+                owner: module.as_ptr(),
+            });
+        }
+
+        // No cache of its own: a cache would have to outlive the last socket.
+        //
+        // SAFETY: The struct is initialized; it is unregistered before the module goes.
+        to_result(unsafe { bindings::proto_register(self.proto.get(), 0) })?;
+        // INVARIANT: All is initialized, and the registration counts.
+        self.users.store(1, Release);
+        // SAFETY: As for the protocol. From here on `create` may be called.
+        if let Err(err) = to_result(unsafe { bindings::sock_register(self.family.get()) }) {
+            // INVARIANT: Nobody has been able to make a socket.
+            self.users.store(0, Relaxed);
+            // SAFETY: It was registered above, and there are no sockets.
+            unsafe { bindings::proto_unregister(self.proto.get()) };
+            if err == EEXIST {
+                T::taken(number);
+            }
+            return Err(err);
+        }
+        claim.dismiss();
+        Ok(())
+    }
+}
+
+#[pinned_drop]
+impl<T: Family> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        let slot = T::slot();
+
+        // SAFETY: By the type invariant, the family is registered.
+        unsafe { bindings::sock_unregister(self.number.into()) };
+        slot.leave();
+        self.unused.wait_for_completion();
+        // SAFETY: By the type invariant, the protocol is registered; it has no sockets.
+        unsafe { bindings::proto_unregister(slot.proto.get()) };
+        slot.registration.store(ptr::null_mut(), Release);
+    }
+}
