@@ -2,6 +2,7 @@
 
 //! Congestion maps: ours, by local address, and those of our peers (spec §1.5, §4.9).
 
+use crate::space::Space;
 use kernel::{
     new_spinlock_irq,
     prelude::*,
@@ -12,6 +13,7 @@ use kernel::{
 };
 use rds_proto::{
     cong::{
+        mask_bit,
         Map,
         RemoteMap, //
     },
@@ -56,6 +58,11 @@ impl Local {
         self.map.lock().set(port, congested)
     }
 
+    /// Returns whether a port is congested.
+    pub(crate) fn is_congested(&self, port: u16) -> bool {
+        self.map.lock().is_congested(port)
+    }
+
     /// Copies a piece of the map, as it goes on the wire, from byte `offset` on. What is beyond the
     /// map stays as it is.
     ///
@@ -71,20 +78,29 @@ impl Local {
     }
 }
 
-/// The ports of a peer that are congested, as far as it has told.
+/// The mask of ports modulo 64 for a port, as monitors have it.
+pub(crate) fn mask(port: u16) -> u64 {
+    mask_bit(port)
+}
+
+/// The ports of a peer that are congested.
 #[pin_data]
 pub(crate) struct Peer {
     addr: Addr,
+    /// The peer is this host: its map is this one.
+    local: Option<Arc<Local>>,
+    /// Else it is what the peer has told.
     #[pin]
     map: SpinLockIrq<RemoteMap<Bytes>>,
 }
 
 impl Peer {
-    /// Makes the map of a peer, no port congested.
-    pub(crate) fn new(addr: Addr) -> Result<Arc<Self>> {
+    /// Makes the map of a peer. If the peer is this host, `local` is the map.
+    pub(crate) fn new(addr: Addr, local: Option<Arc<Local>>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 addr,
+                local,
                 map <- new_spinlock_irq!(RemoteMap::default(), "rrds::congestion::Peer"),
             }),
             GFP_KERNEL,
@@ -97,11 +113,18 @@ impl Peer {
     }
 
     /// Returns whether a port is congested.
+    ///
+    /// Any context.
     pub(crate) fn is_congested(&self, port: u16) -> bool {
-        self.map.lock().is_congested(port)
+        match &self.local {
+            Some(local) => local.is_congested(port),
+            None => self.map.lock().is_congested(port),
+        }
     }
 
-    /// Returns whether no port is congested.
+    /// Returns whether the peer has told of no congested port.
+    ///
+    /// Any context.
     pub(crate) fn is_clear(&self) -> bool {
         self.map.lock().is_clear()
     }
@@ -112,7 +135,20 @@ impl Peer {
     /// If there is no memory for the map, its ports count as free.
     ///
     /// Any context; may be called with the lock of a path held.
-    pub(crate) fn apply(&self, offset: u32, data: &[u8]) {
-        let _ = (offset, data);
+    pub(crate) fn apply(&self, space: &Space, offset: u32, data: &[u8]) {
+        let first = self.map.lock().apply(offset, data);
+        let freed = first.or_else(|_| {
+            // Most peers never have a congested port: there was no storage yet.
+            let bytes = KBox::new([0; CONG_MAP_BYTES], GFP_ATOMIC);
+            let mut map = self.map.lock();
+
+            if let Ok(bytes) = bytes {
+                map.provide(bytes);
+            }
+            map.apply(offset, data)
+        });
+
+        space.stats.cong_update_received.add(1);
+        space.watchers.wake(freed.unwrap_or(0));
     }
 }

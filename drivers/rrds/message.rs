@@ -213,18 +213,42 @@ impl Stamps {
     }
 }
 
+/// What a received message says.
+pub(crate) enum Body {
+    /// It was received from another host.
+    Own(Payload),
+    /// It was sent on this host, and is shared with what was sent.
+    Shared(Arc<Message>),
+}
+
+/// Where a received message comes from and goes to.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) source: Endpoint,
+    pub(crate) dest: Endpoint,
+    /// The interface of a link-local destination, else 0.
+    pub(crate) scope: u32,
+    pub(crate) tos: u8,
+    /// The sender's RDMA_DEST cookie, if it sent one.
+    pub(crate) cookie: Option<u64>,
+}
+
 /// A message that was received in full.
 #[pin_data]
 pub(crate) struct Incoming {
-    pub(crate) payload: Payload,
+    body: Body,
     pub(crate) source: Endpoint,
     pub(crate) dest: Endpoint,
+    /// The interface of a link-local destination, else 0.
+    pub(crate) scope: u32,
     pub(crate) tos: u8,
     /// Its number on its path, for listings.
     pub(crate) seq: u64,
     /// The sender's RDMA_DEST cookie, if it sent one.
     pub(crate) cookie: Option<u64>,
     pub(crate) stamps: Stamps,
+    /// The wall clock when it was delivered, in nanoseconds, or 0 if nobody asked for that.
+    pub(crate) delivered_ns: Atomic<u64>,
     #[pin]
     links: ListLinks,
 }
@@ -241,28 +265,36 @@ impl Incoming {
     ///
     /// `flags` are those of the allocation: `GFP_ATOMIC` in softirq context.
     pub(crate) fn new(
-        payload: Payload,
-        source: Endpoint,
-        dest: Endpoint,
-        tos: u8,
+        body: Body,
+        from: Origin,
         seq: u64,
         stamps: Stamps,
         flags: kernel::alloc::Flags,
     ) -> Result<ListArc<Self>> {
         let this = UniqueArc::pin_init(
             pin_init!(Self {
-                payload,
-                source,
-                dest,
-                tos,
+                body,
+                source: from.source,
+                dest: from.dest,
+                scope: from.scope,
+                tos: from.tos,
                 seq,
-                cookie: None,
+                cookie: from.cookie,
                 stamps,
+                delivered_ns: Atomic::new(0),
                 links <- ListLinks::new(),
             }),
             flags,
         )?;
 
         Ok(ListArc::from(this))
+    }
+
+    /// Returns the data.
+    pub(crate) fn payload(&self) -> &Payload {
+        match &self.body {
+            Body::Own(payload) => payload,
+            Body::Shared(message) => message.payload(),
+        }
     }
 }

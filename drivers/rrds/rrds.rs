@@ -10,14 +10,39 @@
 #[allow(dead_code)] // Until paths use it.
 mod congestion;
 mod device;
+mod info;
 #[allow(dead_code)]
 mod message;
 #[allow(dead_code)]
 mod socket;
+mod space;
+#[allow(dead_code)]
+mod stats;
+#[allow(dead_code)]
+mod sysctl;
+mod table;
+mod watchers;
 
-use crate::device::Devices;
-use kernel::prelude::*;
-use krdma::rdma::client::Registration;
+use crate::{
+    device::Devices,
+    socket::{
+        loopback::Loopback,
+        seam::Transport,
+        Socket, //
+    },
+    space::Space, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use krdma::{
+    net::{
+        family,
+        pernet, //
+    },
+    rdma::client, //
+};
 
 module! {
     type: Rrds,
@@ -25,20 +50,51 @@ module! {
     authors: ["The krdma developers"],
     description: "Reliable datagram sockets over RDMA",
     license: "GPL",
+    params: {
+        family: u8 {
+            default: 21,
+            description: "Number of the address family (AF_RDS is 21)",
+        },
+    },
 }
 
-/// The module.
+/// The number of the address family that programs expect.
+pub(crate) const AF_RDS: u8 = 21;
+
+/// Returns the number of the address family in use.
+pub(crate) fn family() -> u8 {
+    module_parameters::family.value()
+}
+
+/// The module. What is dropped first comes first.
 #[pin_data]
 struct Rrds {
+    /// Makes sockets.
+    #[pin]
+    sockets: family::Registration<Socket>,
     /// Tells us of RDMA devices.
     #[pin]
-    devices: Registration<Devices>,
+    devices: client::Registration<Devices>,
 }
 
 impl kernel::InPlaceModule for Rrds {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            devices <- Registration::new(Devices::new(module)),
+            devices <- client::Registration::new(Devices::new(module)),
+            // The last step: from here on there may be sockets.
+            sockets <- family::Registration::new(
+                family(),
+                pernet::Registration::<Space>::new(transports()?),
+                module,
+            ),
         })
     }
+}
+
+/// Returns the transports, in the order in which they are asked whose an address is.
+fn transports() -> Result<Arc<KVec<Arc<dyn Transport>>>> {
+    let mut transports: KVec<Arc<dyn Transport>> = KVec::new();
+
+    transports.push(Arc::new(Loopback, GFP_KERNEL)?, GFP_KERNEL)?;
+    Ok(Arc::new(transports, GFP_KERNEL)?)
 }

@@ -2,21 +2,429 @@
 
 //! AF_RDS sockets (spec §4).
 //!
-//! What carries their messages is behind the traits of [`seam`].
+//! | Question | Module |
+//! |---|---|
+//! | How is an address checked, and shown? | [`names`], [`bind`] |
+//! | What is checked before a message is sent, and what does sending wait for? | [`send`], [`control`] |
+//! | What does recvmsg give, and in which order? | [`receive`] |
+//! | What can be set, got and asked? | [`options`] |
+//! | What carries messages? | [`seam`], [`loopback`] |
 
+mod bind;
+mod control;
+pub(crate) mod loopback;
+mod names;
+mod options;
+mod receive;
 pub(crate) mod seam;
+mod send;
 
-use crate::message::Message;
-use rds_proto::send::Outcome;
+pub(crate) use send::Owner;
 
-/// The socket that sent a message.
-pub(crate) struct Owner(());
+use crate::{
+    congestion::Local,
+    message::{
+        Endpoint,
+        Incoming, //
+    },
+    space::{
+        BindKey,
+        Space, //
+    },
+};
+use core::mem;
+use kernel::{
+    list::{
+        List,
+        ListArc, //
+    },
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc,
+        SpinLockIrq, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
+};
+use krdma::{
+    clock::wall_clock_ns,
+    net::{
+        pernet,
+        Events,
+        Family,
+        Name,
+        NameIn,
+        Namespace,
+        Open,
+        OptionIn,
+        OptionOut,
+        RecvMsg,
+        Request,
+        SendMsg,
+        Sock, //
+    },
+};
+use rds_proto::{
+    account::{
+        Change,
+        RecvAccount, //
+    },
+    cong::Monitor,
+};
+use seam::{
+    Delivered,
+    Route,
+    Transport, //
+};
+use send::Sends;
 
-impl Owner {
-    /// Notes that a message is done with.
+/// The level of the options and control messages of RDS.
+const SOL_RDS: i32 = 276;
+
+/// Length of the largest thing that a path through memory traces.
+const TRACES: usize = 3;
+
+/// Not watching for congestion.
+const NOT_WATCHING: usize = usize::MAX;
+
+/// An AF_RDS socket.
+#[pin_data]
+pub(crate) struct Socket {
+    space: Arc<Space>,
+    #[pin]
+    sends: SpinLockIrq<Sends>,
+    #[pin]
+    receives: SpinLockIrq<Receives>,
+    /// The number under which [`Watchers`](crate::watchers::Watchers) have it.
+    watching: Atomic<usize>,
+}
+
+/// What the socket's lock protects.
+#[derive(Default)]
+pub(crate) struct Locked {
+    bound: Option<Endpoint>,
+    connected: Option<Endpoint>,
+    /// The interface of the bound address or, before there is one, of the connected one.
+    scope: u32,
+    tos: u8,
+    transport: Option<Arc<dyn Transport>>,
+    /// The way that the last message took.
+    route: Option<Arc<dyn Route>>,
+    recverr: bool,
+}
+
+/// The receiving side of a socket.
+struct Receives {
+    /// The socket is closed: nothing is delivered any more.
+    dead: bool,
+    queue: List<Incoming>,
+    account: RecvAccount,
+    monitor: Monitor,
+    /// A message was refused because of congestion, and no map has changed since.
+    refused: bool,
+    /// A map has changed since a message was refused.
+    updated: bool,
+    /// The map that tells others of this socket's congestion, once it is bound.
+    local: Option<Arc<Local>>,
+    port: u16,
+    /// How many times its limit it may receive before others are told of congestion.
+    patience: u32,
+    /// What RXPATH_LATENCY asks for.
+    traces: [u8; TRACES],
+    traced: u8,
+}
+
+krdma::family_slot!(Socket);
+
+#[vtable]
+impl Family for Socket {
+    const NAME: &'static CStr = c"RDS";
+
+    type Shared = pernet::Registration<Space>;
+    type Locked = Locked;
+
+    fn taken(number: u8) {
+        if number == crate::AF_RDS {
+            pr_err!(
+                "address family {number} is taken, most likely by the kernel's own RDS: unload that (rmmod rds_rdma rds_tcp rds), or choose another number (family=)\n"
+            );
+        } else {
+            pr_err!("address family {number} is taken: choose another number (family=)\n");
+        }
+    }
+
+    fn create(
+        spaces: &Self::Shared,
+        ns: &Namespace,
+        request: &Request,
+    ) -> Result<(impl PinInit<Self, Error>, Locked)> {
+        if request.kind != Request::SEQPACKET || request.protocol != 0 {
+            return Err(ESOCKTNOSUPPORT);
+        }
+        let space = spaces.get(ns).ok_or(EAFNOSUPPORT)?.into();
+        let this = try_pin_init!(Self {
+            space,
+            sends <- new_spinlock_irq!(Sends::new(), "rrds::Socket::sends"),
+            receives <- new_spinlock_irq!(Receives::new(), "rrds::Socket::receives"),
+            watching: Atomic::new(NOT_WATCHING),
+        }? Error);
+
+        Ok((this, Locked::default()))
+    }
+
+    fn release(sock: &Sock<Self>) {
+        let this = sock.data();
+        let (bound, scope) = {
+            let mut locked = sock.lock();
+            // The transport and the ways are let go of with the rest.
+            let old = mem::take(&mut *locked);
+            (old.bound, old.scope)
+        };
+
+        let (queue, local, changed) = {
+            let mut receives = this.receives.lock();
+            receives.dead = true;
+            let queue = mem::replace(&mut receives.queue, List::new());
+            receives.account = RecvAccount::default();
+            receives.monitor.set(false);
+            let local = receives.local.take();
+            let changed = local
+                .as_ref()
+                .is_some_and(|local| local.set(receives.port, false));
+            (queue, local, changed)
+        };
+        drop(queue);
+
+        let number = this
+            .watching
+            .xchg(NOT_WATCHING, kernel::sync::atomic::ordering::Full);
+        if number != NOT_WATCHING {
+            this.space.watchers.remove(number);
+        }
+        if let Some(Endpoint { addr, port }) = bound {
+            this.space.binds.remove(&BindKey { port, addr, scope });
+        }
+        if let Some(local) = local.filter(|_| changed) {
+            let port = bound.map_or(0, |bound| bound.port);
+            this.space
+                .map_changed(local.addr(), crate::congestion::mask(port));
+        }
+        send::cancel(sock, None);
+    }
+
+    fn bind(sock: &Open<'_, Self>, name: NameIn<'_>) -> Result {
+        bind::bind(sock, name)
+    }
+
+    fn connect(sock: &Open<'_, Self>, name: NameIn<'_>) -> Result {
+        bind::connect(sock, name)
+    }
+
+    fn name(sock: &Open<'_, Self>, peer: bool) -> Result<Name> {
+        bind::name(sock, peer)
+    }
+
+    fn send(sock: &Open<'_, Self>, msg: &mut SendMsg<'_>, len: usize) -> Result<usize> {
+        send::send(sock, msg, len)
+    }
+
+    fn receive(sock: &Open<'_, Self>, msg: &mut RecvMsg<'_>) -> Result<usize> {
+        receive::receive(sock, msg)
+    }
+
+    fn poll(sock: &Open<'_, Self>) -> Events {
+        let this = sock.data();
+        let mut events = Events::NONE;
+
+        if this.sends.lock().is_writable(sndbuf(sock)) {
+            events |= Events::OUT | Events::WRNORM;
+        }
+
+        let mut receives = this.receives.lock();
+        if receives.is_readable() {
+            events |= Events::IN | Events::RDNORM;
+        }
+        if mem::take(&mut receives.updated) {
+            events |= Events::IN | Events::RDNORM | Events::WRBAND;
+        }
+        events
+    }
+
+    fn ioctl(sock: &Open<'_, Self>, cmd: u32, arg: usize) -> Result<i32> {
+        const SET_TOS: u32 = 0x89e0;
+        const GET_TOS: u32 = 0x89e1;
+        let user = || UserSlice::new(UserPtr::from_addr(arg), 1);
+
+        match cmd {
+            SET_TOS => {
+                let tos = user().reader().read::<u8>()?;
+                let mut locked = sock.lock();
+                // Only RDMA has types of service.
+                if locked.transport.as_ref().is_none_or(|t| t.number() != 0) {
+                    return Err(ENOIOCTLCMD);
+                }
+                if locked.tos != 0 || locked.route.is_some() {
+                    return Err(EINVAL);
+                }
+                locked.tos = tos;
+                Ok(0)
+            }
+            GET_TOS => {
+                let tos = sock.lock().tos;
+                user().writer().write(&tos)?;
+                Ok(0)
+            }
+            _ => Err(ENOIOCTLCMD),
+        }
+    }
+
+    fn set_option(sock: &Open<'_, Self>, level: i32, name: i32, value: OptionIn<'_>) -> Result {
+        options::set(sock, level, name, value)
+    }
+
+    fn option(
+        sock: &Open<'_, Self>,
+        level: i32,
+        name: i32,
+        value: &mut OptionOut<'_>,
+    ) -> Result<i32> {
+        options::get(sock, level, name, value)
+    }
+}
+
+/// The bytes that may be on their way: half of what the socket layer keeps, as in C.
+fn sndbuf(sock: &Sock<Socket>) -> u32 {
+    sock.sndbuf() / 2
+}
+
+/// The bytes that may be received and not read before others are told of congestion.
+fn rcvbuf(sock: &Sock<Socket>) -> u32 {
+    sock.rcvbuf() / 2
+}
+
+impl Receives {
+    fn new() -> Self {
+        Self {
+            dead: false,
+            queue: List::new(),
+            account: RecvAccount::default(),
+            monitor: Monitor::default(),
+            refused: false,
+            updated: false,
+            local: None,
+            port: 0,
+            patience: 1,
+            traces: [0; TRACES],
+            traced: 0,
+        }
+    }
+
+    /// Whether recvmsg has something to give.
+    fn is_readable(&self) -> bool {
+        !self.queue.is_empty() || self.monitor.is_pending()
+    }
+
+    /// Enters a change into the map, and returns whether that changed it.
+    fn note(&mut self, change: Option<Change>) -> bool {
+        match (change, &self.local) {
+            (Some(change), Some(local)) => local.set(self.port, change == Change::Congested),
+            _ => false,
+        }
+    }
+}
+
+impl Socket {
+    /// Puts a message in the queue of a socket.
     ///
-    /// Any context; the locks that this takes are the innermost ones.
-    pub(crate) fn ended(&self, message: &Message, outcome: Outcome) {
-        let _ = (message, outcome);
+    /// Any context; may be called with the lock of a path held.
+    pub(crate) fn deliver(sock: &Sock<Self>, message: ListArc<Incoming>) -> Delivered {
+        let this = sock.data();
+        let (len, true_size) = {
+            let payload = message.payload();
+            (payload.len(), payload.true_size())
+        };
+        let stamp = sock.timestamps().is_some();
+        let mut receives = this.receives.lock();
+
+        if receives.dead {
+            drop(receives);
+            this.space.stats.recv_drop_dead_sock.add(1);
+            return Delivered { map_changed: false };
+        }
+        if stamp {
+            message.delivered_ns.store(wall_clock_ns(), Relaxed);
+        }
+        let limit = rcvbuf(sock).saturating_mul(receives.patience);
+        let change = receives.account.add(len, true_size, limit);
+        let map_changed = receives.note(change);
+        receives.queue.push_back(message);
+        drop(receives);
+
+        let stats = &this.space.stats;
+        stats.recv_queued.add(1);
+        stats.recv_bytes_added_to_sock.add(len.into());
+        sock.data_ready();
+        Delivered { map_changed }
+    }
+
+    /// Tells a socket that the ports of `mask` got free at some peer, and that a map has changed.
+    ///
+    /// Any context.
+    pub(crate) fn on_congestion(sock: &Sock<Self>, mask: u64) {
+        let mut receives = sock.data().receives.lock();
+        let refused = mem::take(&mut receives.refused);
+        let fired = receives.monitor.on_update(mask);
+
+        if refused && !receives.monitor.is_on() {
+            receives.updated = true;
+        }
+        drop(receives);
+        if refused || fired {
+            sock.data_ready();
+        }
+    }
+
+    /// Notes that a message to `port` was refused, or waits, because of congestion. The map must be
+    /// looked at again afterwards. May sleep.
+    fn on_refused(sock: &Sock<Self>, port: u16) -> Result {
+        let this = sock.data();
+
+        Self::watch(sock)?;
+        let mut receives = this.receives.lock();
+        receives.refused = true;
+        receives.monitor.refused(port);
+        Ok(())
+    }
+
+    /// Has the socket told of congestion that ends. May sleep.
+    fn watch(sock: &Sock<Self>) -> Result {
+        let this = sock.data();
+
+        if this.watching.load(Relaxed) == NOT_WATCHING {
+            let number = this.space.watchers.add(sock)?;
+            let full = kernel::sync::atomic::ordering::Full;
+
+            if this.watching.cmpxchg(NOT_WATCHING, number, full).is_err() {
+                // Another task was faster.
+                this.space.watchers.remove(number);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how much is received and not read, for listings.
+    pub(crate) fn for_each_received(&self, mut tell: impl FnMut(&Incoming)) {
+        let receives = self.receives.lock();
+
+        for message in &receives.queue {
+            tell(&message);
+        }
     }
 }

@@ -7,7 +7,7 @@
 //! | When | What |
 //! |---|---|
 //! | a message was acknowledged, cancelled or dropped | [`Outgoing::end`] |
-//! | a message came in | [`deliver`] |
+//! | a message came in | [`Space::deliver`] |
 //! | a piece of a peer's congestion map came in | [`Peer::apply`] |
 //! | a local map is to be sent | [`Local::copy`](crate::congestion::Local::copy) |
 //!
@@ -19,13 +19,12 @@
 use crate::{
     congestion::Peer,
     message::{
-        Incoming,
         Message,
         Outgoing, //
     },
+    space::Space, //
 };
 use kernel::{
-    list::ListArc,
     prelude::*,
     sync::Arc, //
 };
@@ -50,21 +49,35 @@ pub(crate) trait Transport: Send + Sync {
     /// The number that SO_RDS_TRANSPORT knows it by: 0 for RDMA, 3 for loopback.
     fn number(&self) -> i32;
 
+    /// A namespace has come, or was there when the module was loaded. May sleep.
+    ///
+    /// Errors keep the namespace from being made.
+    fn attach(&self, ns: &Namespace, space: &Arc<Space>) -> Result {
+        let _ = (ns, space);
+        Ok(())
+    }
+
+    /// The namespace goes: nothing may refer to `space` any more when this returns, nor come from
+    /// there. May sleep.
+    fn detach(&self, ns: &Namespace, space: &Arc<Space>) {
+        let _ = (ns, space);
+    }
+
     /// Returns whether sockets can be bound to an address: whether it is one of this host that the
     /// transport can send from. May sleep.
-    fn owns(&self, ns: &Namespace, addr: Addr, scope: u32) -> bool;
+    fn owns(&self, ns: &Namespace, space: &Space, addr: Addr, scope: u32) -> bool;
 
     /// Finds the way to a peer, or makes one. Nothing is sent yet. May sleep.
     ///
     /// Sockets keep the result and use it for all messages with this key, until they are closed.
     ///
     /// Errors: [`ENOMEM`], [`ENETDOWN`], [`EOPNOTSUPP`] (spec §4.4 row 12).
-    fn route(&self, ns: &Namespace, key: RouteKey) -> Result<Arc<dyn Route>>;
+    fn route(&self, ns: &Namespace, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>>;
 
     /// The congestion map of a local address has changed: it is to be sent to all peers of that
     /// address. May be called in any context, but without the lock of a path.
-    fn map_changed(&self, ns: &Namespace, local: Addr) {
-        let _ = (ns, local);
+    fn map_changed(&self, space: &Space, local: Addr) {
+        let _ = (space, local);
     }
 }
 
@@ -73,7 +86,7 @@ pub(crate) trait Route: Send + Sync {
     /// Returns what tells this way from others.
     fn key(&self) -> RouteKey;
 
-    /// Returns the congestion map of the peer.
+    /// Returns the congestion map of the peer, see [`Space::peer`].
     fn peer(&self) -> &Arc<Peer>;
 
     /// Takes over a message, gives it its number and sends it as soon as it can be sent.
@@ -97,17 +110,7 @@ pub(crate) trait Route: Send + Sync {
 /// What became of a message that was delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Delivered {
-    /// The congestion map of the message's destination has changed: the caller is to send it to all
-    /// peers of that address, once it has given up the lock of the path.
+    /// The congestion map of the message's destination has changed: the caller is to call
+    /// [`Space::map_changed`], with nothing freed, once it has given up the lock of the path.
     pub(crate) map_changed: bool,
-}
-
-/// Delivers a message to the socket that is bound to its destination, if there is one.
-///
-/// `ns` is the namespace of the path that it came on.
-///
-/// Any context; may be called with the lock of a path held.
-pub(crate) fn deliver(ns: &Namespace, message: ListArc<Incoming>) -> Delivered {
-    let _ = (ns, message);
-    Delivered { map_changed: false }
 }

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The loopback transport: messages between sockets that are bound to 127/8 or ::1 (spec §2.7).
+//!
+//! A message is delivered by who sends it, and shared, not copied.
+
+use super::seam::{
+    Route,
+    RouteKey,
+    Transport, //
+};
+use crate::{
+    congestion::Peer,
+    message::{
+        Body,
+        Endpoint,
+        Incoming,
+        Message,
+        Origin,
+        Outgoing,
+        Payload,
+        Stamps, //
+    },
+    space::Space,
+};
+use core::net::Ipv6Addr;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc, //
+    },
+};
+use krdma::net::Namespace;
+use rds_proto::{
+    consts::PING_PORT,
+    send::Outcome,
+    wire::Addr, //
+};
+
+/// The number that SO_RDS_TRANSPORT tells.
+pub(crate) const NUMBER: i32 = 3;
+
+/// The transport.
+pub(crate) struct Loopback;
+
+/// Whether an address is one of this host only.
+fn is_loopback(addr: Addr) -> bool {
+    match addr.to_v4() {
+        Some([first, ..]) => first == 127,
+        None => Ipv6Addr::from(addr.0).is_loopback(),
+    }
+}
+
+impl Transport for Loopback {
+    fn number(&self) -> i32 {
+        NUMBER
+    }
+
+    fn owns(&self, _ns: &Namespace, _space: &Space, addr: Addr, _scope: u32) -> bool {
+        is_loopback(addr)
+    }
+
+    fn route(&self, _ns: &Namespace, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>> {
+        let route = Arc::new(
+            LoopbackRoute {
+                key,
+                peer: space.peer(key.peer, true)?,
+                space: space.clone(),
+                next_seq: Atomic::new(1),
+            },
+            GFP_KERNEL,
+        )?;
+
+        Ok(route)
+    }
+}
+
+/// From one address of this host to another.
+struct LoopbackRoute {
+    key: RouteKey,
+    peer: Arc<Peer>,
+    space: Arc<Space>,
+    next_seq: Atomic<u64>,
+}
+
+impl Route for LoopbackRoute {
+    fn key(&self) -> RouteKey {
+        self.key
+    }
+
+    fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    fn send(&self, message: Outgoing, _ack_required: bool) -> Result {
+        let seq = self.next_seq.fetch_add(1, Relaxed);
+        message.set_seq(seq);
+
+        let (source, dest) = (message.source(), message.dest());
+        let origin = Origin {
+            source,
+            dest,
+            scope: self.key.scope,
+            tos: self.key.tos,
+            cookie: None,
+        };
+        let (body, origin) = if dest.port != PING_PORT {
+            (Body::Shared(message.message().clone()), origin)
+        } else if !self.space.sysctls.ping_enable() {
+            self.space.stats.recv_drop_no_sock.add(1);
+            message.end(Outcome::Done);
+            return Ok(());
+        } else {
+            // The answer: nothing, from port 0.
+            self.space.stats.recv_ping.add(1);
+            self.space.stats.send_pong.add(1);
+            let origin = Origin {
+                source: Endpoint {
+                    port: PING_PORT,
+                    ..dest
+                },
+                dest: source,
+                ..origin
+            };
+            (Body::Own(Payload::empty()), origin)
+        };
+
+        let incoming = Incoming::new(body, origin, seq, Stamps::now(), GFP_KERNEL)?;
+        let delivered = self.space.deliver(incoming);
+        message.end(Outcome::Done);
+        if delivered.map_changed {
+            self.space.map_changed(origin.dest.addr, 0);
+        }
+        Ok(())
+    }
+
+    fn connect(&self) {}
+
+    fn cancel(&self, _message: &Message) {
+        // Messages are delivered when they are sent.
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which addresses RDS takes (spec §4.2 to §4.4).
+
+use crate::message::Endpoint;
+use core::net::{
+    Ipv4Addr,
+    Ipv6Addr,
+    SocketAddrV4,
+    SocketAddrV6, //
+};
+use kernel::prelude::*;
+use krdma::net::{
+    Name,
+    NameIn, //
+};
+use rds_proto::wire::{
+    Addr,
+    Family, //
+};
+
+/// An address that RDS may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Checked {
+    pub(super) at: Endpoint,
+    /// The interface of a link-local address, else 0.
+    pub(super) scope: u32,
+}
+
+/// What is wrong with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Too short to tell its family, or for the family.
+    Short,
+    /// Neither IPv4 nor IPv6.
+    Family,
+    /// 0.0.0.0.
+    AnyV4,
+    /// An IPv4 address of many.
+    ManyV4,
+    /// An IPv6 address that is not of one host, or an IPv4 address of that kind in its mapped form.
+    NotOneV6,
+    /// A link-local address without an interface.
+    NoScope,
+}
+
+/// Whether an IPv4 address is of many hosts.
+fn is_many(ip: Ipv4Addr) -> bool {
+    ip.is_broadcast() || ip.is_multicast()
+}
+
+/// Whether an IPv6 address is of one host. A mapped address is if the IPv4 address is.
+fn is_one(ip: Ipv6Addr) -> bool {
+    match ip.to_ipv4_mapped() {
+        Some(ip) => !ip.is_unspecified() && !is_many(ip),
+        None => !ip.is_unspecified() && !ip.is_multicast(),
+    }
+}
+
+/// Checks an address that a caller passed.
+pub(super) fn check(name: NameIn<'_>) -> Result<Checked, Fault> {
+    match name.family().ok_or(Fault::Short)? {
+        NameIn::INET => {
+            let addr = name.v4().ok_or(Fault::Short)?;
+            if addr.ip().is_unspecified() {
+                return Err(Fault::AnyV4);
+            }
+            if is_many(*addr.ip()) {
+                return Err(Fault::ManyV4);
+            }
+            Ok(Checked {
+                at: Endpoint {
+                    addr: Addr::v4(addr.ip().octets()),
+                    port: addr.port(),
+                },
+                scope: 0,
+            })
+        }
+        NameIn::INET6 => {
+            let addr = name.v6().ok_or(Fault::Short)?;
+            if !is_one(*addr.ip()) {
+                return Err(Fault::NotOneV6);
+            }
+            let scope = if addr.ip().is_unicast_link_local() {
+                Some(addr.scope_id())
+                    .filter(|scope| *scope != 0)
+                    .ok_or(Fault::NoScope)?
+            } else {
+                0
+            };
+            Ok(Checked {
+                at: Endpoint {
+                    addr: Addr(addr.ip().octets()),
+                    port: addr.port(),
+                },
+                scope,
+            })
+        }
+        _ => Err(Fault::Family),
+    }
+}
+
+/// Whether an address is an IPv4 one.
+pub(super) fn is_v4(addr: Addr) -> bool {
+    addr.family() == Family::V4
+}
+
+/// The form in which an address is shown.
+pub(super) fn show(at: Endpoint, scope: u32) -> Name {
+    match at.addr.to_v4() {
+        Some(ip) => Name::V4(SocketAddrV4::new(ip.into(), at.port)),
+        None => Name::V6(SocketAddrV6::new(at.addr.0.into(), at.port, 0, scope)),
+    }
+}

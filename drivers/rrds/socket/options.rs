@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Options of the level SOL_RDS (spec §4.8).
+
+use super::{
+    send,
+    Socket,
+    SOL_RDS,
+    TRACES, //
+};
+use crate::{
+    info,
+    message::Endpoint, //
+};
+use kernel::prelude::*;
+use krdma::net::{
+    NameIn,
+    Open,
+    OptionIn,
+    OptionOut,
+    Timestamps, //
+};
+use rds_proto::wire::Addr;
+
+const CANCEL_SENT_TO: i32 = 1;
+const RECVERR: i32 = 5;
+const CONG_MONITOR: i32 = 6;
+const TRANSPORT: i32 = 8;
+const RXPATH_LATENCY: i32 = 10;
+const SO_TIMESTAMP_OLD: i32 = 29;
+const SO_TIMESTAMP_NEW: i32 = 63;
+
+/// No transport, as SO_RDS_TRANSPORT tells it.
+const NO_TRANSPORT: i32 = -1;
+/// Transports that SO_RDS_TRANSPORT can choose have smaller numbers.
+const TRANSPORTS: i32 = 3;
+
+pub(super) fn set(sock: &Open<'_, Socket>, level: i32, name: i32, value: OptionIn<'_>) -> Result {
+    if level != SOL_RDS {
+        return Err(ENOPROTOOPT);
+    }
+    match name {
+        CANCEL_SENT_TO => cancel(sock, value),
+        RECVERR => {
+            let on = flag(&value)?;
+            sock.lock().recverr = on;
+            Ok(())
+        }
+        CONG_MONITOR => monitor(sock, flag(&value)?),
+        TRANSPORT => choose_transport(sock, value),
+        RXPATH_LATENCY => trace(sock, value),
+        SO_TIMESTAMP_OLD => timestamps(sock, value, Timestamps::Old),
+        SO_TIMESTAMP_NEW => timestamps(sock, value, Timestamps::New),
+        // GET_MR, GET_MR_FOR_DEST and FREE_MR among them: there is no RDMA yet, and this is how
+        // programs find that out.
+        _ => Err(ENOPROTOOPT),
+    }
+}
+
+pub(super) fn get(
+    sock: &Open<'_, Socket>,
+    level: i32,
+    name: i32,
+    value: &mut OptionOut<'_>,
+) -> Result<i32> {
+    if level != SOL_RDS {
+        return Err(ENOPROTOOPT);
+    }
+    match name {
+        RECVERR => {
+            let on = sock.lock().recverr;
+            value.write_int(on.into()).map(|()| 0)
+        }
+        TRANSPORT => {
+            let number = sock
+                .lock()
+                .transport
+                .as_ref()
+                .map_or(NO_TRANSPORT, |transport| transport.number());
+            value.write_int(number).map(|()| 0)
+        }
+        info::FIRST..=info::LAST => info::get(sock, name, value),
+        _ => Err(ENOPROTOOPT),
+    }
+}
+
+/// Reads an `int` that says yes or no.
+fn flag(value: &OptionIn<'_>) -> Result<bool> {
+    Ok(i32::from_ne_bytes(value.read()?) != 0)
+}
+
+/// Reads a value that must have exactly its length, where another length is the fault of an address.
+fn exactly<const N: usize>(value: &OptionIn<'_>) -> Result<[u8; N]> {
+    if value.len() == N {
+        value.read()
+    } else {
+        Err(EFAULT)
+    }
+}
+
+/// Drops all messages to an address. Which kind of address it is, is told by its length only.
+fn cancel(sock: &Open<'_, Socket>, value: OptionIn<'_>) -> Result {
+    const V6_LEN: usize = 28;
+
+    if sock.lock().bound.is_none() {
+        return Err(ENOTCONN);
+    }
+    let dest = if value.len() < V6_LEN {
+        let raw = value.read::<16>()?;
+        let addr = NameIn::new(&raw).v4().ok_or(EINVAL)?;
+        Endpoint {
+            addr: Addr::v4(addr.ip().octets()),
+            port: addr.port(),
+        }
+    } else {
+        let raw = value.read::<V6_LEN>()?;
+        let addr = NameIn::new(&raw).v6().ok_or(EINVAL)?;
+        Endpoint {
+            addr: Addr(addr.ip().octets()),
+            port: addr.port(),
+        }
+    };
+
+    send::cancel(sock, Some(dest));
+    Ok(())
+}
+
+fn monitor(sock: &Open<'_, Socket>, on: bool) -> Result {
+    if on {
+        Socket::watch(sock)?;
+    }
+    sock.data().receives.lock().monitor.set(on);
+    Ok(())
+}
+
+fn choose_transport(sock: &Open<'_, Socket>, value: OptionIn<'_>) -> Result {
+    let mut locked = sock.lock();
+
+    if locked.transport.is_some() {
+        return Err(EOPNOTSUPP);
+    }
+    if value.len() != 4 {
+        return Err(EINVAL);
+    }
+    let number = i32::from_ne_bytes(value.read()?);
+    if !(0..TRANSPORTS).contains(&number) {
+        return Err(EINVAL);
+    }
+
+    let transports = &sock.data().space.transports;
+    let transport = transports.iter().find(|t| t.number() == number);
+    locked.transport = Some(transport.ok_or(ENOPROTOOPT)?.clone());
+    Ok(())
+}
+
+/// Chooses the parts of a message's way whose time is to be told.
+fn trace(sock: &Open<'_, Socket>, value: OptionIn<'_>) -> Result {
+    let [count, traces @ ..] = exactly::<{ 1 + TRACES }>(&value)?;
+    if usize::from(count) > TRACES {
+        return Err(EFAULT);
+    }
+    let bad = |trace: &u8| usize::from(*trace) >= TRACES;
+    let faulty = traces.iter().take(count.into()).any(bad);
+    let mut receives = sock.data().receives.lock();
+
+    receives.traces = traces;
+    receives.traced = if faulty { 0 } else { count };
+    if faulty {
+        return Err(EFAULT);
+    }
+    Ok(())
+}
+
+fn timestamps(sock: &Open<'_, Socket>, value: OptionIn<'_>, form: Timestamps) -> Result {
+    let on = i32::from_ne_bytes(exactly(&value)?) != 0;
+
+    sock.lock().set_timestamps(on, form);
+    Ok(())
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receiving (spec §4.6).
+
+use super::{
+    names,
+    rcvbuf,
+    Socket,
+    SOL_RDS, //
+};
+use crate::{
+    congestion,
+    message::{
+        Endpoint,
+        Incoming, //
+    },
+};
+use kernel::{
+    list::ListArc,
+    num::casts::u32_as_usize,
+    prelude::*,
+    sync::{
+        atomic::ordering::Relaxed,
+        Arc, //
+    },
+    time::{
+        Delta,
+        Instant, //
+    },
+};
+use krdma::net::{
+    MsgFlags,
+    Open,
+    RecvMsg,
+    Timestamps,
+    Wait, //
+};
+
+const RDMA_DEST: i32 = 2;
+const CONG_UPDATE: i32 = 5;
+const RXPATH_LATENCY: i32 = 11;
+const SOL_SOCKET: i32 = 1;
+const SO_TIMESTAMP_OLD: i32 = 29;
+const SO_TIMESTAMP_NEW: i32 = 63;
+
+/// What there is to receive.
+enum Next {
+    /// The mask of ports that got free.
+    Congestion(u64),
+    /// A message, taken out of the queue.
+    Message(ListArc<Incoming>),
+    /// A message that stays in the queue.
+    Peeked(Arc<Incoming>),
+}
+
+pub(super) fn receive(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>) -> Result<usize> {
+    let flags = msg.flags();
+    if flags.contains(MsgFlags::OOB) {
+        return Ok(0);
+    }
+    if flags.contains(MsgFlags::ERRQUEUE) {
+        // Nothing ever is in the queue of errors.
+        return Err(EAGAIN);
+    }
+    let peek = flags.contains(MsgFlags::PEEK);
+    let nonblocking = flags.contains(MsgFlags::DONTWAIT);
+    let mut timeout = sock.receive_timeout(nonblocking);
+
+    let next = match sock.wait(&mut timeout, || next(sock, peek)) {
+        Wait::Ready(next) => next,
+        Wait::TimedOut if nonblocking => return Err(EAGAIN),
+        Wait::TimedOut => return Err(ETIMEDOUT),
+        Wait::Signal => return Err(ERESTARTSYS),
+    };
+    match next {
+        Next::Congestion(mask) => tell_congestion(sock, msg, mask),
+        Next::Peeked(message) => {
+            let copied = copy(msg, &message)?;
+            finish(sock, msg, &message, copied)
+        }
+        Next::Message(message) => match copy(msg, &message) {
+            Ok(copied) => {
+                leave(sock, &message);
+                finish(sock, msg, &message, copied)
+            }
+            Err(err) => {
+                // It stays the first one.
+                sock.data().receives.lock().queue.push_front(message);
+                sock.data_ready();
+                Err(err)
+            }
+        },
+    }
+}
+
+/// Takes what comes next, if there is anything.
+fn next(sock: &Open<'_, Socket>, peek: bool) -> Option<Next> {
+    let mut receives = sock.data().receives.lock();
+
+    if let Some(mask) = receives.monitor.take() {
+        return Some(Next::Congestion(mask));
+    }
+    if peek {
+        let mut cursor = receives.queue.cursor_front();
+        return Some(Next::Peeked(cursor.peek_next()?.arc().into()));
+    }
+    receives.queue.pop_front().map(Next::Message)
+}
+
+/// Tells which ports got free: nothing else comes with that.
+fn tell_congestion(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>, mask: u64) -> Result<usize> {
+    if let Err(err) = msg.put(SOL_RDS, CONG_UPDATE, &mask.to_ne_bytes()) {
+        // The ports are told again.
+        let mut receives = sock.data().receives.lock();
+        for port in (0..64_u16).filter(|port| mask >> port & 1 != 0) {
+            receives.monitor.refused(port);
+        }
+        receives.monitor.on_update(mask);
+        return Err(err);
+    }
+    Ok(0)
+}
+
+/// Copies the data of a message to the caller, as far as there is room, and returns how much.
+fn copy(msg: &mut RecvMsg<'_>, message: &Incoming) -> Result<usize> {
+    let mut copied = 0_usize;
+
+    for piece in message.payload().pieces() {
+        if msg.room() == 0 {
+            break;
+        }
+        copied = copied.saturating_add(msg.write(piece)?);
+    }
+    Ok(copied)
+}
+
+/// Accounts for a message that has left the queue.
+fn leave(sock: &Open<'_, Socket>, message: &Incoming) {
+    let this = sock.data();
+    let payload = message.payload();
+    let (len, true_size) = (payload.len(), payload.true_size());
+    let mut receives = this.receives.lock();
+    let limit = rcvbuf(sock).saturating_mul(receives.patience);
+
+    let change = receives.account.remove(len, true_size, limit);
+    let changed = receives.note(change);
+    let local = receives.local.clone().filter(|_| changed);
+    let port = receives.port;
+    drop(receives);
+
+    this.space.stats.recv_bytes_freed_fromsock.add(len.into());
+    if let Some(local) = local {
+        this.space.map_changed(local.addr(), congestion::mask(port));
+    }
+}
+
+/// Tells the caller what is known of a message, and returns what recvmsg does.
+fn finish(
+    sock: &Open<'_, Socket>,
+    msg: &mut RecvMsg<'_>,
+    message: &Incoming,
+    copied: usize,
+) -> Result<usize> {
+    let len = u32_as_usize(message.payload().len());
+    let mut told = copied;
+
+    if copied < len {
+        if msg.flags().contains(MsgFlags::TRUNC) {
+            told = len;
+        }
+        msg.set_flags(MsgFlags::TRUNC);
+    }
+    put_all(sock, msg, message).map_err(|_| EFAULT)?;
+    sock.data().space.stats.recv_delivered.add(1);
+
+    let Endpoint { addr, port } = message.source;
+    let scope = if names::is_v4(addr) {
+        0
+    } else {
+        sock.lock().scope
+    };
+    msg.set_name(names::show(Endpoint { addr, port }, scope));
+    Ok(told)
+}
+
+/// Puts the control messages that come with data.
+fn put_all(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>, message: &Incoming) -> Result {
+    if let Some(cookie) = message.cookie {
+        msg.put(SOL_RDS, RDMA_DEST, &cookie.to_ne_bytes())?;
+    }
+
+    let ns = message.delivered_ns.load(Relaxed);
+    if let Some(form) = sock.timestamps().filter(|_| ns != 0) {
+        let kind = match form {
+            Timestamps::Old => SO_TIMESTAMP_OLD,
+            Timestamps::New => SO_TIMESTAMP_NEW,
+        };
+        let mut timeval = [0; 16];
+        let (seconds, rest) = timeval.split_at_mut(8);
+        seconds.copy_from_slice(&(ns / 1_000_000_000).to_ne_bytes());
+        rest.copy_from_slice(&(ns % 1_000_000_000 / 1000).to_ne_bytes());
+        msg.put(SOL_SOCKET, kind, &timeval)?;
+    }
+
+    let (traces, traced) = {
+        let receives = sock.data().receives.lock();
+        (receives.traces, receives.traced)
+    };
+    if traced != 0 {
+        msg.put(SOL_RDS, RXPATH_LATENCY, &latency(message, traces, traced))?;
+    }
+    Ok(())
+}
+
+/// Makes a `struct rds_cmsg_rx_trace`: a count, so many numbers of parts of the way, and the
+/// nanoseconds that each took.
+fn latency(message: &Incoming, traces: [u8; super::TRACES], traced: u8) -> [u8; 32] {
+    const TIMES: usize = 8;
+    let stamps = &message.stamps;
+    let mut raw = [0; 32];
+    let (head, times) = raw.split_at_mut(TIMES);
+
+    if let [count, rest @ ..] = head {
+        *count = traced;
+        for (to, trace) in rest.iter_mut().zip(traces).take(traced.into()) {
+            *to = trace;
+        }
+    }
+    for (to, trace) in times.chunks_exact_mut(8).zip(traces).take(traced.into()) {
+        let took: Delta = match trace {
+            0 => stamps.start - stamps.header,
+            1 => stamps.complete - stamps.start,
+            _ => Instant::now() - stamps.complete,
+        };
+        to.copy_from_slice(&took.as_nanos().to_ne_bytes());
+    }
+    raw
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What there is for each network namespace.
+
+mod binds;
+
+pub(crate) use binds::BindKey;
+
+use crate::{
+    congestion::{
+        Local,
+        Peer, //
+    },
+    message::{
+        Endpoint,
+        Incoming, //
+    },
+    socket::{
+        seam::{
+            Delivered,
+            Transport, //
+        },
+        Socket, //
+    },
+    stats::Stats,
+    sysctl::Sysctls,
+    watchers::Watchers, //
+};
+use binds::Binds;
+use kernel::{
+    list::ListArc,
+    new_spinlock_irq,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
+    sync::{
+        Arc,
+        ArcBorrow,
+        SpinLockIrq, //
+    },
+};
+use krdma::net::{
+    pernet::PerNamespace,
+    sysctl::Folder,
+    Namespace, //
+};
+use rds_proto::wire::Addr;
+
+/// The state of a namespace.
+///
+/// It does not keep the namespace: sockets do, each for itself.
+#[pin_data]
+pub(crate) struct Space {
+    /// In the order in which they are asked whose a local address is.
+    pub(crate) transports: Arc<KVec<Arc<dyn Transport>>>,
+    #[pin]
+    pub(crate) binds: Binds,
+    #[pin]
+    locals: SpinLockIrq<RBTree<Addr, Arc<Local>>>,
+    #[pin]
+    peers: SpinLockIrq<RBTree<Addr, Arc<Peer>>>,
+    #[pin]
+    pub(crate) watchers: Watchers,
+    pub(crate) stats: Stats,
+    pub(crate) sysctls: Sysctls,
+}
+
+krdma::pernet_slot!(Space);
+
+impl PerNamespace for Space {
+    type Shared = Arc<KVec<Arc<dyn Transport>>>;
+
+    fn create(transports: &Self::Shared, ns: &Namespace) -> Result<Arc<Self>> {
+        let this = Arc::pin_init(
+            pin_init!(Self {
+                transports: transports.clone(),
+                binds <- Binds::new(),
+                locals <- new_spinlock_irq!(RBTree::new(), "rrds::Space::locals"),
+                peers <- new_spinlock_irq!(RBTree::new(), "rrds::Space::peers"),
+                watchers <- Watchers::new(),
+                stats: Stats::new(),
+                sysctls: Sysctls::new(),
+            }),
+            GFP_KERNEL,
+        )?;
+
+        let mut attached = 0_usize;
+        for transport in transports.iter() {
+            if let Err(err) = transport.attach(ns, &this) {
+                for transport in transports.iter().take(attached) {
+                    transport.detach(ns, &this);
+                }
+                return Err(err);
+            }
+            // OVERFLOW: It counts the elements of a vector.
+            attached = attached.wrapping_add(1);
+        }
+        Ok(this)
+    }
+
+    fn sysctls(&self) -> &'static [Folder<Self>] {
+        crate::sysctl::folders()
+    }
+
+    fn remove(this: ArcBorrow<'_, Self>, ns: &Namespace) {
+        let space = Arc::from(this);
+
+        for transport in space.transports.iter() {
+            transport.detach(ns, &space);
+        }
+    }
+}
+
+impl Space {
+    /// Returns the congestion map of a local address; makes it if there is none yet. May sleep.
+    pub(crate) fn local(&self, addr: Addr) -> Result<Arc<Local>> {
+        if let Some(local) = self.locals.lock().get(&addr) {
+            return Ok(local.clone());
+        }
+        let local = Local::new(addr)?;
+        let node = RBTreeNode::new(addr, local.clone(), GFP_KERNEL)?;
+        let mut locals = self.locals.lock();
+
+        match locals.get(&addr) {
+            Some(other) => {
+                let other = other.clone();
+                drop(locals);
+                Ok(other)
+            }
+            None => {
+                locals.insert(node);
+                Ok(local)
+            }
+        }
+    }
+
+    /// Returns the congestion map of a peer; makes it if there is none yet. May sleep.
+    ///
+    /// Of a peer that is this host, which `is_local` tells, it is the map of the local address.
+    pub(crate) fn peer(&self, addr: Addr, is_local: bool) -> Result<Arc<Peer>> {
+        if let Some(peer) = self.peers.lock().get(&addr) {
+            return Ok(peer.clone());
+        }
+        let local = if is_local {
+            Some(self.local(addr)?)
+        } else {
+            None
+        };
+        let peer = Peer::new(addr, local)?;
+        let node = RBTreeNode::new(addr, peer.clone(), GFP_KERNEL)?;
+        let mut peers = self.peers.lock();
+
+        match peers.get(&addr) {
+            Some(other) => {
+                let other = other.clone();
+                drop(peers);
+                Ok(other)
+            }
+            None => {
+                peers.insert(node);
+                Ok(peer)
+            }
+        }
+    }
+
+    /// Delivers a message to the socket that is bound to its destination, if there is one.
+    ///
+    /// Any context; may be called with the lock of a path held.
+    pub(crate) fn deliver(&self, message: ListArc<Incoming>) -> Delivered {
+        let Endpoint { addr, port } = message.dest;
+        let key = BindKey {
+            port,
+            addr,
+            scope: message.scope,
+        };
+
+        match self.binds.find(&key) {
+            Some(sock) => Socket::deliver(&sock, message),
+            None => {
+                self.stats.recv_drop_no_sock.add(1);
+                Delivered { map_changed: false }
+            }
+        }
+    }
+
+    /// Tells all who are to know that the map of a local address has changed: the transports, which
+    /// send it, and the sockets of this host that wait for a port of it.
+    ///
+    /// `freed` is the mask of the ports that got free. Any context, but without a lock of a path or a
+    /// socket.
+    pub(crate) fn map_changed(&self, local: Addr, freed: u64) {
+        for transport in self.transports.iter() {
+            transport.map_changed(self, local);
+        }
+        if freed != 0 {
+            self.watchers.wake(freed);
+        }
+    }
+}

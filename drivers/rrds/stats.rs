@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is counted in a namespace (spec §4.10).
+
+use kernel::sync::atomic::{
+    ordering::Relaxed,
+    Atomic, //
+};
+
+/// A counter. It wraps.
+pub(crate) struct Counter(Atomic<u64>);
+
+impl Counter {
+    /// Adds to the counter. Any context.
+    #[inline]
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
+    }
+
+    /// Returns the count.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+macro_rules! counters {
+    ($($name:ident)*) => {
+        /// The counters of a namespace: those of C in its order, first the generic ones, then those of
+        /// its InfiniBand transport, which have a prefix.
+        pub(crate) struct Stats {
+            $(pub(crate) $name: Counter,)*
+        }
+
+        impl Stats {
+            /// All zero.
+            pub(crate) const fn new() -> Self {
+                Self {
+                    $($name: Counter(Atomic::new(0)),)*
+                }
+            }
+
+            /// Calls `tell` with each name and count, in order, until it fails.
+            pub(crate) fn for_each<E>(
+                &self,
+                mut tell: impl FnMut(&'static str, u64) -> Result<(), E>,
+            ) -> Result<(), E> {
+                $(tell(stringify!($name), self.$name.get())?;)*
+                Ok(())
+            }
+
+            /// Number of the counters.
+            pub(crate) const COUNT: usize = [$(stringify!($name)),*].len();
+        }
+    };
+}
+
+counters! {
+    conn_reset recv_drop_bad_checksum recv_drop_old_seq recv_drop_no_sock recv_drop_dead_sock
+    recv_deliver_raced recv_delivered recv_queued recv_immediate_retry recv_delayed_retry
+    recv_ack_required recv_rdma_bytes recv_ping send_queue_empty send_queue_full
+    send_lock_contention send_lock_queue_raced send_immediate_retry send_delayed_retry
+    send_drop_acked send_ack_required send_queued send_rdma send_rdma_bytes send_pong
+    page_remainder_hit page_remainder_miss copy_to_user copy_from_user cong_update_queued
+    cong_update_received cong_send_error cong_send_blocked recv_bytes_added_to_sock
+    recv_bytes_freed_fromsock send_stuck_rm mprds_catchup_tx0_retries
+    ib_connect_raced ib_listen_closed_stale ib_evt_handler_call ib_tasklet_call ib_tx_cq_event
+    ib_tx_ring_full ib_tx_throttle ib_tx_sg_mapping_failure ib_tx_stalled ib_tx_credit_updates
+    ib_rx_cq_event ib_rx_ring_empty ib_rx_refill_from_cq ib_rx_refill_from_thread
+    ib_rx_alloc_limit ib_rx_total_frags ib_rx_total_incs ib_rx_credit_updates ib_ack_sent
+    ib_ack_send_failure ib_ack_send_delayed ib_ack_send_piggybacked ib_ack_received
+    ib_rdma_mr_8k_alloc ib_rdma_mr_8k_free ib_rdma_mr_8k_used ib_rdma_mr_8k_pool_flush
+    ib_rdma_mr_8k_pool_wait ib_rdma_mr_8k_pool_depleted ib_rdma_mr_1m_alloc ib_rdma_mr_1m_free
+    ib_rdma_mr_1m_used ib_rdma_mr_1m_pool_flush ib_rdma_mr_1m_pool_wait
+    ib_rdma_mr_1m_pool_depleted ib_rdma_mr_8k_reused ib_rdma_mr_1m_reused ib_atomic_cswp
+    ib_atomic_fadd
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an administrator can tune in a namespace (spec §4.11).
+
+use crate::space::Space;
+use krdma::net::sysctl::{
+    Entry,
+    Field,
+    Folder,
+    Number, //
+};
+use rds_proto::{
+    consts,
+    settings::Settings, //
+};
+
+/// The sysctls of a namespace.
+pub(crate) struct Sysctls {
+    reconnect_min_delay_ms: Number<usize>,
+    reconnect_max_delay_ms: Number<usize>,
+    max_unacked_packets: Number<u32>,
+    max_unacked_bytes: Number<u32>,
+    ping_enable: Number<u32>,
+    max_send_wr: Number<usize>,
+    max_recv_wr: Number<usize>,
+    max_unsignaled_wr: Number<usize>,
+    max_recv_allocation: Number<usize>,
+    flow_control: Number<u32>,
+}
+
+impl Sysctls {
+    /// The defaults, which are those of C.
+    pub(crate) const fn new() -> Self {
+        const DAY_MS: usize = 86_400_000;
+
+        Self {
+            reconnect_min_delay_ms: Number::<usize>::new(1, 1, DAY_MS),
+            reconnect_max_delay_ms: Number::<usize>::new(1000, 1, DAY_MS),
+            max_unacked_packets: Number::<u32>::new(consts::MAX_UNACKED_PACKETS, 0, u32::MAX),
+            max_unacked_bytes: Number::<u32>::new(consts::MAX_UNACKED_BYTES, 0, u32::MAX),
+            ping_enable: Number::<u32>::new(1, 0, 1),
+            max_send_wr: Number::<usize>::new(256, 1, 65535),
+            max_recv_wr: Number::<usize>::new(1024, 1, 65535),
+            max_unsignaled_wr: Number::<usize>::new(16, 1, 64),
+            max_recv_allocation: Number::<usize>::new(usize::MAX, 0, usize::MAX),
+            flow_control: Number::<u32>::new(0, 0, 1),
+        }
+    }
+
+    /// Returns whether messages to port 0 are answered.
+    pub(crate) fn ping_enable(&self) -> bool {
+        self.ping_enable.get() != 0
+    }
+
+    /// Returns how many receive buffers a connection may have, for who keeps them for each.
+    pub(crate) fn max_recv_wr(&self) -> usize {
+        self.max_recv_wr.get()
+    }
+
+    /// Returns how many messages received and not read there may be.
+    pub(crate) fn max_recv_allocation(&self) -> usize {
+        self.max_recv_allocation.get()
+    }
+
+    /// Returns all of them as paths take them. `send_ring` is to be limited to what the device can.
+    pub(crate) fn settings(&self) -> Settings {
+        let ns = |ms: usize| {
+            u64::try_from(ms)
+                .unwrap_or(u64::MAX)
+                .saturating_mul(1_000_000)
+        };
+        let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+
+        Settings {
+            send_ring: number(self.max_send_wr.get()),
+            max_unsignaled: number(self.max_unsignaled_wr.get()),
+            max_unacked_packets: self.max_unacked_packets.get(),
+            max_unacked_bytes: self.max_unacked_bytes.get(),
+            reconnect_min_ns: ns(self.reconnect_min_delay_ms.get()),
+            reconnect_max_ns: ns(self.reconnect_max_delay_ms.get()),
+            flow_control: self.flow_control.get() != 0,
+            ping_enable: self.ping_enable(),
+            ..Settings::default()
+        }
+    }
+}
+
+/// Returns what is below `/proc/sys`. The second folder is what C has for its InfiniBand transport.
+///
+/// Beside the kernel's own RDS, which has the usual place, ours is `net/rrds`.
+pub(crate) fn folders() -> &'static [Folder<Space>] {
+    if crate::family() == crate::AF_RDS {
+        const { &[Folder(c"net/rds", GENERIC), Folder(c"net/rds/ib", RDMA)] }
+    } else {
+        const { &[Folder(c"net/rrds", GENERIC), Folder(c"net/rrds/ib", RDMA)] }
+    }
+}
+
+const GENERIC: &[Entry<Space>] = &[
+    Entry(
+        c"reconnect_min_delay_ms",
+        Field::NotAbove(
+            |s| &s.sysctls.reconnect_min_delay_ms,
+            |s| &s.sysctls.reconnect_max_delay_ms,
+        ),
+    ),
+    Entry(
+        c"reconnect_max_delay_ms",
+        Field::NotBelow(
+            |s| &s.sysctls.reconnect_max_delay_ms,
+            |s| &s.sysctls.reconnect_min_delay_ms,
+        ),
+    ),
+    Entry(
+        c"max_unacked_packets",
+        Field::U32(|s| &s.sysctls.max_unacked_packets),
+    ),
+    Entry(
+        c"max_unacked_bytes",
+        Field::U32(|s| &s.sysctls.max_unacked_bytes),
+    ),
+    Entry(c"ping_enable", Field::U32(|s| &s.sysctls.ping_enable)),
+];
+
+const RDMA: &[Entry<Space>] = &[
+    Entry(c"max_send_wr", Field::Usize(|s| &s.sysctls.max_send_wr)),
+    Entry(c"max_recv_wr", Field::Usize(|s| &s.sysctls.max_recv_wr)),
+    Entry(
+        c"max_unsignaled_wr",
+        Field::Usize(|s| &s.sysctls.max_unsignaled_wr),
+    ),
+    Entry(
+        c"max_recv_allocation",
+        Field::Usize(|s| &s.sysctls.max_recv_allocation),
+    ),
+    Entry(c"flow_control", Field::U32(|s| &s.sysctls.flow_control)),
+];
