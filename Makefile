@@ -61,6 +61,12 @@ modules:
 	$(Q)scripts/krdma modules
 endif
 
+# Programs that node tests carry.
+.SECONDEXPANSION:
+build/programs/%: $$(wildcard tests/programs/%/*)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -static -O2 -Wall -Werror -o $@ $(filter %.c,$^)
+
 # Kbuild skips depmod where the kernel's build folder has no System.map, which headers packages have
 # not; and it would sign with a key that only the kernel's own builder has.
 install: KDIR ?= /lib/modules/$(shell uname -r)/build

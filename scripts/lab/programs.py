@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Programs of tools/ that nodes carry: built before the first test that wants them."""
+"""Programs of tools/ and tests/programs/ that nodes carry: built before the first test that wants
+them."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from .env import Env, LabError
@@ -15,19 +16,21 @@ from .hosttests import cargo_environment
 PROFILE = "node"
 
 
+def _is_tests(env: Env, name: str) -> bool:
+    """Whether it is one of tests/programs, in C, and not one of tools/, in Rust."""
+    return (env.tests / "programs" / name).is_dir()
+
+
 def path(env: Env, name: str) -> Path:
+    if _is_tests(env, name):
+        return env.checkout / "build" / "programs" / name
     return env.checkout / "build" / "tools" / PROFILE / name
 
 
-async def build(env: Env, names: Iterable[str]) -> None:
-    """Quick where nothing has changed. With the crates in the cache it needs no network."""
-    bins = [word for name in names for word in ("--bin", name)]
-    if not bins:
-        return
-    manifest = str(env.checkout / "tools" / "Cargo.toml")
-    where = ["--profile", PROFILE, "--locked", "--manifest-path", manifest]
+async def _run(env: Env, *command: str) -> None:
     process = await asyncio.create_subprocess_exec(
-        *("cargo", "build", *where, *bins),
+        *command,
+        cwd=env.checkout,
         env={**os.environ, **cargo_environment(env)},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
@@ -36,4 +39,17 @@ async def build(env: Env, names: Iterable[str]) -> None:
     output, _ = await process.communicate()
     if process.returncode:
         last = " / ".join(output.decode(errors="replace").strip().split("\n")[-5:])
-        raise LabError(f"cargo build {' '.join(bins)} failed: {last}")
+        raise LabError(f"{' '.join(command)} failed: {last}")
+
+
+async def build(env: Env, names: Sequence[str]) -> None:
+    """Quick where nothing has changed. With the crates in the cache it needs no network."""
+    tools = [name for name in names if not _is_tests(env, name)]
+    tests = [f"build/programs/{name}" for name in names if _is_tests(env, name)]
+    if tools:
+        bins = [word for name in tools for word in ("--bin", name)]
+        manifest = str(env.checkout / "tools" / "Cargo.toml")
+        where = ["--profile", PROFILE, "--locked", "--manifest-path", manifest]
+        await _run(env, "cargo", "build", *where, *bins)
+    if tests:
+        await _run(env, "make", *tests)
