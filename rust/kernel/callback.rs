@@ -131,3 +131,34 @@ impl Frame {
         !self.held.get().is_null()
     }
 }
+
+#[kunit_tests(krdma_callback)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_in_the_callbacks_that_it_runs() {
+        let (first, second) = (1_u8, 2_u8);
+        let (first, second) = (ptr::from_ref(&first).cast(), ptr::from_ref(&second).cast());
+
+        assert!(!is_running());
+        run(first, |_| {
+            assert!(is_running() && holds(first) && !holds(second));
+            run(second, |_| assert!(holds(first) && holds(second)));
+            assert!(holds(first) && !holds(second));
+        });
+        assert!(!is_running() && !holds(first));
+    }
+
+    #[test]
+    fn the_lock_may_show_later() {
+        let lock = 0_u8;
+        let lock = ptr::from_ref(&lock).cast();
+
+        run(ptr::null(), |frame| {
+            assert!(!frame.has_held() && !holds(lock));
+            frame.set_held(lock);
+            assert!(frame.has_held() && holds(lock));
+        });
+    }
+}

@@ -284,3 +284,81 @@ impl<T: Send + 'static> Drop for Deferred<T> {
         }
     }
 }
+
+#[kunit_tests(krdma_reaper)]
+mod tests {
+    use super::*;
+    use kernel::{
+        new_spinlock,
+        sync::{
+            Arc,
+            Completion, //
+        },
+        task::Task, //
+    };
+
+    /// Who has dropped it.
+    #[pin_data]
+    struct Note {
+        by: Atomic<*mut bindings::task_struct>,
+        #[pin]
+        done: Completion,
+    }
+
+    // SAFETY: The address is compared only.
+    unsafe impl Send for Note {}
+
+    // SAFETY: As above.
+    unsafe impl Sync for Note {}
+
+    struct Noted(Arc<Note>);
+
+    impl Drop for Noted {
+        fn drop(&mut self) {
+            self.0.by.store(Task::current_raw(), Relaxed);
+            self.0.done.complete_all();
+        }
+    }
+
+    /// Returns whether the task that calls `f` with a value is the one that drops the value.
+    fn dropped_here(f: impl FnOnce(Deferred<Noted>)) -> Result<bool> {
+        let note = Arc::pin_init(
+            pin_init!(Note {
+                by: Atomic::new(ptr::null_mut()),
+                done <- Completion::new(),
+            }),
+            GFP_KERNEL,
+        )?;
+
+        f(Deferred::new(Noted(note.clone()))?);
+        note.done.wait_for_completion();
+        Ok(note.by.load(Relaxed) == Task::current_raw())
+    }
+
+    #[test]
+    fn where_one_may_sleep_it_goes_at_once() {
+        assert_eq!(dropped_here(drop), Ok(true));
+    }
+
+    #[test]
+    fn in_atomic_context_it_goes_later() -> Result {
+        let lock = KBox::pin_init(new_spinlock!(()), GFP_KERNEL)?;
+
+        assert_eq!(
+            dropped_here(|value| {
+                let _guard = lock.lock();
+                drop(value);
+            }),
+            Ok(false)
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn in_a_callback_it_goes_later() {
+        assert_eq!(
+            dropped_here(|value| callback::run(ptr::null(), |_| drop(value))),
+            Ok(false)
+        );
+    }
+}

@@ -219,3 +219,98 @@ impl<T: Work> PinnedDrop for Inner<T> {
         unsafe { bindings::disable_delayed_work_sync(self.work.get()) };
     }
 }
+
+#[kunit_tests(krdma_work)]
+mod tests {
+    use super::*;
+    use kernel::{
+        sync::{
+            atomic::{
+                Atomic,
+                Relaxed, //
+            },
+            Completion, //
+        },
+        time::delay::fsleep, //
+    };
+
+    /// Runs until it has so often.
+    #[pin_data]
+    struct Counter {
+        often: u32,
+        runs: Atomic<u32>,
+        returned: Atomic<u32>,
+        #[pin]
+        begun: Completion,
+        #[pin]
+        done: Completion,
+    }
+
+    impl Work for Counter {
+        fn run(this: &Arc<Self>) -> Option<Delta> {
+            // OVERFLOW: It wraps.
+            let runs = this.runs.fetch_add(1, Relaxed) + 1;
+
+            this.begun.complete_all();
+            fsleep(Delta::from_millis(5));
+            this.returned.store(runs, Relaxed);
+            if runs < this.often {
+                return Some(Delta::from_millis(1));
+            }
+            this.done.complete_all();
+            None
+        }
+    }
+
+    fn counter(often: u32) -> Result<(Job<Counter>, Waker)> {
+        let mut kept = None;
+        let job = Job::new(|waker| {
+            kept = Some(waker);
+            Arc::pin_init(
+                pin_init!(Counter {
+                    often,
+                    runs: Atomic::new(0),
+                    returned: Atomic::new(0),
+                    begun <- Completion::new(),
+                    done <- Completion::new(),
+                }),
+                GFP_KERNEL,
+            )
+        })?;
+
+        Ok((job, kept.ok_or(EINVAL)?))
+    }
+
+    #[test]
+    fn it_runs_again_as_often_as_it_wants() -> Result {
+        let (job, waker) = counter(3)?;
+
+        assert_eq!(job.data().runs.load(Relaxed), 0);
+        waker.wake();
+        job.data().done.wait_for_completion();
+        assert_eq!(job.data().runs.load(Relaxed), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn a_drop_waits_for_it_and_ends_it() -> Result {
+        let (job, waker) = counter(u32::MAX)?;
+        let data = job.data().clone();
+
+        job.wake();
+        data.begun.wait_for_completion();
+        drop(job);
+        let runs = data.runs.load(Relaxed);
+        assert_eq!(data.returned.load(Relaxed), runs);
+
+        waker.wake();
+        fsleep(Delta::from_millis(20));
+        assert_eq!(data.runs.load(Relaxed), runs);
+        Ok(())
+    }
+
+    #[test]
+    fn who_fails_to_make_the_data_has_no_job() {
+        assert!(Job::<Counter>::new(|_| Err(EBUSY)).is_err_and(|err| err == EBUSY));
+    }
+}

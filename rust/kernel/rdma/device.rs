@@ -358,3 +358,16 @@ impl fmt::Display for AtomicCapability {
         })
     }
 }
+
+#[kunit_tests(krdma_device)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_those_of_c() {
+        assert_eq!(NodeType::from_raw(1), NodeType::ChannelAdapter);
+        assert_eq!(NodeType::from_raw(4), NodeType::Rnic);
+        assert_eq!(NodeType::from_raw(4711), NodeType::Unknown(4711));
+        assert_eq!(NodeType::Rnic.transport(), "iWARP");
+    }
+}

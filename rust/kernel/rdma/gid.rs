@@ -360,4 +360,13 @@ mod tests {
         assert_eq!(Gid::from_bytes(LINK_LOCAL).to_ipv4(), None);
         assert!(Gid::default().is_zero());
     }
+
+    #[test]
+    fn types_are_those_of_c() {
+        assert_eq!(
+            [0, 1, 2].map(GidType::from_raw),
+            [GidType::Ib, GidType::RoceV1, GidType::RoceV2]
+        );
+        assert_eq!(GidType::from_raw(17), GidType::Unknown(17));
+    }
 }

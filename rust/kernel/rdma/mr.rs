@@ -331,3 +331,31 @@ impl PinnedDrop for Inner {
         unsafe { bindings::ib_dereg_mr_user(self.ptr.as_ptr(), core::ptr::null_mut()) };
     }
 }
+
+#[kunit_tests(krdma_mr)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_is_in_bits() {
+        let access = AccessFlag::LocalWrite | AccessFlag::RemoteRead;
+
+        assert_eq!(Access::default().as_raw(), 0);
+        assert_eq!(access.as_raw(), 1 | 4);
+        assert_eq!(Access::from(AccessFlag::RemoteWrite).as_raw(), 2);
+        assert_eq!(Access::from(AccessFlag::RemoteAtomic).as_raw(), 8);
+    }
+
+    #[test]
+    fn a_region_is_exposed_once() {
+        let exposure = Exposure(Atomic::new(false));
+
+        assert!(!exposure.is_on());
+        assert_eq!(exposure.begin(), Ok(()));
+        assert!(exposure.is_on());
+        assert_eq!(exposure.begin(), Err(EBUSY));
+        exposure.end();
+        assert!(!exposure.is_on());
+        assert_eq!(exposure.begin(), Ok(()));
+    }
+}

@@ -50,3 +50,26 @@ impl<const N: usize> fmt::Display for Name<N> {
         fmt::Display::fmt(BStr::from_bytes(self.as_bytes()), f)
     }
 }
+
+#[kunit_tests(krdma_name)]
+mod tests {
+    use super::*;
+
+    /// Copies a name from memory that has more behind it.
+    fn copied(from: &[u8; 8]) -> Name<4> {
+        // SAFETY: There are more bytes than the name has.
+        unsafe { Name::copy_from(from.as_ptr().cast()) }
+    }
+
+    #[test]
+    fn the_end_mark_ends_it() {
+        assert_eq!(copied(b"a\0bcdefg").as_bytes(), b"a");
+        assert_eq!(copied(b"\0abcdefg").as_bytes(), b"");
+    }
+
+    #[test]
+    fn without_an_end_mark_the_array_ends_it() {
+        assert_eq!(copied(b"abcdefgh").as_bytes(), b"abcd");
+        assert_eq!(copied(b"abc\0defg").as_bytes(), b"abc");
+    }
+}

@@ -269,3 +269,24 @@ impl PortAttributes {
         Lid::new(self.0.sm_lid)
     }
 }
+
+#[kunit_tests(krdma_port)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_those_of_c() {
+        assert_eq!(PortState::from_raw(1), PortState::Down);
+        assert_eq!(PortState::from_raw(4), PortState::Active);
+        assert_eq!(PortState::from_raw(17), PortState::Unknown(17));
+    }
+
+    #[test]
+    fn mtus_are_in_bytes() {
+        let bytes = [1, 2, 3, 4, 5].map(|raw| Mtu::from_raw(raw).bytes());
+
+        assert_eq!(bytes, [256, 512, 1024, 2048, 4096]);
+        assert_eq!(Mtu::from_raw(0).bytes(), 0);
+        assert_eq!(Mtu::from_raw(6).bytes(), 0);
+    }
+}

@@ -760,3 +760,34 @@ impl PinnedDrop for Inner {
         self.end_stranded();
     }
 }
+
+#[kunit_tests(krdma_qp)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_there_and_back() {
+        let cap = Capabilities {
+            max_send_wr: 1,
+            max_recv_wr: 2,
+            max_send_sge: 3,
+            max_recv_sge: 4,
+            max_inline_data: 5,
+        };
+        let raw = cap.as_raw();
+
+        assert_eq!(Capabilities::from_raw(&raw), cap);
+        assert_eq!((raw.max_send_wr, raw.max_recv_sge), (1, 4));
+    }
+
+    #[test]
+    fn numbers_are_those_of_c() {
+        assert_eq!(
+            [QpType::Rc, QpType::Uc, QpType::Ud, QpType::Gsi].map(QpType::as_raw),
+            [2, 3, 4, 1]
+        );
+        assert_eq!(QpEvent::from_raw(1), QpEvent::Fatal);
+        assert_eq!(QpEvent::from_raw(16), QpEvent::LastWqeReached);
+        assert_eq!(QpEvent::from_raw(4711), QpEvent::Other(4711));
+    }
+}

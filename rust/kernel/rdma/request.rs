@@ -515,3 +515,19 @@ impl<T, const N: usize> Drop for Unposted<T, N> {
         }
     }
 }
+
+#[kunit_tests(krdma_request)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_those_of_c() {
+        assert!(Status::from_raw(0).is_success());
+        assert_eq!(Status::from_raw(5), Status::Flushed);
+        assert_eq!(Status::from_raw(10), Status::RemoteAccess);
+        assert_eq!(Status::from_raw(12), Status::RetriesExceeded);
+        assert_eq!(Status::from_raw(13), Status::RnrRetriesExceeded);
+        assert_eq!(Status::from_raw(4711), Status::Other(4711));
+        assert!((1..32).all(|raw| !Status::from_raw(raw).is_success()));
+    }
+}
