@@ -27,18 +27,21 @@ use kernel::{
     error::to_result,
     num::casts::u32_as_usize,
     prelude::*,
-    sync::atomic::{
-        ordering::{
-            Acquire,
-            Relaxed,
-            Release, //
+    sync::{
+        atomic::{
+            ordering::{
+                Acquire,
+                Relaxed,
+                Release, //
+            },
+            Atomic, //
         },
-        Atomic, //
+        static_lock_class,
+        LockClassKey, //
     },
     types::Opaque,
     workqueue::{
         impl_has_work,
-        new_work,
         Queue,
         Work,
         WorkItem, //
@@ -216,15 +219,25 @@ impl<T: Send + 'static> WorkItem for Inner<T> {
     }
 }
 
+/// Returns what lockdep knows the work of [`Deferred`] by.
+///
+/// It asks that one key goes with one name, by the name's address. Generic code is copied to the clients,
+/// names included, while the key stays here: so neither may be in such code.
+#[inline(never)]
+fn lock_class() -> (&'static CStr, Pin<&'static LockClassKey>) {
+    (c"krdma::Deferred", static_lock_class!())
+}
+
 impl<T: Send + 'static> Deferred<T> {
     /// Allocates and initializes the value.
     pub(crate) fn new<E>(value: impl PinInit<T, E>) -> Result<Self>
     where
         Error: From<E>,
     {
+        let (name, key) = lock_class();
         let inner = KBox::try_pin_init(
             try_pin_init!(Inner {
-                work <- new_work!("krdma::Deferred"),
+                work <- Work::new(name, key),
                 value <- value,
             }),
             GFP_KERNEL,

@@ -114,13 +114,7 @@ impl<T: Work> Job<T> {
     ///
     /// Errors: [`ENOMEM`], and what `data` fails with.
     pub fn new(data: impl FnOnce(Waker) -> Result<Arc<T>>) -> Result<Self> {
-        let target = Arc::pin_init(
-            pin_init!(Target {
-                // INVARIANT: There is no work yet.
-                work <- new_spinlock_irq!(Address(ptr::null_mut())),
-            }),
-            GFP_KERNEL,
-        )?;
+        let target = Target::new()?;
         let data = data(Waker(target.clone()))?;
         let inner = Deferred::new(try_pin_init!(Inner {
             work <- Opaque::ffi_init(|work| {
@@ -158,6 +152,20 @@ impl Waker {
 }
 
 impl Target {
+    /// Makes one, without work.
+    ///
+    /// Not in generic code, which each client has a copy of: a lock has one name.
+    #[inline(never)]
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                // INVARIANT: There is no work yet.
+                work <- new_spinlock_irq!(Address(ptr::null_mut())),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
     fn wake(&self) {
         let work = self.work.lock();
 

@@ -200,6 +200,9 @@ impl Core {
     }
 
     /// To be called once, when the object is pinned.
+    ///
+    /// Not inlined, as clients would have names of their own for the lock class, which lockdep refuses.
+    #[inline(never)]
     fn init_work(&self) {
         // SAFETY: The work item is part of a pinned object, and is not used yet. The function is for
         // work items of cores; the name and the key are static.
