@@ -111,7 +111,7 @@ module! {
     license: "GPL",
     params: {
         port: u16 {
-            default: 7473,
+            default: 7474,
             description: "The port to listen on and to connect to",
         },
         peer: u32 {
