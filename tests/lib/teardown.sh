@@ -12,9 +12,7 @@ for dev in /sys/class/infiniband/*; do
 	rdma link delete "${dev##*/}" || bad=1
 done
 
-# While the modules are there, the traces have their names; what they forget as they go comes after.
-leaks "devices deleted"
-
+leaks_places
 reversed=
 for name in $MODULES; do
 	reversed="$name $reversed"
@@ -26,5 +24,5 @@ for name in $reversed; do
 		bad=1
 	fi
 done
-leaks "modules unloaded"
+leaks
 exit "$bad"
