@@ -77,4 +77,4 @@ check "both forms of records" eval "rds info -4 --json && rds info -6 --json"
 check_status 1 "what the kernel does not have is an error" rds info --tcp
 check "help, completions and manual pages" eval \
 	"rds stress --help && rds completions bash && rds man --folder /tmp/man && [ -s /tmp/man/rds-ping.1 ]"
-barrier done
+barrier over

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The rows, by what they call.
+
+mod address;
+mod create;
+mod options;
+mod receive;
+mod send;
+
+use crate::table::Table;
+
+/// All of them.
+pub fn all() -> Table {
+    let mut table = Table::default();
+    create::add(&mut table);
+    address::add(&mut table);
+    send::add(&mut table);
+    receive::add(&mut table);
+    options::add(&mut table);
+    table
+}
