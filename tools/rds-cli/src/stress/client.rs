@@ -240,8 +240,17 @@ fn measure(run: &mut Run<'_>, sockets: Vec<(Socket, SocketAddr)>) -> Result<Outc
     }
     let (total, took, cpu) = outcome?;
     let mut why = std::mem::take(&mut *failed.lock().unwrap_or_else(PoisonError::into_inner));
-    let theirs = run.line.ask("end", Value::Null, "result")?;
     why.extend(total.described.iter().cloned());
+    let theirs = match run.line.ask("end", Value::Null, "result") {
+        Ok(theirs) => theirs,
+        Err(failure) => {
+            // What the tasks met comes first: it is why.
+            for line in &why {
+                anstream::eprintln!("rds: {line}");
+            }
+            return Err(failure);
+        }
+    };
     report(run, &total, took, cpu, &theirs, &why)
 }
 
