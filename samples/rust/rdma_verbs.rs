@@ -13,8 +13,12 @@
 //! ```
 
 use kernel::{
+    new_mutex,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        Mutex, //
+    },
 };
 use krdma::rdma::{
     ah::{
@@ -22,6 +26,7 @@ use krdma::rdma::{
         GlobalRoute, //
     },
     client::Registration,
+    cm::Connection,
     cq::Poll,
     gid::{
         GidEntry,
@@ -126,10 +131,19 @@ const STEPS: &[(&str, Step)] = &[
 impl Client for Devices {
     const NAME: &'static CStr = c"rdma_verbs";
 
-    /// Nothing is kept: all is done while the device is added.
-    type Data = ();
+    /// All is done while the device is added. What has left a multicast group is kept, so that it can be
+    /// seen from outside that the group was left before.
+    type Data = Option<Connection<connections::Member>>;
 
-    fn add(&self, dev: &Device) -> impl PinInit<(), Error> {
+    fn add(&self, dev: &Device) -> impl PinInit<Self::Data, Error> {
+        self.walk(dev)
+    }
+}
+
+impl Devices {
+    /// Does the steps.
+    fn walk(&self, dev: &Device) -> Result<Option<Connection<connections::Member>>> {
+        let mut kept = None;
         let only = kernel::num::casts::u32_as_usize(module_parameters::only.value());
         let mut passed = 0;
 
@@ -143,7 +157,11 @@ impl Client for Devices {
                 .ok_or(ENODEV)
                 .and_then(|port| Bench::new(port, self.module))
                 .and_then(|bench| {
-                    (0..module_parameters::rounds.value()).try_for_each(|_| step(&bench))
+                    for _ in 0..module_parameters::rounds.value() {
+                        step(&bench)?;
+                    }
+                    kept = bench.kept.lock().take().or(kept.take());
+                    Ok(())
                 });
 
             match ret {
@@ -155,7 +173,7 @@ impl Client for Devices {
             }
         }
         pr_info!("{}: {} of {} passed\n", dev.name(), passed, STEPS.len());
-        Ok(())
+        Ok(kept)
     }
 }
 
@@ -171,6 +189,8 @@ struct Bench<'a> {
     module: &'static ThisModule,
     /// The way from the port to itself.
     path: AhAttr,
+    /// What is kept as long as the device.
+    kept: Pin<KBox<Mutex<Option<Connection<connections::Member>>>>>,
 }
 
 /// Tells queue pairs from each other.
@@ -192,6 +212,7 @@ impl<'a> Bench<'a> {
             pd: Arc::new(Pd::new(port.device(), module)?, GFP_KERNEL)?,
             module,
             path: to_itself(port, &entry)?,
+            kept: KBox::pin_init(new_mutex!(None), GFP_KERNEL)?,
         })
     }
 
