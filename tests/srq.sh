@@ -10,7 +10,7 @@ refills() {
 }
 
 case $NODE in
-a) plan 6 ;;
+a) plan 7 ;;
 b) plan 5 ;;
 esac
 
@@ -35,6 +35,8 @@ check "rdma_srq unloads" unload rdma_srq
 diag "$(klog | grep 'rdma_srq: rxe0:')"
 if [ "$NODE" = a ]; then
 	check "all messages came, none damaged" logged "rdma_srq: rxe0: $TOTAL received, 0 damaged"
+	check_eq "each connection has received its own" \
+		"$(logged_times "rdma_srq: a connection ends: $COUNT received")" "$CONNECTIONS"
 	check "the queue was filled up when the device said so" [ "$(refills)" -gt 0 ]
 fi
 check "krdma unloads" unload krdma
