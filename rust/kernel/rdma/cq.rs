@@ -143,7 +143,8 @@ impl Cq {
 
     /// Allocates a completion queue that tells of the end of each batch.
     ///
-    /// `hook` belongs to the queue: it must not keep the queue alive, or neither ever goes.
+    /// `hook` belongs to the queue: it must not keep the queue alive, or neither ever goes. To fill a
+    /// shared receive queue it takes a [handle](crate::rdma::Srq::handle).
     ///
     /// Errors: As for [`Cq::new`].
     pub fn with_batch_end(
