@@ -22,13 +22,10 @@ __rust_helper bool rust_helper_krdma_may_sleep(void)
 	return !in_interrupt() && !irqs_disabled();
 }
 
-/* A macro that declares a lock class for each place it is used at. */
-__rust_helper void rust_helper_krdma_init_work(struct work_struct *work,
-					       work_func_t func)
-{
-	INIT_WORK(work, func);
-}
-
+/*
+ * A macro that declares a lock class for each place it is used at: so all jobs
+ * have one class.
+ */
 __rust_helper void
 rust_helper_krdma_init_delayed_work(struct delayed_work *work, work_func_t func)
 {

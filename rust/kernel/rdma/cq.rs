@@ -35,6 +35,7 @@ use kernel::{
             },
             Atomic, //
         },
+        static_lock_class,
         Arc,
         Mutex, //
     },
@@ -183,7 +184,7 @@ impl Cq {
             direct <- new_mutex!(()),
             work <- Opaque::ffi_init(|work| {
                 // SAFETY: `work` is pinned; it is disabled before its memory goes.
-                unsafe { bindings::krdma_init_work(work, Some(Inner::poll_callback)) };
+                unsafe { Inner::init_work(work, *poll) };
             }),
             dev: dev.into(),
             ptr: {
@@ -258,7 +259,7 @@ impl Cq {
             direct <- new_mutex!(()),
             work <- Opaque::ffi_init(|work| {
                 // SAFETY: `work` is pinned. It is never queued.
-                unsafe { bindings::krdma_init_work(work, Some(Inner::poll_callback)) };
+                unsafe { Inner::init_work(work, *poll) };
             }),
             dev: dev.into(),
             capacity,
@@ -368,6 +369,33 @@ impl Drop for Reservation {
 }
 
 impl Inner {
+    /// Initializes the work item that polls a queue.
+    ///
+    /// There are two lock classes, as lockdep takes work of one class to be of one context. Not inlined, as
+    /// clients would have names of their own for them.
+    ///
+    /// # Safety
+    ///
+    /// `work` must be the field of a pinned object, and not be queued when its memory goes.
+    #[inline(never)]
+    unsafe fn init_work(work: *mut bindings::work_struct, poll: Poll) {
+        let (name, key) = match poll {
+            Poll::Softirq => (c"krdma_cq_softirq", static_lock_class!()),
+            Poll::Workqueue | Poll::Direct => (c"krdma_cq", static_lock_class!()),
+        };
+
+        // SAFETY: By the function's requirements; the name and the key are static.
+        unsafe {
+            bindings::init_work_with_key(
+                work,
+                Some(Self::poll_callback),
+                false,
+                name.as_char_ptr(),
+                key.as_ptr(),
+            )
+        };
+    }
+
     /// Asks the device to signal, if somebody listens.
     fn start(&self) {
         if self.poll != Poll::Direct && !self.pooled {
