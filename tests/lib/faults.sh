@@ -72,9 +72,40 @@ fail_nth() {
 	return "$status"
 }
 
+# fail_after KIND N: from now on the Nth allocation that counts fails, whoever makes it, and no other. KIND is
+# failslab or fail_page_alloc. The kernel counts from its start, and only while one is to fail: so the count is
+# known when one has. If none has, it is not, and N means nothing until one has again.
+fail_after() {
+	local folder="/sys/kernel/debug/$1" at
+
+	eval "at=\${_SEEN_$1:-0}"
+	! fail_known "$1" || at=$((at + $2))
+	echo "$at" >"$folder/interval"
+	echo 100 >"$folder/probability"
+	echo 1 >"$folder/times"
+}
+
+fail_known() {
+	eval "[ \${_KNOWN_$1:-yes} = yes ]"
+}
+
+# fail_after_end KIND: no more. Succeeds if one has failed; if not, so many allocations were not made.
+fail_after_end() {
+	local folder="/sys/kernel/debug/$1" left at known=yes
+
+	echo 0 >"$folder/probability"
+	read -r left <"$folder/times"
+	read -r at <"$folder/interval"
+	[ "$left" = 0 ] || known=no
+	# With an interval of one it does not count.
+	[ "$at" = 1 ] || eval "_SEEN_$1=$at _KNOWN_$1=$known"
+	[ "$known" = yes ]
+}
+
 # faults_storm PERCENT: that share of the allocations fails, whoever makes them: also what work queues
 # and interrupts do for a module. Ends with faults_calm.
 faults_storm() {
+	_faults interval 1
 	_faults times -1
 	_faults probability "$1"
 }
