@@ -28,7 +28,7 @@ walk_insmod() {
 			diag "$name: $((nth - 1)) allocations, refused $refused times, loaded $loaded times" >&5
 			return 0
 		fi
-		nth=$((nth + 1))
+		nth=$((nth + 1 + nth / STRIDE))
 	done
 	echo "more than $MOST allocations"
 	return 1
@@ -49,7 +49,7 @@ walk_link() {
 			diag "rdma link add: $((nth - 1)) allocations, no device $absent times" >&5
 			return 0
 		fi
-		nth=$((nth + 1))
+		nth=$((nth + 1 + nth / STRIDE))
 	done
 	echo "more than $MOST allocations"
 	return 1

@@ -35,7 +35,7 @@ usage: scripts/krdma COMMAND
   distclean       remove the cache and build/
 
 settings (environment): KRDMA_CACHE KRDMA_MIRROR KRDMA_SERIES KRDMA_SUITE V=1
-KRDMA_FLAVOR=strict: the same commands with the strict kernel, which is built once (half an hour)
+KRDMA_FLAVOR=strict: the same commands with the strict kernel, which is built once (an hour)
 """
 
 ENGINE = ("sim", "fuzz", "mutants", "coverage")

@@ -13,9 +13,10 @@ from .topology import NodeSpec, Test
 MEMORY_FACTOR = 2
 MEMORY_MORE = 640
 # Behind the usual command line, of which it changes the watchdogs' times. Every KASAN report is
-# wanted, not only the first.
+# wanted, not only the first. The unit tests inside the modules would run each time that these are
+# loaded: the test of these turns them on.
 CMDLINE = (
-    "kasan_multi_shot sysctl.kernel.hung_task_timeout_secs=300 watchdog_thresh=60 "
+    "kasan_multi_shot kunit.enable=0 sysctl.kernel.hung_task_timeout_secs=300 watchdog_thresh=60 "
     "rcupdate.rcu_cpu_stall_timeout=300 workqueue.watchdog_thresh=300"
 )
 

@@ -106,6 +106,20 @@ class Leaks(unittest.TestCase):
         self.assertIn("0xffffffffc0a41234", "\n".join(splats[1].text))
         self.assertNotIn("acpi_init", done.stdout)
 
+    def test_an_address_is_named_by_the_module_that_was_there(self) -> None:
+        with tempfile.NamedTemporaryFile("w") as places:
+            places.write("rdma_rxe 8192 0xffffffffc0a3e000\nkrdma 8192 0xffffffffc0a40000\n")
+            places.flush()
+            script = f". {LIBRARY}\nPLACES={places.name}\n"
+            script += "place 0xffffffffc0a41234; place 0xffffffffc0a42000\n"
+            done = subprocess.run(
+                ["busybox", "sh"], input=script, capture_output=True, text=True, check=True
+            )
+        self.assertEqual(
+            done.stdout.splitlines(),
+            ["0xffffffffc0a41234 [krdma+0x1234]", "0xffffffffc0a42000"],
+        )
+
 
 if __name__ == "__main__":
     unittest.main()
