@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The documentation: Sphinx for what is in Documentation/, rustdoc for the two library crates.
+"""The documentation: Sphinx for what is in Documentation/, rustdoc for the library crates.
 
 A warning is an error in all of them: most are links that lead nowhere. The pages are in build/docs/,
 rustdoc's below it in rust/, each crate with the search index that rustdoc made for it.
@@ -20,8 +20,9 @@ OUTPUT = "build/docs"
 _LINK = re.compile(r'\b(?:href|src)="([^"]+)"')
 _HEADER = re.compile(r'<a href="(?:\.\./)*srctree/[^"]*">(.*?)</a>')
 _ELSEWHERE = re.compile(r"[a-z]+:|/")
-# The crate that users of the modules program against, and the protocol; from kbuild and from cargo.
-CRATES = ("krdma", "rds_proto")
+# The crate that users of the modules program against, from kbuild; the protocol and the sockets' crate
+# for programs, from cargo.
+CRATES = ("krdma", "rds_proto", "rds")
 
 
 def pages(tree: Tree) -> None:
@@ -44,13 +45,13 @@ def krdma(tree: Tree) -> Path:
     return tree.build("modules") / "doc"
 
 
-def rds_proto(tree: Tree) -> Path:
+def from_cargo(tree: Tree, crate: str) -> Path:
     env = cargo_environment(tree)
     env["RUSTDOCFLAGS"] = "-D warnings"
     must_succeed(
         tree,
-        "docs-rds_proto",
-        ["cargo", "doc", "--locked", "--no-deps", "--lib", "-p", "rds_proto"],
+        f"docs-{crate}",
+        ["cargo", "doc", "--locked", "--no-deps", "--lib", "-p", crate],
         cwd=tree.path("tools"),
         env=env,
     )
@@ -61,7 +62,8 @@ def run(tree: Tree) -> list[str]:
     if not tree.path("Documentation/conf.py").is_file():
         raise Skipped("no Documentation/conf.py")
     pages(tree)
-    for crate, made in zip(CRATES, (krdma(tree), rds_proto(tree)), strict=True):
+    for crate in CRATES:
+        made = krdma(tree) if crate == "krdma" else from_cargo(tree, crate)
         if not (made / crate / "index.html").is_file():
             raise Failed(f"rustdoc left no page of {crate} in {made}")
         copy = tree.path(OUTPUT) / "rust" / crate
