@@ -20,7 +20,8 @@ pub enum QpEvent {
     PathMigrated,
     /// The first message arrived before the connection was established.
     CommunicationEstablished,
-    /// The send queue is drained, after a move to [`QpState::Sqd`].
+    /// The send queue is drained, after a move to
+    /// [`QpState::Sqd`](crate::rdma::qp_attr::QpState::Sqd).
     SendQueueDrained,
     /// The last request of a shared receive queue that the queue pair will take is done.
     LastWqeReached,
