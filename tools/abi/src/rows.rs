@@ -4,6 +4,7 @@
 
 mod address;
 mod create;
+mod full;
 mod options;
 mod receive;
 mod send;
@@ -17,6 +18,7 @@ pub fn all() -> Table {
     address::add(&mut table);
     send::add(&mut table);
     receive::add(&mut table);
+    full::add(&mut table);
     options::add(&mut table);
     table
 }
