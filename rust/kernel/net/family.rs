@@ -62,6 +62,7 @@ use crate::{
 };
 use core::{
     cell::UnsafeCell,
+    marker::PhantomData,
     pin::Pin,
     ptr, //
 };
@@ -149,6 +150,14 @@ pub trait Family: HasSlot + Send + Sync + Sized + 'static {
         ns: &Namespace,
         request: &Request,
     ) -> Result<(impl PinInit<Self, Error>, Self::Locked)>;
+
+    /// The socket was made; now there can be references to it.
+    ///
+    /// Errors become those of socket(2); the socket is dropped then.
+    fn created(sock: &Sock<Self>) -> Result {
+        let _ = sock;
+        Ok(())
+    }
 
     /// The socket is being closed. It can't be waited for any more, and no other call comes.
     ///
@@ -265,8 +274,10 @@ macro_rules! family_slot {
 /// # Invariants
 ///
 /// `users` counts the registration and its sockets. While it is not zero `registration` is the
-/// registration, and `proto`, `ops` and `family` are initialized and do not change but by C.
+/// registration, and `proto`, `ops` and `family` are initialized and do not change but by C. `claimed`
+/// is 1 as long as there is a [`Claim`].
 pub struct Slot<T: Family> {
+    claimed: Atomic<u32>,
     users: Atomic<u32>,
     registration: Atomic<*mut Registration<T>>,
     proto: Opaque<bindings::proto>,
@@ -286,6 +297,7 @@ impl<T: Family> Slot<T> {
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         Self {
+            claimed: Atomic::new(0),
             users: Atomic::new(0),
             registration: Atomic::new(ptr::null_mut()),
             proto: Opaque::uninit(),
@@ -326,16 +338,17 @@ impl<T: Family> Slot<T> {
 ///
 /// # Invariants
 ///
-/// Once initialized, the family and its protocol are registered, with what `T::slot()` holds, and the
-/// slot's registration is this one. Both end in `drop` only.
+/// Once initialized, the slot's registration is this one, and its count of users is positive. Both end
+/// in `drop` only.
 #[pin_data(PinnedDrop)]
 pub struct Registration<T: Family> {
-    number: u8,
     /// Completed when there is no socket any more, and no registration.
     #[pin]
     unused: Completion,
     #[pin]
     shared: T::Shared,
+    // Dropped last.
+    claim: Claim<T>,
 }
 
 // SAFETY: A family may be unregistered by any thread, and `T::Shared` is `Send`.
@@ -346,6 +359,8 @@ unsafe impl<T: Family> Sync for Registration<T> {}
 
 impl<T: Family> Registration<T> {
     /// Registers a family under a number.
+    ///
+    /// The number is claimed first, then `shared` is initialized, then sockets can be made.
     ///
     /// Errors: [`EEXIST`] if the number is taken, or a family of this type is registered already;
     /// [`ENOBUFS`] if there is no such number; [`ENOMEM`]; and what `shared` fails with.
@@ -360,12 +375,17 @@ impl<T: Family> Registration<T> {
         Error: From<E>,
     {
         try_pin_init!(&this in Self {
-            number,
+            claim: Claim::new(number, module)?,
             unused <- Completion::new(),
             shared <- shared,
-            // The last step: from here on sockets are made.
+            // The last step.
             _: {
-                T::slot().fill(this.as_ptr(), *number, module)?;
+                let slot = T::slot();
+
+                slot.registration.store(this.as_ptr(), Relaxed);
+                // INVARIANT: The registration is set, and what the claim filled in. From here on
+                // sockets are made.
+                slot.users.store(1, Release);
             }
         })
     }
@@ -410,7 +430,7 @@ impl<T: Family> Registration<T> {
             let sk = unsafe {
                 bindings::sk_alloc(
                     net,
-                    this.number.into(),
+                    this.claim.number.into(),
                     bindings::GFP_KERNEL,
                     slot.proto.get(),
                     kern,
@@ -438,6 +458,16 @@ impl<T: Family> Registration<T> {
 
             // The socket is counted until it is destroyed.
             counted.dismiss();
+            // SAFETY: It was made above.
+            if let Err(err) = T::created(unsafe { Sock::from_raw(sk) }) {
+                // SAFETY: As above; this is what a release does.
+                unsafe {
+                    bindings::sock_orphan(sk);
+                    (*socket).sk = ptr::null_mut();
+                    bindings::sock_put(sk);
+                }
+                return Err(err);
+            }
             Ok(0)
         })
     }
@@ -460,22 +490,25 @@ impl<T: Family> Registration<T> {
     }
 }
 
-impl<T: Family> Slot<T> {
-    /// Fills the slot in and registers what is in it.
-    fn fill(
-        &self,
-        registration: *mut Registration<T>,
-        number: u8,
-        module: &'static ThisModule,
-    ) -> Result {
+/// The number of a family and its protocol, registered. Sockets can't be made by this alone.
+///
+/// # Invariants
+///
+/// The slot is claimed by this value. `proto` and `family` of the slot are registered.
+struct Claim<T: Family> {
+    number: u8,
+    _family: PhantomData<T>,
+}
+
+impl<T: Family> Claim<T> {
+    fn new(number: u8, module: &'static ThisModule) -> Result<Self> {
         // `struct sock` is allocated by `kmalloc`, which aligns at least so.
         const { assert!(align_of::<Sock<T>>() <= 8) };
         const { assert!(T::NAME.to_bytes_with_nul().len() <= 32) };
+        let slot = T::slot();
 
-        self.registration
-            .cmpxchg(ptr::null_mut(), registration, Full)
-            .map_err(|_| EEXIST)?;
-        let claim = ScopeGuard::new(|| self.registration.store(ptr::null_mut(), Release));
+        slot.claimed.cmpxchg(0, 1, Full).map_err(|_| EEXIST)?;
+        let claimed = ScopeGuard::new(|| slot.claimed.store(0, Release));
 
         let mut proto = bindings::proto {
             owner: module.as_ptr(),
@@ -488,9 +521,9 @@ impl<T: Family> Slot<T> {
         }
         // SAFETY: We have claimed the slot, and nobody uses it.
         unsafe {
-            self.proto.get().write(proto);
-            self.ops.get().write(Ops::<T>::table(number.into(), module));
-            self.family.get().write(bindings::net_proto_family {
+            slot.proto.get().write(proto);
+            slot.ops.get().write(Ops::<T>::table(number.into(), module));
+            slot.family.get().write(bindings::net_proto_family {
                 family: number.into(),
                 create: Some(Registration::<T>::create),
                 owner: module.as_ptr(),
@@ -500,36 +533,44 @@ impl<T: Family> Slot<T> {
         // No cache of its own: a cache would have to outlive the last socket.
         //
         // SAFETY: The struct is initialized; it is unregistered before the module goes.
-        to_result(unsafe { bindings::proto_register(self.proto.get(), 0) })?;
-        // INVARIANT: All is initialized, and the registration counts.
-        self.users.store(1, Release);
-        // SAFETY: As for the protocol. From here on `create` may be called.
-        if let Err(err) = to_result(unsafe { bindings::sock_register(self.family.get()) }) {
-            // INVARIANT: Nobody has been able to make a socket.
-            self.users.store(0, Relaxed);
+        to_result(unsafe { bindings::proto_register(slot.proto.get(), 0) })?;
+        // SAFETY: As for the protocol. `create` may be called from here on, and refuses.
+        if let Err(err) = to_result(unsafe { bindings::sock_register(slot.family.get()) }) {
             // SAFETY: It was registered above, and there are no sockets.
-            unsafe { bindings::proto_unregister(self.proto.get()) };
+            unsafe { bindings::proto_unregister(slot.proto.get()) };
             if err == EEXIST {
                 T::taken(number);
             }
             return Err(err);
         }
-        claim.dismiss();
-        Ok(())
+        claimed.dismiss();
+        // INVARIANT: Both were registered.
+        Ok(Self {
+            number,
+            _family: PhantomData,
+        })
+    }
+}
+
+impl<T: Family> Drop for Claim<T> {
+    fn drop(&mut self) {
+        let slot = T::slot();
+
+        // SAFETY: By the type invariant, both are registered. There are no sockets: the registration
+        // has waited for the last one, or there was none.
+        unsafe {
+            bindings::sock_unregister(self.number.into());
+            bindings::proto_unregister(slot.proto.get());
+        }
+        slot.claimed.store(0, Release);
     }
 }
 
 #[pinned_drop]
 impl<T: Family> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
-        let slot = T::slot();
-
-        // SAFETY: By the type invariant, the family is registered.
-        unsafe { bindings::sock_unregister(self.number.into()) };
-        slot.leave();
+        // No socket is made any more once there is none left.
+        T::slot().leave();
         self.unused.wait_for_completion();
-        // SAFETY: By the type invariant, the protocol is registered; it has no sockets.
-        unsafe { bindings::proto_unregister(slot.proto.get()) };
-        slot.registration.store(ptr::null_mut(), Release);
     }
 }
