@@ -149,6 +149,6 @@ impl Peer {
         });
 
         space.stats.cong_update_received.add(1);
-        space.watchers.wake(freed.unwrap_or(0));
+        space.wake(freed.unwrap_or(0));
     }
 }

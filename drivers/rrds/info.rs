@@ -1,9 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! RDS_INFO_*: lists for administrators, read by getsockopt (spec §4.10).
+//!
+//! A list is made in two passes: the first counts, the second fills memory that was allocated in
+//! between. What comes in between the two is counted and left out, and the caller told that there is
+//! more.
 
-use crate::socket::Socket;
-use kernel::prelude::*;
+mod records;
+
+pub(crate) use records::{
+    Connection,
+    Listed,
+    RdmaConnection,
+    SocketInfo, //
+};
+
+use crate::{
+    socket::Socket,
+    space::Space, //
+};
+use kernel::{
+    num::casts::u32_as_usize,
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 use krdma::net::{
     Open,
     OptionOut, //
@@ -14,7 +34,152 @@ pub(crate) const FIRST: i32 = 10000;
 /// The last one.
 pub(crate) const LAST: i32 = 10017;
 
+/// A list that is being made.
+struct Records {
+    bytes: KVVec<u8>,
+    count: usize,
+}
+
+impl Records {
+    /// Counts a record, and adds it if there is room. Any context.
+    fn push(&mut self, record: &[u8]) {
+        // OVERFLOW: It counts things in memory.
+        self.count = self.count.wrapping_add(1);
+        let room = self.bytes.capacity().saturating_sub(self.bytes.len());
+
+        if room >= record.len() {
+            // Nothing is allocated: there is room.
+            let _ = self.bytes.extend_from_slice(record, GFP_NOWAIT);
+        }
+    }
+}
+
+/// What a list consists of.
+#[derive(Clone, Copy)]
+enum List {
+    Counters,
+    Connections,
+    Unsent,
+    Unacked,
+    Received,
+    Sockets,
+    RdmaConnections,
+}
+
+impl List {
+    /// Returns the list of a number, and whether it is one with IPv6 addresses.
+    const fn of(number: i32) -> Option<(Self, bool)> {
+        Some(match number {
+            10000 => (Self::Counters, false),
+            10001 => (Self::Connections, false),
+            10003 => (Self::Unsent, false),
+            10004 => (Self::Unacked, false),
+            10005 => (Self::Received, false),
+            10006 => (Self::Sockets, false),
+            10008 => (Self::RdmaConnections, false),
+            10011 => (Self::Connections, true),
+            10012 => (Self::Unsent, true),
+            10013 => (Self::Unacked, true),
+            10014 => (Self::Received, true),
+            10015 => (Self::Sockets, true),
+            10017 => (Self::RdmaConnections, true),
+            _ => return None,
+        })
+    }
+
+    /// Returns the length of a record.
+    fn stride(self, v6: bool) -> usize {
+        match (self, v6) {
+            (Self::Counters, _) => records::COUNTER,
+            (Self::Connections, false) => Connection::V4,
+            (Self::Connections, true) => Connection::V6,
+            (Self::Unsent | Self::Unacked | Self::Received, false) => Listed::V4,
+            (Self::Unsent | Self::Unacked | Self::Received, true) => Listed::V6,
+            (Self::Sockets, false) => SocketInfo::V4,
+            (Self::Sockets, true) => SocketInfo::V6,
+            (Self::RdmaConnections, false) => RdmaConnection::V4,
+            (Self::RdmaConnections, true) => RdmaConnection::V6,
+        }
+    }
+
+    /// Tells each record of the list.
+    fn for_each(self, v6: bool, space: &Space, mut tell: impl FnMut(&[u8])) {
+        match self {
+            Self::Counters => {
+                let _ = space.stats.for_each(|name, count| {
+                    tell(&records::counter(name, count));
+                    Ok::<(), ()>(())
+                });
+            }
+            Self::Connections => {
+                for transport in space.transports.iter() {
+                    transport.for_each_connection(space, &mut |connection| {
+                        connection.encode(v6, &mut tell)
+                    });
+                }
+            }
+            Self::RdmaConnections => {
+                for transport in space.transports.iter() {
+                    transport.for_each_rdma_connection(space, &mut |connection| {
+                        connection.encode(v6, &mut tell)
+                    });
+                }
+            }
+            Self::Unsent | Self::Unacked => {
+                let sent = matches!(self, Self::Unacked);
+                for transport in space.transports.iter() {
+                    transport.for_each_message(space, sent, &mut |message| {
+                        message.encode(v6, &mut tell)
+                    });
+                }
+            }
+            Self::Received => space.for_each_socket(|sock| {
+                Socket::for_each_received(sock, |message| {
+                    Listed {
+                        seq: message.seq,
+                        len: message.payload().len(),
+                        local: message.dest,
+                        peer: message.source,
+                        tos: message.tos,
+                    }
+                    .encode(v6, &mut tell)
+                });
+            }),
+            Self::Sockets => space.for_each_socket(|sock| {
+                Socket::describe(sock).encode(v6, &mut tell);
+            }),
+        }
+    }
+}
+
 /// Gives a list.
-pub(crate) fn get(_sock: &Open<'_, Socket>, _name: i32, _value: &mut OptionOut<'_>) -> Result<i32> {
-    Err(ENOPROTOOPT)
+///
+/// Errors: [`ENOPROTOOPT`] if there is no such list; [`ENOSPC`] if the caller's buffer is too short,
+/// whereupon it is told how long the list is; [`EINVAL`] if it is said to be near the end of the
+/// numbers; [`EFAULT`]; [`ENOMEM`].
+pub(crate) fn get(sock: &Open<'_, Socket>, name: i32, value: &mut OptionOut<'_>) -> Result<i32> {
+    let room = usize::try_from(value.len()).map_err(|_| EINVAL)?;
+    const MAX_LEN: usize = u32_as_usize(i32::MAX.unsigned_abs()) - PAGE_SIZE + 1;
+    if room > MAX_LEN {
+        return Err(EINVAL);
+    }
+    let (list, v6) = List::of(name).ok_or(ENOPROTOOPT)?;
+    let stride = list.stride(v6);
+    let space = sock.data().space();
+
+    let mut count = 0_usize;
+    list.for_each(v6, space, |_| count = count.wrapping_add(1));
+    let mut records = Records {
+        bytes: KVVec::with_capacity(count.saturating_mul(stride).min(room), GFP_KERNEL_ACCOUNT)?,
+        count: 0,
+    };
+    list.for_each(v6, space, |record| records.push(record));
+
+    let total = records.count.saturating_mul(stride);
+    value.set_len(i32::try_from(total).unwrap_or(i32::MAX));
+    if total > records.bytes.len() {
+        return Err(ENOSPC);
+    }
+    value.write(&records.bytes)?;
+    i32::try_from(stride).map_err(|_| EINVAL)
 }

@@ -10,9 +10,11 @@
 #[allow(dead_code)] // Until paths use it.
 mod congestion;
 mod device;
+#[allow(dead_code)]
 mod info;
 #[allow(dead_code)]
 mod message;
+mod registry;
 #[allow(dead_code)]
 mod socket;
 mod space;
@@ -21,7 +23,6 @@ mod stats;
 #[allow(dead_code)]
 mod sysctl;
 mod table;
-mod watchers;
 
 use crate::{
     device::Devices,

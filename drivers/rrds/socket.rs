@@ -23,6 +23,7 @@ pub(crate) use send::Owner;
 
 use crate::{
     congestion::Local,
+    info::SocketInfo,
     message::{
         Endpoint,
         Incoming, //
@@ -42,7 +43,10 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            ordering::Relaxed,
+            ordering::{
+                Full,
+                Relaxed, //
+            },
             Atomic, //
         },
         Arc,
@@ -91,8 +95,8 @@ const SOL_RDS: i32 = 276;
 /// Length of the largest thing that a path through memory traces.
 const TRACES: usize = 3;
 
-/// Not watching for congestion.
-const NOT_WATCHING: usize = usize::MAX;
+/// Not in a [`Registry`](crate::registry::Registry).
+const NOT_THERE: usize = usize::MAX;
 
 /// An AF_RDS socket.
 #[pin_data]
@@ -102,8 +106,20 @@ pub(crate) struct Socket {
     sends: SpinLockIrq<Sends>,
     #[pin]
     receives: SpinLockIrq<Receives>,
-    /// The number under which [`Watchers`](crate::watchers::Watchers) have it.
+    /// The addresses, for listings.
+    #[pin]
+    names: SpinLockIrq<Names>,
+    /// Its number among all sockets.
+    listed: Atomic<usize>,
+    /// Its number among those that watch for congestion that ends.
     watching: Atomic<usize>,
+}
+
+/// The addresses of a socket. Those in [`Locked`] are what counts.
+#[derive(Clone, Copy, Default)]
+struct Names {
+    bound: Option<Endpoint>,
+    connected: Option<Endpoint>,
 }
 
 /// What the socket's lock protects.
@@ -173,10 +189,19 @@ impl Family for Socket {
             space,
             sends <- new_spinlock_irq!(Sends::new(), "rrds::Socket::sends"),
             receives <- new_spinlock_irq!(Receives::new(), "rrds::Socket::receives"),
-            watching: Atomic::new(NOT_WATCHING),
+            names <- new_spinlock_irq!(Names::default(), "rrds::Socket::names"),
+            listed: Atomic::new(NOT_THERE),
+            watching: Atomic::new(NOT_THERE),
         }? Error);
 
         Ok((this, Locked::default()))
+    }
+
+    fn created(sock: &Sock<Self>) -> Result {
+        let this = sock.data();
+
+        this.listed.store(this.space.sockets.add(sock)?, Relaxed);
+        Ok(())
     }
 
     fn release(sock: &Sock<Self>) {
@@ -202,10 +227,9 @@ impl Family for Socket {
         };
         drop(queue);
 
-        let number = this
-            .watching
-            .xchg(NOT_WATCHING, kernel::sync::atomic::ordering::Full);
-        if number != NOT_WATCHING {
+        this.space.sockets.remove(this.listed.load(Relaxed));
+        let number = this.watching.xchg(NOT_THERE, Full);
+        if number != NOT_THERE {
             this.space.watchers.remove(number);
         }
         if let Some(Endpoint { addr, port }) = bound {
@@ -407,11 +431,10 @@ impl Socket {
     fn watch(sock: &Sock<Self>) -> Result {
         let this = sock.data();
 
-        if this.watching.load(Relaxed) == NOT_WATCHING {
+        if this.watching.load(Relaxed) == NOT_THERE {
             let number = this.space.watchers.add(sock)?;
-            let full = kernel::sync::atomic::ordering::Full;
 
-            if this.watching.cmpxchg(NOT_WATCHING, number, full).is_err() {
+            if this.watching.cmpxchg(NOT_THERE, number, Full).is_err() {
                 // Another task was faster.
                 this.space.watchers.remove(number);
             }
@@ -419,12 +442,30 @@ impl Socket {
         Ok(())
     }
 
-    /// Returns how much is received and not read, for listings.
-    pub(crate) fn for_each_received(&self, mut tell: impl FnMut(&Incoming)) {
-        let receives = self.receives.lock();
+    /// Calls `f` with each message that is received and not read, with a lock of the socket held.
+    pub(crate) fn for_each_received(sock: &Sock<Self>, mut f: impl FnMut(&Incoming)) {
+        let receives = sock.data().receives.lock();
 
         for message in &receives.queue {
-            tell(&message);
+            f(&message);
         }
+    }
+
+    /// Returns what lists tell of a socket.
+    pub(crate) fn describe(sock: &Sock<Self>) -> SocketInfo {
+        let Names { bound, connected } = *sock.data().names.lock();
+
+        SocketInfo {
+            sndbuf: sndbuf(sock),
+            rcvbuf: rcvbuf(sock),
+            bound,
+            connected,
+            inode: sock.inode(),
+        }
+    }
+
+    /// Returns the namespace's state.
+    pub(crate) fn space(&self) -> &Space {
+        &self.space
     }
 }

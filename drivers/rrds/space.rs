@@ -15,6 +15,7 @@ use crate::{
         Endpoint,
         Incoming, //
     },
+    registry::Registry,
     socket::{
         seam::{
             Delivered,
@@ -23,8 +24,7 @@ use crate::{
         Socket, //
     },
     stats::Stats,
-    sysctl::Sysctls,
-    watchers::Watchers, //
+    sysctl::Sysctls, //
 };
 use binds::Binds;
 use kernel::{
@@ -44,7 +44,8 @@ use kernel::{
 use krdma::net::{
     pernet::PerNamespace,
     sysctl::Folder,
-    Namespace, //
+    Namespace,
+    Sock, //
 };
 use rds_proto::wire::Addr;
 
@@ -61,8 +62,12 @@ pub(crate) struct Space {
     locals: SpinLockIrq<RBTree<Addr, Arc<Local>>>,
     #[pin]
     peers: SpinLockIrq<RBTree<Addr, Arc<Peer>>>,
+    /// All sockets.
     #[pin]
-    pub(crate) watchers: Watchers,
+    pub(crate) sockets: Registry,
+    /// Those of them that want to be told when a congested port gets free.
+    #[pin]
+    pub(crate) watchers: Registry,
     pub(crate) stats: Stats,
     pub(crate) sysctls: Sysctls,
 }
@@ -79,7 +84,8 @@ impl PerNamespace for Space {
                 binds <- Binds::new(),
                 locals <- new_spinlock_irq!(RBTree::new(), "rrds::Space::locals"),
                 peers <- new_spinlock_irq!(RBTree::new(), "rrds::Space::peers"),
-                watchers <- Watchers::new(),
+                sockets <- Registry::new(),
+                watchers <- Registry::new(),
                 stats: Stats::new(),
                 sysctls: Sysctls::new(),
             }),
@@ -195,7 +201,20 @@ impl Space {
             transport.map_changed(self, local);
         }
         if freed != 0 {
-            self.watchers.wake(freed);
+            self.wake(freed);
         }
+    }
+
+    /// Tells the sockets that watch that the ports of `mask` got free somewhere, and that a map has
+    /// changed. Any context; may be called with the lock of a path held.
+    pub(crate) fn wake(&self, mask: u64) {
+        self.watchers
+            .for_each_locked(|sock| Socket::on_congestion(sock, mask));
+    }
+
+    /// Calls `f` with each socket, without any lock. The last reference to a socket may be dropped
+    /// by this.
+    pub(crate) fn for_each_socket(&self, f: impl FnMut(&Sock<Socket>)) {
+        self.sockets.for_each(f);
     }
 }

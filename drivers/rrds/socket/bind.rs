@@ -89,6 +89,7 @@ pub(super) fn bind(sock: &Open<'_, Socket>, name: NameIn<'_>) -> Result {
     }
     let port = take_port(sock, at, scope)?;
     locked.bound = Some(Endpoint { port, ..at });
+    this.names.lock().bound = locked.bound;
     locked.scope = scope;
     locked.transport = Some(transport);
     Ok(())
@@ -154,6 +155,7 @@ pub(super) fn connect(sock: &Open<'_, Socket>, name: NameIn<'_>) -> Result {
         locked.scope = scope;
     }
     locked.connected = Some(at);
+    sock.data().names.lock().connected = Some(at);
     Ok(())
 }
 

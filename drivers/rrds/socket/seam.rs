@@ -18,6 +18,11 @@
 
 use crate::{
     congestion::Peer,
+    info::{
+        Connection,
+        Listed,
+        RdmaConnection, //
+    },
     message::{
         Message,
         Outgoing, //
@@ -78,6 +83,24 @@ pub(crate) trait Transport: Send + Sync {
     /// address. May be called in any context, but without the lock of a path.
     fn map_changed(&self, space: &Space, local: Addr) {
         let _ = (space, local);
+    }
+
+    /// Tells each connection, for listings.
+    ///
+    /// This and the two methods that follow may tell with spinlocks held. What is told twice in two
+    /// calls may differ.
+    fn for_each_connection(&self, space: &Space, tell: &mut dyn FnMut(&Connection)) {
+        let _ = (space, tell);
+    }
+
+    /// Tells what is special about each RDMA connection.
+    fn for_each_rdma_connection(&self, space: &Space, tell: &mut dyn FnMut(&RdmaConnection)) {
+        let _ = (space, tell);
+    }
+
+    /// Tells each message that was not sent yet or, if `sent`, was sent and not acknowledged.
+    fn for_each_message(&self, space: &Space, sent: bool, tell: &mut dyn FnMut(&Listed)) {
+        let _ = (space, sent, tell);
     }
 }
 

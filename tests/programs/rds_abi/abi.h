@@ -50,6 +50,7 @@ void addresses(void);
 void sending(void);
 void controls(void);
 void options(void);
+void lists(void);
 void waiting(void);
 
 #endif

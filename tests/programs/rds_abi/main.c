@@ -163,6 +163,7 @@ int main(int argc, char **argv)
 	sending();
 	controls();
 	options();
+	lists();
 	waiting();
 	printf("# %d rows, %d failed\n", rows, failed);
 	return failed || rows < 300;

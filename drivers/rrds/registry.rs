@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sockets that want to be told when a congested port gets free.
+//! Sets of sockets.
 
 use crate::{
     socket::Socket,
@@ -16,18 +16,18 @@ use kernel::{
 };
 use krdma::net::Sock;
 
-/// The sockets of a namespace that were refused a message, wait for a port, or monitor.
+/// A set of sockets, which keeps them.
 #[pin_data]
-pub(crate) struct Watchers {
+pub(crate) struct Registry {
     #[pin]
     table: SpinLockIrq<Table<ARef<Sock<Socket>>>>,
 }
 
-impl Watchers {
+impl Registry {
     /// No sockets.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            table <- new_spinlock_irq!(Table::new(), "rrds::Watchers"),
+            table <- new_spinlock_irq!(Table::new(), "rrds::Registry"),
         })
     }
 
@@ -53,17 +53,33 @@ impl Watchers {
         drop(sock);
     }
 
-    /// Tells all sockets that the ports of `mask` got free, and that a map has changed.
-    ///
-    /// Any context. Takes the locks of the sockets.
-    pub(crate) fn wake(&self, mask: u64) {
+    /// Calls `f` with each socket, with the set locked. Any context.
+    pub(crate) fn for_each_locked(&self, mut f: impl FnMut(&Sock<Socket>)) {
         let table = self.table.lock();
         let mut at = 0;
 
         while let Some((number, sock)) = table.next(at) {
-            Socket::on_congestion(sock, mask);
+            f(sock);
             // OVERFLOW: It is the number of a place.
             at = number.wrapping_add(1);
+        }
+    }
+
+    /// Calls `f` with each socket, with nothing locked. Those that come or go meanwhile may be missed.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Sock<Socket>)) {
+        let mut at = 0;
+
+        loop {
+            let sock = {
+                let table = self.table.lock();
+                let Some((number, sock)) = table.next(at) else {
+                    break;
+                };
+                // OVERFLOW: As above.
+                at = number.wrapping_add(1);
+                sock.clone()
+            };
+            f(&sock);
         }
     }
 }
