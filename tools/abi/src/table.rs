@@ -47,6 +47,9 @@ pub fn describe(got: Got) -> String {
 }
 
 fn name(errno: i32) -> String {
+    if errno == SETUP {
+        return "what it needs could not be had".into();
+    }
     let error = std::io::Error::from_raw_os_error(errno).to_string();
     let plain = error.split(" (os error").next().unwrap_or("");
     format!("errno {errno} ({plain})")
