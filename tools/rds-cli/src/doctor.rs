@@ -133,7 +133,9 @@ fn transport(context: &Context, machine: &Machine, findings: &mut Findings) {
     match socket.set_transport(Transport::Rdma) {
         Ok(()) => findings.ok("RDMA transport", "there"),
         Err(error) => {
-            let fix = if machine.in_first_namespace() {
+            let fix = if machine.has_module("rrds") {
+                "dmesg | grep rrds     (says which devices it took, and why not others)".into()
+            } else if machine.in_first_namespace() {
                 "modprobe rds_rdma".into()
             } else {
                 "the kernel's own works in the first network namespace only: leave this one, or \
