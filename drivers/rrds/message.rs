@@ -7,6 +7,7 @@ mod payload;
 pub(crate) use payload::Payload;
 
 use crate::socket::Owner;
+use core::mem::MaybeUninit;
 use kernel::{
     alloc::AllocError,
     list::{
@@ -260,6 +261,44 @@ impl_list_item! {
     impl ListItem<0> for Incoming { using ListLinks { self.links }; }
 }
 
+/// Memory for an [`Incoming`], taken before the message is acknowledged: a message that was must not
+/// be lost for lack of it.
+pub(crate) struct Room(UniqueArc<MaybeUninit<Incoming>>);
+
+impl Room {
+    /// Allocates with `flags`: `GFP_ATOMIC` in softirq context.
+    pub(crate) fn new(flags: kernel::alloc::Flags) -> Result<Self, AllocError> {
+        Ok(Self(UniqueArc::new_uninit(flags)?))
+    }
+
+    /// Makes the message of what a path received.
+    pub(crate) fn fill(
+        self,
+        body: Body,
+        from: Origin,
+        seq: u64,
+        stamps: Stamps,
+    ) -> ListArc<Incoming> {
+        let filled = self.0.pin_init_with(pin_init!(Incoming {
+            body,
+            source: from.source,
+            dest: from.dest,
+            scope: from.scope,
+            tos: from.tos,
+            seq,
+            cookie: from.cookie,
+            stamps,
+            delivered_ns: Atomic::new(0),
+            links <- ListLinks::new(),
+        }));
+
+        match filled {
+            Ok(message) => ListArc::from(message),
+            Err(never) => match never {},
+        }
+    }
+}
+
 impl Incoming {
     /// Makes a message of what a path received.
     ///
@@ -271,23 +310,7 @@ impl Incoming {
         stamps: Stamps,
         flags: kernel::alloc::Flags,
     ) -> Result<ListArc<Self>> {
-        let this = UniqueArc::pin_init(
-            pin_init!(Self {
-                body,
-                source: from.source,
-                dest: from.dest,
-                scope: from.scope,
-                tos: from.tos,
-                seq,
-                cookie: from.cookie,
-                stamps,
-                delivered_ns: Atomic::new(0),
-                links <- ListLinks::new(),
-            }),
-            flags,
-        )?;
-
-        Ok(ListArc::from(this))
+        Ok(Room::new(flags)?.fill(body, from, seq, stamps))
     }
 
     /// Returns the data.

@@ -9,11 +9,12 @@
 
 #[allow(dead_code)] // Until paths use it.
 mod congestion;
-mod device;
 #[allow(dead_code)]
 mod info;
 #[allow(dead_code)]
 mod message;
+#[allow(dead_code)]
+mod path;
 mod registry;
 #[allow(dead_code)]
 mod socket;
@@ -23,15 +24,21 @@ mod stats;
 #[allow(dead_code)]
 mod sysctl;
 mod table;
+#[allow(dead_code)]
+mod transport;
 
 use crate::{
-    device::Devices,
     socket::{
         loopback::Loopback,
         seam::Transport,
         Socket, //
     },
-    space::Space, //
+    space::Space,
+    transport::rc::{
+        self,
+        Devices,
+        Rc, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -55,6 +62,14 @@ module! {
         family: u8 {
             default: 21,
             description: "Number of the address family (AF_RDS is 21)",
+        },
+        port: u16 {
+            default: 18634,
+            description: "RDMA port that peers connect to by IPv4",
+        },
+        port6: u16 {
+            default: 16385,
+            description: "RDMA port that peers connect to by IPv6",
         },
     },
 }
@@ -80,22 +95,32 @@ struct Rrds {
 
 impl kernel::InPlaceModule for Rrds {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            devices <- client::Registration::new(Devices::new(module)),
-            // The last step: from here on there may be sockets.
-            sockets <- family::Registration::new(
-                family(),
-                pernet::Registration::<Space>::new(transports()?),
-                module,
-            ),
+        pin_init::pin_init_scope(move || {
+            let ports = rc::Ports {
+                v4: module_parameters::port.value(),
+                v6: module_parameters::port6.value(),
+            };
+            let shared = rc::Shared::new(module, ports)?;
+            let transports = transports(&shared)?;
+
+            Ok(try_pin_init!(Self {
+                devices <- client::Registration::new(Devices(shared)),
+                // The last step: from here on there may be sockets, and peers can connect.
+                sockets <- family::Registration::new(
+                    family(),
+                    pernet::Registration::<Space>::new(transports),
+                    module,
+                ),
+            }? Error))
         })
     }
 }
 
 /// Returns the transports, in the order in which they are asked whose an address is.
-fn transports() -> Result<Arc<KVec<Arc<dyn Transport>>>> {
+fn transports(shared: &Arc<rc::Shared>) -> Result<Arc<KVec<Arc<dyn Transport>>>> {
     let mut transports: KVec<Arc<dyn Transport>> = KVec::new();
 
     transports.push(Arc::new(Loopback, GFP_KERNEL)?, GFP_KERNEL)?;
+    transports.push(Arc::new(Rc(shared.clone()), GFP_KERNEL)?, GFP_KERNEL)?;
     Ok(Arc::new(transports, GFP_KERNEL)?)
 }

@@ -14,6 +14,7 @@
 #define __rust_helper
 
 #include "ib_verbs.c"
+#include "mm.c"
 #include "net_namespace.c"
 #include "netdevice.c"
 #include "netns_generic.c"

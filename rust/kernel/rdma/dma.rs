@@ -34,6 +34,10 @@ use kernel::{
     sync::aref::ARef, //
 };
 
+mod shared;
+
+pub use shared::SharedMapping;
+
 mod private {
     pub trait Sealed {}
 }

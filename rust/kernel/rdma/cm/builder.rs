@@ -23,10 +23,17 @@ use super::{
 use crate::{
     bindings,
     net::Namespace,
-    rdma::pd::owner_name, //
+    rdma::{
+        pd::owner_name,
+        Device, //
+    }, //
 };
 use core::{
-    net::SocketAddr,
+    net::{
+        IpAddr,
+        SocketAddr,
+        SocketAddrV6, //
+    },
     ptr, //
 };
 use kernel::{
@@ -35,6 +42,7 @@ use kernel::{
         to_result, //
     },
     prelude::*,
+    sync::aref::ARef,
     time::Delta, //
 };
 
@@ -215,6 +223,31 @@ impl<'a> Builder<'a> {
         Ok(Listener::new(owner))
     }
 
+    /// Returns the device that has a local address.
+    ///
+    /// Errors: [`EADDRNOTAVAIL`] if the address is not one of this machine, [`ENODEV`] if it is, and no
+    /// device has it, or if it is a wildcard; [`ENOMEM`].
+    pub fn device_of(&self, addr: IpAddr, scope: u32) -> Result<ARef<Device>> {
+        let addr = match addr {
+            IpAddr::V4(ip) => SocketAddr::from((ip, 0)),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, 0, 0, scope).into(),
+        };
+        let mut addr = RawAddr::from(addr);
+        let mut owner = Connection::alloc(self.space, State::New, Nothing)?;
+
+        self.create(&mut owner)?;
+        // SAFETY: The id is valid, and nobody else knows it. The address is copied.
+        to_result(unsafe { bindings::rdma_bind_addr(owner.id().core().raw(), addr.as_raw()) })?;
+        // SAFETY: As above. The device of a bound id does not change; it is registered while the id
+        // exists.
+        let dev = unsafe { (*owner.id().core().raw()).device };
+        if dev.is_null() {
+            return Err(ENODEV);
+        }
+        // SAFETY: As above.
+        Ok(unsafe { Device::from_raw(dev) }.into())
+    }
+
     /// Makes the `rdma_cm_id`, and sets the options.
     fn create<T>(&self, owner: &mut Owner<T>) -> Result {
         let raw = self.create_raw(owner.context())?;
@@ -258,6 +291,13 @@ impl<'a> Builder<'a> {
             )
         })
     }
+}
+
+/// The handler of an id that is never used for a connection.
+struct Nothing;
+
+impl Handler for Nothing {
+    fn event(_id: &super::Id<Self>, _event: super::Event<'_>) {}
 }
 
 impl super::id::Core {

@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Paths: the way from one of our addresses to a peer's, for one type of service.
+//!
+//! What a path does is decided in [`rds_proto::path`]. Here its decisions are carried out: frames are
+//! posted, in the context of whoever has something to send, and connections are made and taken down,
+//! by a job in process context.
+//!
+//! # Locks
+//!
+//! The state is behind a spin lock that disables interrupts: senders and completion handlers take it.
+//! Inside of it come the locks of sockets, congestion maps and a device's pools. The connections are
+//! behind a mutex, which comes before the state's lock; no method of a connection is called with it.
+
+mod connect;
+mod frames;
+mod table;
+
+pub(crate) use table::Table;
+
+use crate::{
+    congestion::{
+        Local,
+        Peer, //
+    },
+    message::{
+        Message,
+        Outgoing, //
+    },
+    socket::seam::{
+        Route,
+        RouteKey, //
+    },
+    space::Space,
+    transport::rc::{
+        Link,
+        Shared, //
+    },
+};
+use connect::Connections;
+use frames::Partial;
+use kernel::{
+    list::{
+        impl_list_arc_safe,
+        impl_list_item,
+        AtomicTracker,
+        ListLinks,
+        TryNewListArc, //
+    },
+    new_mutex,
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex,
+        SpinLockIrq, //
+    },
+    time::Delta, //
+};
+use krdma::work::{
+    Job,
+    Waker,
+    Work, //
+};
+use rds_proto::{
+    conn::{
+        ConnId,
+        Identity,
+        State as ConnState, //
+    },
+    error::DropReason,
+    send::{
+        Cancel,
+        Entry,
+        Outcome,
+        Transmit, //
+    },
+    seq,
+    settings::Settings, //
+};
+
+/// Storage of messages to send.
+type Slots = KVec<Option<Entry<Outgoing>>>;
+
+/// The engine of a path.
+type Engine = rds_proto::path::Path<Outgoing, Slots>;
+
+/// Slots that a path has at first.
+const SLOTS: usize = 16;
+
+/// Frames that are handed to the device before others get the path's lock.
+const BUDGET: u32 = 32;
+
+/// After what time a transmission that failed for lack of memory is tried again.
+const RETRY: Delta = Delta::from_millis(1);
+
+/// A path.
+#[pin_data]
+pub(crate) struct Path {
+    key: RouteKey,
+    local: Arc<Local>,
+    peer: Arc<Peer>,
+    space: Arc<Space>,
+    shared: Arc<Shared>,
+    waker: Waker,
+    #[pin]
+    state: SpinLockIrq<State>,
+    #[pin]
+    connections: Mutex<Connections>,
+    /// Lists the path where it was touched by completions, see
+    /// [`Pools`](crate::transport::rc::Pools).
+    #[pin]
+    links: ListLinks,
+    #[pin]
+    tracker: AtomicTracker,
+}
+
+impl_list_arc_safe! {
+    impl ListArcSafe<0> for Path { tracked_by tracker: AtomicTracker; }
+}
+impl_list_item! {
+    impl ListItem<0> for Path { using ListLinks { self.links }; }
+}
+
+/// What the path's lock protects.
+struct State {
+    engine: Engine,
+    settings: Settings,
+    /// The queue pair of the current connection, from when it can be used to when it is closed.
+    link: Option<Arc<Link>>,
+    /// The message that is coming in.
+    partial: Partial,
+    /// The job runs again by itself, at the latest when something awaited is due.
+    timed: bool,
+    /// Transmission stopped for lack of memory.
+    starved: bool,
+}
+
+impl Path {
+    /// Makes a path, without a connection.
+    ///
+    /// May sleep.
+    fn new(key: RouteKey, space: Arc<Space>, shared: Arc<Shared>) -> Result<Job<Self>> {
+        let identity = Identity {
+            local: key.local,
+            peer: key.peer,
+            tos: key.tos,
+            incarnation: shared.incarnation(),
+        };
+        let mut engine = Engine::new(identity, slots(SLOTS)?, seq::initial(Shared::time_of_day()));
+        let is_local = shared.owns(key.peer, key.scope);
+        if is_local {
+            engine.set_loopback();
+        }
+        let local = space.local(key.local)?;
+        let peer = space.peer(key.peer, is_local)?;
+
+        Job::new(|waker| {
+            Arc::pin_init(
+                pin_init!(Self {
+                    key,
+                    local,
+                    peer,
+                    space,
+                    shared,
+                    waker,
+                    state <- new_spinlock_irq!(State {
+                        engine,
+                        settings: Settings::default(),
+                        link: None,
+                        partial: Partial::default(),
+                        timed: false,
+                        starved: false,
+                    }, "rrds::Path::state"),
+                    connections <- new_mutex!(Connections::default(), "rrds::Path::connections"),
+                    links <- ListLinks::new(),
+                    tracker <- AtomicTracker::new(),
+                }),
+                GFP_KERNEL,
+            )
+        })
+    }
+
+    /// Gives back what is done with, and sends what there is to send.
+    ///
+    /// Any context.
+    pub(crate) fn pump(&self) {
+        loop {
+            let mut state = self.state.lock();
+            let state = &mut *state;
+
+            state.engine.reap(|message, outcome| message.end(outcome));
+            if !self.transmit(state) {
+                if state.needs_job() {
+                    self.waker.wake();
+                }
+                return;
+            }
+        }
+    }
+
+    /// Hands frames to the device. Returns whether there are more.
+    fn transmit(&self, state: &mut State) -> bool {
+        let State {
+            engine,
+            settings,
+            link: Some(link),
+            starved,
+            ..
+        } = state
+        else {
+            return false;
+        };
+        if !engine.has_work() {
+            return false;
+        }
+
+        let mut batch = link.batch();
+        let end = engine.transmit(settings, BUDGET, |frame| {
+            link.push(&mut batch, &frame, &self.local)
+        });
+        let posted = batch.finish();
+
+        if posted.is_err() || matches!(end, Transmit::Stopped(err) if err != ENOMEM) {
+            // The engine takes for posted what was not: the connection can't be used any more.
+            engine.fail(DropReason::Transport);
+            return false;
+        }
+        *starved = matches!(end, Transmit::Stopped(_));
+        matches!(end, Transmit::Budget)
+    }
+
+    /// Notes that the requests up to number `id` of a connection are done.
+    ///
+    /// Any context; [`pump`](Self::pump) is to follow.
+    pub(crate) fn sent(&self, conn: ConnId, id: u32) {
+        self.state.lock().engine.on_sent(conn, id);
+    }
+
+    /// Notes that a connection is lost, or never came about.
+    ///
+    /// Any context.
+    pub(crate) fn lost(&self, conn: ConnId, reason: DropReason) {
+        self.state.lock().engine.on_lost(conn, reason);
+        self.waker.wake();
+    }
+
+    /// Asks for the congestion map of our address to be sent.
+    ///
+    /// Any context.
+    pub(crate) fn map_changed(&self) {
+        if self.state.lock().engine.queue_map() {
+            self.pump();
+        }
+    }
+}
+
+impl State {
+    /// Whether the job is to look at the path before the time that it has set for itself.
+    fn needs_job(&self) -> bool {
+        self.starved
+            || match self.engine.state() {
+                ConnState::Up => !self.timed && self.engine.sender().awaits_ack(),
+                ConnState::Closing => true,
+                // Whoever brings these about wakes the job.
+                ConnState::Down | ConnState::Dialing | ConnState::Accepting => false,
+            }
+    }
+}
+
+/// Makes storage for messages.
+fn slots(count: usize) -> Result<Slots> {
+    let mut slots = KVec::with_capacity(count, GFP_KERNEL)?;
+
+    for _ in 0..count {
+        slots.push(None, GFP_KERNEL)?;
+    }
+    Ok(slots)
+}
+
+impl Path {
+    /// Queues a message, in larger storage if need be.
+    fn queue(&self, mut message: Outgoing, ack_required: bool) -> Result {
+        let mut larger = None;
+
+        loop {
+            let mut state = self.state.lock();
+            let engine = &mut state.engine;
+            // Dropped without the lock.
+            let _old = larger.take().map(|slots| engine.grow(slots));
+            let handle = message.message().clone();
+
+            match engine.queue(message, ack_required) {
+                Ok(seq) => {
+                    handle.set_seq(seq);
+                    engine.connect(Shared::now());
+                    if engine.state() != ConnState::Up {
+                        self.waker.wake();
+                    }
+                    drop(state);
+                    return Ok(());
+                }
+                Err(back) => {
+                    let count = engine.sender().queue.capacity();
+
+                    drop(state);
+                    message = back;
+                    larger = Some(slots(count.saturating_mul(2).max(SLOTS))?);
+                }
+            }
+        }
+    }
+}
+
+impl Route for Path {
+    fn key(&self) -> RouteKey {
+        self.key
+    }
+
+    fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    fn send(&self, message: Outgoing, ack_required: bool) -> Result {
+        self.queue(message, ack_required)?;
+        self.pump();
+        Ok(())
+    }
+
+    fn connect(&self) {
+        self.state.lock().engine.connect(Shared::now());
+        self.waker.wake();
+    }
+
+    fn cancel(&self, message: &Message) {
+        let cancelled = self.state.lock().engine.cancel(message.seq());
+        if let Cancel::Removed(message) = cancelled {
+            message.end(Outcome::Cancelled);
+        }
+    }
+}
+
+impl Work for Path {
+    fn run(this: &Arc<Self>) -> Option<Delta> {
+        this.carry_out();
+        this.pump();
+
+        let mut state = this.state.lock();
+        if state.starved {
+            return Some(RETRY);
+        }
+        let due = state.engine.next_timeout();
+        state.timed = due.is_some();
+        due.map(|due| {
+            Delta::from_nanos(
+                i64::try_from(due.0.saturating_sub(Shared::now().0)).unwrap_or(i64::MAX),
+            )
+        })
+    }
+}

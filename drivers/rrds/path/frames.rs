@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Frames that come in on a path.
+
+use super::Path;
+use crate::{
+    message::{
+        Body,
+        Endpoint,
+        Origin,
+        Payload,
+        Room,
+        Stamps, //
+    },
+    transport::rc::Buffer, //
+};
+use kernel::{
+    num::casts::u32_as_usize,
+    prelude::*,
+    time::Instant, //
+};
+use rds_proto::{
+    conn::ConnId,
+    consts::HEADER_LEN,
+    error::DropReason,
+    recv::{
+        Fragment,
+        Received, //
+    },
+    wire::Header, //
+};
+
+/// Pieces up to this length are copied, so that the buffer of a device can be posted again.
+const COPIED: usize = 1024;
+
+/// A message that is coming in.
+#[derive(Default)]
+pub(super) struct Partial {
+    payload: Payload,
+    /// What the message becomes, and when its first frame came.
+    room: Option<(Room, Stamps)>,
+}
+
+impl Partial {
+    /// Stores a piece of the message.
+    fn store(&mut self, fragment: &Fragment<'_>, buffer: &mut Buffer) -> Result {
+        if fragment.offset == 0 {
+            *self = Self {
+                payload: Payload::with_capacity(fragment.header.len, GFP_ATOMIC)?,
+                room: Some((Room::new(GFP_ATOMIC)?, Stamps::now())),
+            };
+        }
+
+        let len = u32_as_usize(fragment.len);
+        let piece = if len == 0 {
+            return Ok(());
+        } else if len <= COPIED {
+            let mut piece = KVec::with_capacity(len, GFP_ATOMIC)?;
+            let copied = buffer.read(|bytes| {
+                bytes
+                    .get(..len)
+                    .is_some_and(|bytes| piece.extend_from_slice(bytes, GFP_ATOMIC).is_ok())
+            });
+            if copied != Some(true) {
+                return Err(EIO);
+            }
+            piece
+        } else {
+            let mut piece = buffer.take().ok_or(EIO)?;
+            piece.truncate(len);
+            piece
+        };
+
+        self.payload.push(piece, GFP_ATOMIC)
+    }
+}
+
+impl Path {
+    /// Takes a frame of `len` bytes that came in on a connection: its header, and its data in `buffer`,
+    /// which may be emptied.
+    ///
+    /// Any context; [`pump`](Self::pump) is to follow.
+    pub(crate) fn receive(
+        &self,
+        conn: ConnId,
+        header: &[u8; HEADER_LEN],
+        len: u32,
+        buffer: &mut Buffer,
+    ) {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        let partial = &mut state.partial;
+        let received = state
+            .engine
+            .on_frame(&state.settings, conn, header, len, |fragment| {
+                partial.store(&fragment, buffer)
+            });
+
+        let mut map_changed = false;
+        match received {
+            Ok(Received::Message(header)) => {
+                map_changed = self.complete(&header, &mut state.partial)
+            }
+            Ok(Received::Ping(port)) => {
+                if !self.peer.is_congested(port) {
+                    // If there is no room the answer is left out, and the peer's ping times out.
+                    state.engine.queue_pong(port);
+                }
+            }
+            Ok(Received::CongMap { offset, len }) => {
+                buffer.read(|bytes| {
+                    if let Some(bytes) = bytes.get(..u32_as_usize(len)) {
+                        self.peer.apply(&self.space, offset, bytes);
+                    }
+                });
+            }
+            // Of no use before the handshake is over. Nobody sends before: our last message of it
+            // leaves when this side is ready.
+            Ok(Received::Early) => state.engine.on_lost(conn, DropReason::Transport),
+            Ok(Received::Ack | Received::Partial | Received::Ignored(_) | Received::Stale) => {}
+            // The engine has given the connection up.
+            Err(_) => {}
+        }
+        drop(guard);
+
+        if map_changed {
+            self.space.map_changed(self.key.local, 0);
+        }
+    }
+
+    /// Delivers a message that is complete. Returns whether the congestion map of our address has
+    /// changed.
+    fn complete(&self, header: &Header, partial: &mut Partial) -> bool {
+        let Partial { payload, room } = core::mem::take(partial);
+        let Some((room, stamps)) = room else {
+            // The first piece has made it.
+            return false;
+        };
+        let origin = Origin {
+            source: Endpoint {
+                addr: self.key.peer,
+                port: header.sport,
+            },
+            dest: Endpoint {
+                addr: self.key.local,
+                port: header.dport,
+            },
+            scope: self.key.scope,
+            tos: self.key.tos,
+            cookie: None,
+        };
+        let stamps = Stamps {
+            complete: Instant::now(),
+            ..stamps
+        };
+        let message = room.fill(Body::Own(payload), origin, header.seq, stamps);
+
+        self.space.deliver(message).map_changed
+    }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All paths, by what tells them apart.
+
+use super::Path;
+use crate::{
+    socket::seam::RouteKey,
+    space::Space,
+    transport::rc::Shared, //
+};
+use kernel::{
+    new_mutex,
+    new_spinlock_irq,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
+    sync::{
+        Arc,
+        Mutex,
+        SpinLockIrq, //
+    }, //
+};
+use krdma::work::Job;
+use rds_proto::wire::Addr;
+
+/// The order of paths. Those of one local address are next to each other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    local: Addr,
+    peer: Addr,
+    tos: u8,
+    scope: u32,
+    passive: bool,
+}
+
+impl Key {
+    fn new(key: RouteKey, passive: bool) -> Self {
+        Self {
+            local: key.local,
+            peer: key.peer,
+            tos: key.tos,
+            scope: key.scope,
+            passive,
+        }
+    }
+
+    /// The first of the paths of a local address.
+    fn first(local: Addr) -> Self {
+        Self {
+            local,
+            peer: Addr::default(),
+            tos: 0,
+            scope: 0,
+            passive: false,
+        }
+    }
+}
+
+/// All paths.
+#[pin_data]
+pub(crate) struct Table {
+    #[pin]
+    paths: SpinLockIrq<RBTree<Key, Job<Path>>>,
+    /// Held while a path is made, so that none is made twice. Whether paths may be made.
+    #[pin]
+    making: Mutex<bool>,
+}
+
+/// Paths that are looked at before others get the table's lock.
+const CHUNK: usize = 16;
+
+impl Table {
+    /// Makes a table without paths.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            paths <- new_spinlock_irq!(RBTree::new(), "rrds::Table::paths"),
+            making <- new_mutex!(true, "rrds::Table::making"),
+        })
+    }
+
+    /// Returns the path with a key, and makes it if there is none.
+    ///
+    /// Of two addresses that are the same, two paths exist: one that dials, and one, `passive`, that is
+    /// handed the requests.
+    ///
+    /// May sleep. Errors: [`ENOMEM`], [`ENETDOWN`] if the module is about to go.
+    pub(crate) fn path(
+        &self,
+        shared: &Arc<Shared>,
+        space: &Arc<Space>,
+        route: RouteKey,
+        passive: bool,
+    ) -> Result<Arc<Path>> {
+        let key = Key::new(route, passive);
+        if let Some(path) = self.find(&key) {
+            return Ok(path);
+        }
+
+        let making = self.making.lock();
+        if !*making {
+            return Err(ENETDOWN);
+        }
+        if let Some(path) = self.find(&key) {
+            return Ok(path);
+        }
+        let job = Path::new(route, space.clone(), shared.clone())?;
+        let path = job.data().clone();
+        let node = RBTreeNode::new(key, job, GFP_KERNEL)?;
+        // There is none to be replaced.
+        let _none = self.paths.lock().insert(node);
+
+        Ok(path)
+    }
+
+    fn find(&self, key: &Key) -> Option<Arc<Path>> {
+        self.paths.lock().get(key).map(|job| job.data().clone())
+    }
+
+    /// Calls `f` with all paths of a local address.
+    ///
+    /// Any context.
+    pub(crate) fn for_each_of(&self, local: Addr, f: impl Fn(&Path)) {
+        let mut from = Some(Key::first(local));
+
+        while let Some(start) = from.take() {
+            let mut chunk: [Option<Arc<Path>>; CHUNK] = [const { None }; CHUNK];
+            {
+                let mut paths = self.paths.lock();
+                let mut cursor = paths.cursor_lower_bound_mut(&start);
+                let mut slots = chunk.iter_mut();
+
+                while let Some(at) = cursor {
+                    let (key, job) = at.current();
+                    if key.local != local {
+                        break;
+                    }
+                    let Some(slot) = slots.next() else {
+                        from = Some(*key);
+                        break;
+                    };
+                    *slot = Some(job.data().clone());
+                    cursor = at.move_next();
+                }
+            }
+            chunk.iter().flatten().for_each(|path| f(path));
+        }
+    }
+
+    /// Takes down all paths, and lets none be made any more. Waits until they are closed.
+    pub(crate) fn stop(&self) {
+        *self.making.lock() = false;
+        loop {
+            let first = {
+                let mut paths = self.paths.lock();
+                let Some(cursor) = paths.cursor_front_mut() else {
+                    return;
+                };
+                cursor.remove_current().1
+            };
+            let (_, job) = first.to_key_value();
+            let path = job.data().clone();
+
+            // The job does not run any more after this.
+            drop(job);
+            path.stop();
+        }
+    }
+}

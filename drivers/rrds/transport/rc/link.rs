@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The queue pair of a connection, and how frames are posted to it.
+
+use super::{
+    pools::{
+        OnBatch,
+        Pools, //
+    },
+    Station, //
+};
+use crate::{
+    congestion::Local,
+    message::{
+        Message,
+        Outgoing, //
+    },
+    path::Path, //
+};
+use kernel::{
+    num::casts::u32_as_usize,
+    prelude::*,
+    sync::Arc, //
+};
+use krdma::rdma::{
+    cq::Poll,
+    dma::{
+        Mapping,
+        SharedMapping,
+        ToDevice, //
+    },
+    mr::Remote,
+    post::{
+        Flag,
+        Flags,
+        SendBatch,
+        With, //
+    },
+    qp::{
+        Capabilities,
+        Context,
+        QpContext,
+        QpInit,
+        QpType,
+        Receive, //
+    },
+    Completion,
+    Cq,
+    Operation,
+    Qp,
+    Request, //
+};
+use rds_proto::{
+    conn::ConnId,
+    consts::HEADER_LEN,
+    error::DropReason,
+    send::{
+        Body,
+        Data,
+        Frame, //
+    },
+};
+
+pub(super) type SendRequest = Pin<KBox<Request<Send>>>;
+
+/// Room for the header of a frame, and for data that is short: it is copied, so that the frame is in
+/// one piece.
+const ROOM: usize = 256;
+
+/// Frames that are posted by one call.
+const BATCH: usize = 4;
+
+/// The queue pair of a connection.
+pub(crate) struct Link {
+    qp: Qp,
+    conn: ConnId,
+    pools: Arc<Pools>,
+}
+
+/// Whose queue pair it is, for completion handlers.
+///
+/// It keeps the path, which keeps the queue pair until the connection is closed.
+pub(super) struct Owner {
+    pub(super) path: Arc<Path>,
+    pub(super) conn: ConnId,
+    pub(super) pools: Arc<Pools>,
+}
+
+impl QpContext for Owner {}
+
+impl Link {
+    /// Makes a queue pair, in the reset state.
+    pub(crate) fn new(station: &Station, path: Arc<Path>, conn: ConnId) -> Result<Arc<Self>> {
+        let pools = station.pools().clone();
+        let profile = station.profile();
+        let srq = pools.srq().ok_or(ENODEV)?;
+        let send_cq = Cq::with_batch_end(
+            station.device(),
+            pools.module(),
+            // The request that drains the queue has one as well.
+            profile.send_cqe.saturating_add(1),
+            conn.0,
+            Poll::Softirq,
+            OnBatch(pools.clone()),
+        )?;
+        let init = QpInit {
+            pd: station.pd().clone(),
+            send_cq,
+            receive: Receive::Shared(srq),
+            qp_type: QpType::Rc,
+            cap: Capabilities {
+                max_send_wr: profile.send_queue,
+                max_send_sge: 2,
+                ..Capabilities::default()
+            },
+            port: 0,
+            context: Some(Context::new(
+                Owner {
+                    path,
+                    conn,
+                    pools: pools.clone(),
+                },
+                GFP_KERNEL,
+            )?),
+        };
+
+        Ok(Arc::new(
+            Self {
+                qp: Qp::new(init, pools.module())?,
+                conn,
+                pools,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    pub(crate) fn qp(&self) -> &Qp {
+        &self.qp
+    }
+
+    pub(crate) fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    /// Waits until nothing of the connection is in flight, and no frame of it will come in.
+    ///
+    /// Nothing may be posted meanwhile. May sleep.
+    pub(crate) fn end(&self) {
+        self.qp.drain();
+    }
+
+    /// Starts a batch of frames.
+    pub(crate) fn batch(&self) -> Batch<'_> {
+        Batch {
+            link: self,
+            inner: SendBatch::new(&self.qp),
+            failed: false,
+        }
+    }
+
+    /// Adds a frame to a batch, which is posted when it is full.
+    ///
+    /// Any context. Errors: [`ENOMEM`], and what posting fails with.
+    pub(crate) fn push(
+        &self,
+        batch: &mut Batch<'_>,
+        frame: &Frame<'_, Outgoing>,
+        local: &Local,
+    ) -> Result {
+        if batch.inner.len() == BATCH {
+            batch.post()?;
+        }
+
+        let mut request = match self.pools.take_send() {
+            Some(request) => request,
+            None => Send::new(&self.pools)?,
+        };
+        let send = request.as_mut().data_mut().get_mut();
+        if let Err(err) = send.fill(&self.pools, frame, local) {
+            send.clear();
+            self.pools.put_send(request);
+            return Err(err);
+        }
+
+        let flags = if frame.solicited {
+            Flag::Solicited.into()
+        } else {
+            Flags::default()
+        };
+        let pushed = batch.inner.push(request, |send, links| {
+            let head = send.room.sge().slice(0..send.len)?;
+            match &send.data {
+                _ if send.len == 0 => {
+                    let nowhere = Remote { addr: 0, key: 0 };
+                    links.write(&[], nowhere, None, flags)
+                }
+                Piece::None => links.send(&[head], With::Nothing, flags),
+                Piece::Message(data) => links.send(&[head, data.sge()], With::Nothing, flags),
+                Piece::Map(data) => links.send(&[head, data.sge()], With::Nothing, flags),
+            }
+        });
+        pushed.map_err(|refused| {
+            drop(refused.request);
+            refused.error
+        })
+    }
+}
+
+/// Frames that are posted together.
+pub(crate) struct Batch<'a> {
+    link: &'a Link,
+    inner: SendBatch<'a, Send, BATCH, { 2 * BATCH }>,
+    failed: bool,
+}
+
+impl Batch<'_> {
+    fn post(&mut self) -> Result {
+        self.inner.post().map_err(|unposted| {
+            let error = unposted.error;
+
+            self.failed = true;
+            drop(unposted);
+            pr_debug!("{}: can't post: {:?}\n", self.link.qp.number(), error);
+            EIO
+        })
+    }
+
+    /// Posts what is left.
+    ///
+    /// Errors: If any frame of the batch was not posted.
+    pub(crate) fn finish(mut self) -> Result {
+        if self.failed {
+            return Err(EIO);
+        }
+        self.post()
+    }
+}
+
+/// A send request: a frame.
+pub(super) struct Send {
+    room: Mapping<KBox<[u8; ROOM]>, ToDevice>,
+    /// Bytes of `room` that are sent; none for a probe.
+    len: u32,
+    data: Piece,
+    id: u32,
+}
+
+/// Data that follows the header.
+enum Piece {
+    None,
+    Message(SharedMapping<Message>),
+    Map(Mapping<KVec<u8>, ToDevice>),
+}
+
+impl Send {
+    fn new(pools: &Pools) -> Result<SendRequest> {
+        Request::new(
+            Self {
+                room: Mapping::new(pools.device(), KBox::new([0; ROOM], GFP_ATOMIC)?)?,
+                len: 0,
+                data: Piece::None,
+                id: 0,
+            },
+            GFP_ATOMIC,
+        )
+    }
+
+    /// Forgets the frame, and gives up the message that it is of.
+    fn clear(&mut self) {
+        self.len = 0;
+        self.data = Piece::None;
+    }
+
+    /// Takes in a frame.
+    fn fill(&mut self, pools: &Pools, frame: &Frame<'_, Outgoing>, local: &Local) -> Result {
+        self.id = frame.id;
+        let (header, data) = match &frame.body {
+            Body::Send { header, data } => (header, data),
+            Body::Probe => return Ok(()),
+            // No socket accepts one.
+            Body::Operation(_) => return Err(EOPNOTSUPP),
+        };
+
+        let mut room = self.room.cpu();
+        let (head, rest) = room.split_at_mut(HEADER_LEN);
+        head.copy_from_slice(header);
+        self.len = HEADER_LEN as u32;
+        match *data {
+            Data::None => {}
+            Data::Message {
+                message, offset, ..
+            } => {
+                let handle = message.message();
+                match handle.payload().piece_at(offset) {
+                    None => {}
+                    Some(piece) if piece.len() <= rest.len() => {
+                        if let Some(rest) = rest.get_mut(..piece.len()) {
+                            rest.copy_from_slice(piece);
+                        }
+                        self.len = (HEADER_LEN + piece.len()) as u32;
+                    }
+                    Some(_) => {
+                        self.data = Piece::Message(SharedMapping::new(
+                            pools.device(),
+                            handle.clone(),
+                            |message| message.payload().piece_at(offset),
+                        )?);
+                    }
+                }
+            }
+            Data::CongMap { offset, len } => {
+                let mut bytes = KVec::from_elem(0, u32_as_usize(len), GFP_ATOMIC)?;
+
+                local.copy(u32_as_usize(offset), &mut bytes);
+                self.data = Piece::Map(Mapping::new(pools.device(), bytes)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Operation for Send {
+    fn done(mut this: Pin<KBox<Request<Self>>>, completion: &Completion<'_>) {
+        let send = this.as_mut().data_mut().get_mut();
+        let id = send.id;
+        send.clear();
+        let qp = completion.qp();
+        let Some(owner) = qp.context::<Owner>() else {
+            return;
+        };
+
+        if completion.status().is_success() {
+            owner.path.sent(owner.conn, id);
+        } else {
+            owner.path.lost(owner.conn, DropReason::Transport);
+        }
+        owner.pools.touch(&owner.path);
+        owner.pools.put_send(this);
+    }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests of peers.
+
+use super::Shared;
+use crate::{
+    path::Path,
+    socket::seam::RouteKey,
+    space::Space, //
+};
+use core::net::{
+    IpAddr,
+    Ipv4Addr,
+    Ipv6Addr,
+    SocketAddr, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use krdma::rdma::cm::{
+    Acceptor,
+    Builder,
+    Id,
+    Listener,
+    PortSpace,
+    Request, //
+};
+use rds_proto::wire::{
+    Addr,
+    PrivateData,
+    RejectDatum, //
+};
+
+/// Listens for peers.
+pub(super) struct Accept {
+    shared: Arc<Shared>,
+    space: Arc<Space>,
+}
+
+/// Waits for peers, by IPv4 and, where the kernel has it, by IPv6.
+pub(super) fn listen(shared: &Arc<Shared>, space: &Arc<Space>) -> Result<KVec<Listener<Accept>>> {
+    let builder = Builder::new(Shared::namespace(), PortSpace::Tcp, shared.module);
+    let accept = || Accept {
+        shared: shared.clone(),
+        space: space.clone(),
+    };
+    let on = |ip: IpAddr, port| SocketAddr::from((ip, port));
+    let mut listeners = KVec::with_capacity(2, GFP_KERNEL)?;
+
+    let v4 = builder
+        .listen(
+            on(Ipv4Addr::UNSPECIFIED.into(), shared.ports.v4),
+            super::BACKLOG,
+            accept(),
+        )
+        .inspect_err(|err| {
+            pr_err!(
+                "can't listen on RDMA port {} ({:?}): unload rds_rdma, or choose another port\n",
+                shared.ports.v4,
+                err
+            );
+        })?;
+    listeners.push(v4, GFP_KERNEL)?;
+
+    let v6 = builder.single_family(true).listen(
+        on(Ipv6Addr::UNSPECIFIED.into(), shared.ports.v6),
+        super::BACKLOG,
+        accept(),
+    );
+    match v6 {
+        Ok(v6) => listeners.push(v6, GFP_KERNEL)?,
+        // C does without, too.
+        Err(err) => pr_info!("no connections by IPv6 ({:?})\n", err),
+    }
+    Ok(listeners)
+}
+
+impl Accept {
+    /// Returns the path that a request is for, and its private data.
+    ///
+    /// Errors: What to refuse it with.
+    fn path(&self, request: &Request<'_>) -> Result<(Arc<Path>, PrivateData), RejectDatum> {
+        const NO: RejectDatum = RejectDatum::RETRY;
+        let (local, scope) = request.local_addr().map(from_socket).ok_or(NO)?;
+        let (peer, _) = request.peer_addr().map(from_socket).ok_or(NO)?;
+        let params = request.params();
+        let private = PrivateData::parse(params.private_data, local.family()).map_err(|_| NO)?;
+
+        if !private.matches(peer, local) {
+            pr_debug!("{:?} claims to be {:?}: refused\n", peer, private.saddr);
+            return Err(NO);
+        }
+        if self.shared.station(request.device()).is_none() {
+            return Err(NO);
+        }
+
+        let key = RouteKey {
+            local,
+            peer,
+            tos: private.tos,
+            scope,
+        };
+        self.shared
+            .table
+            .path(&self.shared, &self.space, key, local == peer)
+            .map(|path| (path, private))
+            .map_err(|err| RejectDatum::from_errno(err.to_errno()))
+    }
+}
+
+impl Acceptor for Accept {
+    fn request(listener: &Id<Self>, request: Request<'_>) {
+        match listener.handler().path(&request) {
+            Ok((path, private)) => path.take_request(request, &private),
+            Err(datum) => {
+                // The peer notices in the end if this does not reach it.
+                let _ = request.reject(&datum.emit());
+            }
+        }
+    }
+}
+
+/// Returns an address, and the interface that it is of if it is link-local.
+fn from_socket(addr: SocketAddr) -> (Addr, u32) {
+    match addr {
+        SocketAddr::V4(addr) => (Addr::v4(addr.ip().octets()), 0),
+        SocketAddr::V6(addr) => {
+            let scope = if addr.ip().is_unicast_link_local() {
+                addr.scope_id()
+            } else {
+                0
+            };
+
+            (Addr(addr.ip().octets()), scope)
+        }
+    }
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What completion handlers of a device share: its buffers and requests, and the paths that a batch of
+//! completions has news for.
+
+use super::{
+    link::SendRequest,
+    receive::{
+        self,
+        RecvRequest, //
+    }, //
+};
+use crate::path::Path;
+use kernel::{
+    list::{
+        List,
+        ListArc, //
+    },
+    new_spinlock_irq,
+    num::casts::u32_as_usize,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        SpinLockIrq, //
+    },
+    time::Delta, //
+};
+use krdma::{
+    rdma::{
+        cq::BatchEnd,
+        Device,
+        Srq, //
+    },
+    work::{
+        Waker,
+        Work, //
+    }, //
+};
+
+/// Send requests that are kept for the next frame.
+const SPARE: usize = 512;
+
+/// After what time an attempt to fill the receive queue is repeated.
+const RETRY: Delta = Delta::from_millis(10);
+
+/// See the [module](self).
+#[pin_data]
+pub(crate) struct Pools {
+    dev: ARef<Device>,
+    module: &'static ThisModule,
+    waker: Waker,
+    /// None before the device is opened and after it is closed.
+    #[pin]
+    srq: SpinLockIrq<Option<Arc<Srq>>>,
+    /// Receive requests that are not in the queue. There is room for all.
+    #[pin]
+    receives: SpinLockIrq<KVec<RecvRequest>>,
+    /// Send requests that are not in use.
+    #[pin]
+    sends: SpinLockIrq<KVec<SendRequest>>,
+    /// Paths that are to be pumped at the end of the batch.
+    #[pin]
+    touched: SpinLockIrq<List<Path>>,
+}
+
+/// Ends a batch of completions.
+pub(super) struct OnBatch(pub(super) Arc<Pools>);
+
+impl BatchEnd for OnBatch {
+    fn batch_end(&self, _completions: u32) {
+        // First: what is sent below may bring more.
+        if !self.0.refill(GFP_ATOMIC) {
+            self.0.waker.wake();
+        }
+
+        loop {
+            // The guard must not live while the path is pumped.
+            let next = self.0.touched.lock().pop_front();
+            let Some(path) = next else {
+                return;
+            };
+            // If it is touched from here on it is listed again.
+            path.into_arc().pump();
+        }
+    }
+}
+
+impl Work for Pools {
+    fn run(this: &Arc<Self>) -> Option<Delta> {
+        (!this.refill(GFP_KERNEL)).then_some(RETRY)
+    }
+}
+
+impl Pools {
+    pub(super) fn new(
+        dev: &Device,
+        module: &'static ThisModule,
+        depth: u32,
+        waker: Waker,
+    ) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            try_pin_init!(Self {
+                dev: dev.into(),
+                module,
+                waker,
+                srq <- new_spinlock_irq!(None, "rrds::Pools::srq"),
+                receives <- new_spinlock_irq!(
+                    KVec::with_capacity(u32_as_usize(depth), GFP_KERNEL)?,
+                    "rrds::Pools::receives"
+                ),
+                sends <- new_spinlock_irq!(
+                    KVec::with_capacity(SPARE, GFP_KERNEL)?,
+                    "rrds::Pools::sends"
+                ),
+                touched <- new_spinlock_irq!(List::new(), "rrds::Pools::touched"),
+            }? Error),
+            GFP_KERNEL,
+        )
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        &self.dev
+    }
+
+    pub(super) fn module(&self) -> &'static ThisModule {
+        self.module
+    }
+
+    /// Fills the receive queue for the first time.
+    pub(super) fn open(self: &Arc<Self>, srq: Arc<Srq>, depth: u32) -> Result {
+        for _ in 0..depth {
+            let request = receive::new(self)?;
+            self.put_receive(request);
+        }
+        *self.srq.lock() = Some(srq);
+        if !self.refill(GFP_KERNEL) {
+            return Err(ENOMEM);
+        }
+        Ok(())
+    }
+
+    /// Gives up the receive queue, which goes with the last connection, and what is not in it.
+    pub(super) fn close(&self) {
+        let srq = self.srq.lock().take();
+        drop(srq);
+
+        let receives = core::mem::take(&mut *self.receives.lock());
+        drop(receives);
+        let sends = core::mem::take(&mut *self.sends.lock());
+        drop(sends);
+    }
+
+    /// Returns the receive queue, until the device is closed.
+    pub(super) fn srq(&self) -> Option<Arc<Srq>> {
+        self.srq.lock().clone()
+    }
+
+    /// Puts a receive request aside, for [`refill`](Self::refill).
+    pub(super) fn put_receive(&self, request: RecvRequest) {
+        let refused = self
+            .receives
+            .lock()
+            .push_within_capacity(request)
+            .map_err(|err| err.0);
+
+        // When the device is closed there is no room.
+        drop(refused);
+    }
+
+    pub(super) fn take_receive(&self) -> Option<RecvRequest> {
+        self.receives.lock().pop()
+    }
+
+    /// Posts the receive requests that were put aside. Returns whether none is left.
+    fn refill(&self, flags: kernel::alloc::Flags) -> bool {
+        match self.srq() {
+            Some(srq) => receive::post(self, &srq, flags),
+            None => true,
+        }
+    }
+
+    /// Keeps a send request for the next frame, if there is room.
+    pub(super) fn put_send(&self, request: SendRequest) {
+        let refused = self
+            .sends
+            .lock()
+            .push_within_capacity(request)
+            .map_err(|err| err.0);
+
+        drop(refused);
+    }
+
+    pub(super) fn take_send(&self) -> Option<SendRequest> {
+        self.sends.lock().pop()
+    }
+
+    /// Lists a path, to be pumped at the end of the batch.
+    pub(super) fn touch(&self, path: &Arc<Path>) {
+        if let Ok(path) = ListArc::try_from_arc(path.clone()) {
+            self.touched.lock().push_back(path);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests of a device's shared receive queue.
+
+use super::{
+    link::Owner,
+    pools::Pools, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use krdma::rdma::{
+    dma::{
+        FromDevice,
+        Mapping, //
+    },
+    post::RecvBatch,
+    request::Status,
+    Completion,
+    Device,
+    Operation,
+    Request,
+    Srq, //
+};
+use rds_proto::{
+    consts::{
+        FRAGMENT_BYTES,
+        HEADER_LEN, //
+    },
+    error::DropReason, //
+};
+
+pub(super) type RecvRequest = Pin<KBox<Request<Receive>>>;
+
+/// Requests that are posted by one call.
+const BATCH: usize = 4;
+
+/// A receive request: room for a frame, its header and its data apart, so that the data can become a
+/// piece of the message without being copied.
+pub(super) struct Receive {
+    header: Mapping<KBox<[u8; HEADER_LEN]>, FromDevice>,
+    data: Buffer,
+    pools: Arc<Pools>,
+}
+
+/// The data of a frame.
+pub(crate) struct Buffer(Option<Mapping<KVec<u8>, FromDevice>>);
+
+impl Buffer {
+    /// Calls `f` with the bytes, as many as a frame can have, unless they were taken.
+    pub(crate) fn read<R>(&mut self, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.0.as_mut().map(|mapping| f(&mapping.cpu()))
+    }
+
+    /// Takes the memory out.
+    pub(crate) fn take(&mut self) -> Option<KVec<u8>> {
+        self.0.take().map(Mapping::unmap)
+    }
+
+    /// Makes sure that there is memory.
+    fn fill(&mut self, dev: &Device, flags: kernel::alloc::Flags) -> Result {
+        if self.0.is_none() {
+            let bytes = KVec::from_elem(0, FRAGMENT_BYTES, flags)?;
+            self.0 = Some(Mapping::new(dev, bytes)?);
+        }
+        Ok(())
+    }
+}
+
+/// Makes a receive request.
+pub(super) fn new(pools: &Arc<Pools>) -> Result<RecvRequest> {
+    let mut data = Buffer(None);
+    data.fill(pools.device(), GFP_KERNEL)?;
+
+    Request::new(
+        Receive {
+            header: Mapping::new(pools.device(), KBox::new([0; HEADER_LEN], GFP_KERNEL)?)?,
+            data,
+            pools: pools.clone(),
+        },
+        GFP_KERNEL,
+    )
+}
+
+/// Posts the receive requests that were put aside. Returns whether none is left.
+///
+/// Not inlined: the batch is large.
+#[inline(never)]
+pub(super) fn post(pools: &Pools, srq: &Srq, flags: kernel::alloc::Flags) -> bool {
+    loop {
+        let mut batch: RecvBatch<'_, Receive, Srq, BATCH, { 2 * BATCH }> = RecvBatch::new(srq);
+        let mut complete = true;
+
+        while batch.len() < BATCH {
+            let Some(mut request) = pools.take_receive() else {
+                break;
+            };
+            let filled = request
+                .as_mut()
+                .data_mut()
+                .get_mut()
+                .data
+                .fill(pools.device(), flags);
+            if filled.is_err() {
+                pools.put_receive(request);
+                complete = false;
+                break;
+            }
+            let refused = batch.push(request, |receive, buffers| {
+                let data = receive.data.0.as_ref().ok_or(EINVAL)?;
+                buffers.add(&[receive.header.sge_mut(), data.sge_mut()])
+            });
+            if let Err(refused) = refused {
+                pools.put_receive(refused.request);
+                complete = false;
+                break;
+            }
+        }
+
+        let count = batch.len();
+        if let Err(unposted) = batch.post() {
+            unposted.for_each(|request| pools.put_receive(request));
+            return false;
+        }
+        if !complete {
+            return false;
+        }
+        if count < BATCH {
+            return true;
+        }
+    }
+}
+
+impl Operation for Receive {
+    fn done(mut this: Pin<KBox<Request<Self>>>, completion: &Completion<'_>) {
+        let Self {
+            header,
+            data,
+            pools,
+        } = this.as_mut().data_mut().get_mut();
+        let pools = pools.clone();
+
+        if let Some(owner) = completion.qp().context::<Owner>() {
+            match completion.status() {
+                Status::Success => {
+                    let mut bytes = [0; HEADER_LEN];
+                    bytes.copy_from_slice(&header.cpu());
+                    owner
+                        .path
+                        .receive(owner.conn, &bytes, completion.byte_len(), data);
+                }
+                // The connection is being closed.
+                Status::Flushed => {}
+                _ => owner.path.lost(owner.conn, DropReason::Transport),
+            }
+            pools.touch(&owner.path);
+        }
+        pools.put_receive(this);
+    }
+}

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# Node a runs rrds, node b the C implementation. Both do the same, in turn and at the same time.
+
+. /lab/lib/rds.sh
+
+plan 11
+
+US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
+US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
+
+rxe_up || die "no rxe"
+if [ "$NODE" = a ]; then
+	load krdma || die "no krdma"
+	load rrds || die "no rrds"
+else
+	modprobe rds_rdma || die "no rds_rdma"
+fi
+barrier loaded
+
+# turn NAME COMMAND...: each node in its turn, while the other one waits.
+turn() {
+	local name="$1"
+
+	shift
+	if [ "$NODE" = a ]; then
+		check "$name" "$@"
+		barrier "$name a"
+		barrier "$name b"
+	else
+		barrier "$name a"
+		check "$name" "$@"
+		barrier "$name b"
+	fi
+}
+
+# exchange NAME TO PORT US PEER OPTION...: the pattern, one way, to node TO.
+exchange() {
+	local name="$1" to="$2" port="$3" us="$4" peer="$5"
+
+	shift 5
+	if [ "$NODE" = "$to" ]; then
+		command rds recv --pattern -c "$MESSAGES" -W 100s "$us:$port" &
+		sleep 3
+		barrier "$name"
+		check "$name" wait $!
+	else
+		barrier "$name"
+		check "$name" rds send --pattern "$MESSAGES" "$@" -W 100s "$peer:$port"
+	fi
+	barrier "$name end"
+}
+
+turn "ping" rds ping -c 4 -i 0 -W 60s "$PEER"
+turn "ping with data and a type of service" rds ping -c 4 -i 0 -s 5000 -Q 3 -W 60s "$PEER"
+turn "ping over IPv6" rds ping -c 2 -i 0 -W 60s "$PEER6"
+sizes=0,1,4095-4097,64K
+exchange "from a to b" b 5000 "$US" "$PEER" -s "$sizes"
+exchange "from b to a" a 5001 "$US" "$PEER" -s "$sizes"
+exchange "from a to b over IPv6" b 5002 "[$US6]" "[$PEER6]" -s "$sizes"
+exchange "from b to a over IPv6" a 5003 "[$US6]" "[$PEER6]" -s "$sizes"
+MESSAGES=20
+exchange "long messages from a to b" b 5004 "$US" "$PEER" -s 1M
+exchange "long messages from b to a" a 5005 "$US" "$PEER" -s 1M
+
+# Each is the other's server, at the same time.
+command rds stress --listen "$US" --once >/tmp/server 2>&1 &
+server=$!
+within 10 grep -q serving /tmp/server || die "no server: $(cat /tmp/server)"
+barrier serving
+check "stress with verification" rds stress -n 2 -d 8 -s 0,1,15-17,4095-4097,64K -i 0 \
+	-c 150 "$PEER"
+barrier stressed
+check "the server saw no error" wait "$server"
+barrier end
