@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
-# Node a runs rrds, node b the C implementation. Both do the same, in turn and at the same time.
+# Node a runs rrds, node b the C implementation, or rrds too ($BOTH). Both do the same, in turn and at
+# the same time.
 
 . /lab/lib/rds.sh
 
@@ -10,7 +11,7 @@ US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
 US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
 
 rxe_up || die "no rxe"
-if [ "$NODE" = a ]; then
+if [ "$NODE" = a ] || [ "$BOTH" = 1 ]; then
 	load krdma || die "no krdma"
 	load rrds || die "no rrds"
 else
