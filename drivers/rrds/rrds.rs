@@ -4,6 +4,21 @@
 //!
 //! This crate is glue. What the protocol decides is decided in [`rds_proto`], which runs on the host
 //! as well; what touches C is in [`krdma`].
+//!
+//! # Locks
+//!
+//! From the outermost to the innermost; one of a row is never taken with another of the same row held:
+//!
+//! | Lock | What for | May sleep |
+//! |---|---|---|
+//! | [`Sock::lock`](krdma::net::Sock::lock) | addresses, transport and options of a socket | yes |
+//! | that of a path | the connection to a peer, and what is sent on it | no |
+//! | [`Registry`](registry::Registry) | which sockets there are, and which watch for congestion | no |
+//! | sends, receives, names of a socket | its queues, their accounts, what lists show | no |
+//! | [`congestion`], [`Space`](space::Space), [`Binds`](space::Space::binds) | maps of ports, of addresses, of sockets | no |
+//!
+//! All but the first disable interrupts: completions may be handled in softirq context. Data is copied
+//! from and to user space with none of them held, and memory is allocated before they are taken.
 
 #![deny(unsafe_code)]
 
