@@ -5,7 +5,7 @@
 
 . /lab/lib/rds.sh
 
-plan 11
+plan 13
 
 US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
 US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
@@ -42,7 +42,7 @@ exchange() {
 	shift 5
 	if [ "$NODE" = "$to" ]; then
 		command rds recv --pattern -c "$MESSAGES" -W 100s "$us:$port" &
-		sleep 3
+		within 20 bound "$port" || die "rds recv does not bind"
 		barrier "$name"
 		check "$name" wait $!
 	else
@@ -73,4 +73,6 @@ check "stress with verification" rds stress -n 2 -d 8 -s 0,1,15-17,4095-4097,64K
 	-c 150 "$PEER"
 barrier stressed
 check "the server saw no error" wait "$server"
+check "the connections are listed and up" [ "$(rds info -n | grep -c -e '--U')" -ge 3 ]
+check "counters are listed" rds info --counters
 barrier end

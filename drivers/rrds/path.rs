@@ -14,6 +14,7 @@
 
 mod connect;
 mod frames;
+mod list;
 mod table;
 
 pub(crate) use table::Table;

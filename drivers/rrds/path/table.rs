@@ -121,8 +121,20 @@ impl Table {
     /// Calls `f` with all paths of a local address.
     ///
     /// Any context.
-    pub(crate) fn for_each_of(&self, local: Addr, f: impl Fn(&Path)) {
-        let mut from = Some(Key::first(local));
+    pub(crate) fn for_each_of(&self, local: Addr, f: impl FnMut(&Path)) {
+        self.for_each_from(Key::first(local), |key| key.local == local, f);
+    }
+
+    /// Calls `f` with all paths.
+    ///
+    /// Any context.
+    pub(crate) fn for_each(&self, f: impl FnMut(&Path)) {
+        self.for_each_from(Key::first(Addr::default()), |_| true, f);
+    }
+
+    /// Calls `f` with the paths from a key on, without the table's lock, as long as they are wanted.
+    fn for_each_from(&self, first: Key, wanted: impl Fn(&Key) -> bool, mut f: impl FnMut(&Path)) {
+        let mut from = Some(first);
 
         while let Some(start) = from.take() {
             let mut chunk: [Option<Arc<Path>>; CHUNK] = [const { None }; CHUNK];
@@ -133,7 +145,7 @@ impl Table {
 
                 while let Some(at) = cursor {
                     let (key, job) = at.current();
-                    if key.local != local {
+                    if !wanted(key) {
                         break;
                     }
                     let Some(slot) = slots.next() else {

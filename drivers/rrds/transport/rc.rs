@@ -24,6 +24,10 @@ pub(crate) use station::{
 };
 
 use crate::{
+    info::{
+        Connection,
+        Listed, //
+    },
     path::Table,
     socket::seam::{
         Route,
@@ -227,5 +231,15 @@ impl Transport for Rc {
     fn map_changed(&self, _space: &Space, local: Addr) {
         // Only one namespace has paths; in another one an address may be the same.
         self.0.table.for_each_of(local, |path| path.map_changed());
+    }
+
+    fn for_each_connection(&self, _space: &Space, tell: &mut dyn FnMut(&Connection)) {
+        self.0.table.for_each(|path| tell(&path.record()));
+    }
+
+    fn for_each_message(&self, _space: &Space, sent: bool, tell: &mut dyn FnMut(&Listed)) {
+        self.0
+            .table
+            .for_each(|path| path.for_each_message(sent, tell));
     }
 }

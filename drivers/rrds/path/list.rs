@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is told of a path in listings (spec §4.10).
+
+use super::Path;
+use crate::{
+    info::{
+        Connection,
+        Listed, //
+    },
+    message::Endpoint, //
+};
+use rds_proto::conn::State;
+
+impl Path {
+    /// Returns the record of the path.
+    ///
+    /// Any context.
+    pub(crate) fn record(&self) -> Connection {
+        let state = self.state.lock();
+        let engine = &state.engine;
+        let flags = match engine.state() {
+            State::Dialing | State::Accepting => Connection::CONNECTING,
+            State::Up if engine.has_work() => Connection::CONNECTED | Connection::SENDING,
+            State::Up => Connection::CONNECTED,
+            State::Down | State::Closing => 0,
+        };
+
+        Connection {
+            next_tx: engine.sender().queue.next_seq(),
+            next_rx: engine.expected(),
+            local: self.key.local,
+            peer: self.key.peer,
+            transport: "infiniband",
+            flags,
+            tos: self.key.tos,
+        }
+    }
+
+    /// Tells each message that was not sent yet or, if `sent`, was sent and not acknowledged.
+    ///
+    /// Any context. Tells with the path's lock held.
+    pub(crate) fn for_each_message(&self, sent: bool, tell: &mut dyn FnMut(&Listed)) {
+        let state = self.state.lock();
+        let queue = &state.engine.sender().queue;
+        let end = |addr, port| Endpoint { addr, port };
+
+        for index in 0..queue.len() {
+            let Some((entry, is_sent)) = queue.get(index) else {
+                return;
+            };
+            let Some(message) = entry.message().filter(|_| is_sent == sent) else {
+                continue;
+            };
+            tell(&Listed {
+                seq: entry.seq(),
+                len: message.payload().len(),
+                local: end(self.key.local, message.source().port),
+                peer: end(self.key.peer, message.dest().port),
+                tos: self.key.tos,
+            });
+        }
+    }
+}
