@@ -13,7 +13,7 @@ walk_insmod() {
 	local name="$1" nth=1 refused=0 loaded=0
 
 	while [ "$nth" -le "$MOST" ]; do
-		fail_nth "$nth" insmod "/lab/modules/$name.ko" 2>/tmp/insmod
+		fail_nth "$nth" "$INSMOD" "/lab/modules/$name.ko" 2>/tmp/insmod
 		if loaded "$name"; then
 			loaded=$((loaded + 1))
 			rmmod "$name" || return 1
@@ -61,7 +61,7 @@ storm() {
 
 	while [ "$round" -lt "$STORMS" ]; do
 		faults_storm $((round % 5 + 1))
-		if insmod "/lab/modules/$1.ko" 2>/dev/null; then
+		if "$INSMOD" "/lab/modules/$1.ko" 2>/dev/null; then
 			loaded=$((loaded + 1))
 			faults_calm
 			rmmod "$1" || return 1

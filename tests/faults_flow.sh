@@ -19,7 +19,7 @@ start() {
 	rdma_srq) set -- "local=$SECOND" "peer=$FIRST" connections=2 count=5 ;;
 	rdma_ud) set -- "local=$SECOND" "peer=$FIRST" group=0xef010203 members=1 count=2 burst=2 ;;
 	esac
-	insmod "/lab/modules/$name.ko" "$@"
+	"$INSMOD" "/lab/modules/$name.ko" "$@"
 }
 
 # well MODULE: all was done that it does. ill: something was not, and it has said so. Both in $LOG, and by the
@@ -131,6 +131,8 @@ for name in $MODULES; do
 done
 before=$(held)
 load krdma || die "no krdma"
+# shellcheck disable=SC2046
+faults_arm $(module_range krdma) || die "faults cannot be injected"
 
 for name in "$@"; do
 	fine=0 told=0 silent=0 refused=0

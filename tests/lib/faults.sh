@@ -14,6 +14,10 @@ MODULES_START=0xffffffffa0000000
 # shellcheck disable=SC2034
 MODULES_END=0xffffffffff000000
 
+# busybox's insmod tries in another way when it is refused, and succeeds: this is kmod's, which does not. The test
+# names kmod among its tools.
+INSMOD=/tmp/kmod/insmod
+
 # _faults FILE VALUE: set it for both kinds.
 _faults() {
 	local folder
@@ -45,6 +49,7 @@ module_range() {
 # faults_arm START END: from now on fail_nth and faults_storm count allocations below that code, also
 # those that may sleep, and single pages.
 faults_arm() {
+	mkdir -p "${INSMOD%/*}" && ln -sf /lab/bin/kmod "$INSMOD" || return 1
 	_faults probability 0 && _faults interval 1 && _faults verbose 1 &&
 		_faults stacktrace-depth 32 && _faults ignore-gfp-wait N || return 1
 	echo N >/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem
