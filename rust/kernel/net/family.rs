@@ -275,7 +275,7 @@ macro_rules! family_slot {
 ///
 /// `users` counts the registration and its sockets. While it is not zero `registration` is the
 /// registration, and `proto`, `ops` and `family` are initialized and do not change but by C. `claimed`
-/// is 1 as long as there is a [`Claim`].
+/// is 1 as long as there is a `Claim`.
 pub struct Slot<T: Family> {
     claimed: Atomic<u32>,
     users: Atomic<u32>,

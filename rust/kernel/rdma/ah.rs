@@ -243,7 +243,7 @@ impl Ah {
             return Err(EINVAL);
         }
         // C does not check it, and has it as the index of an array.
-        if !pd.device().ports().any(|present| present.number() == port) {
+        if !pd.device().has_port(port) {
             return Err(EINVAL);
         }
 

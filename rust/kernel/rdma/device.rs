@@ -158,6 +158,12 @@ impl Device {
         (first..=last).map(move |number| Port::new(self, number))
     }
 
+    /// Returns whether the device has a port of this number. C takes numbers of ports as indices, and
+    /// checks few of them.
+    pub(crate) fn has_port(&self, number: u32) -> bool {
+        self.ports().any(|port| port.number() == number)
+    }
+
     /// Returns the number of completion vectors, over which completion queues can be spread.
     ///
     /// Does not sleep.

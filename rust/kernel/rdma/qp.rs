@@ -16,6 +16,7 @@ use crate::{
             RecvQueue, //
         },
         qp_attr::{
+            self,
             QpAttr,
             QpState, //
         },
@@ -260,6 +261,9 @@ impl Qp {
             Receive::Shared(srq) => srq.cq().clone(),
         };
         if init.send_cq.device() != dev || recv_cq.device() != dev {
+            return Err(EINVAL);
+        }
+        if init.qp_type == QpType::Gsi && !dev.has_port(init.port) {
             return Err(EINVAL);
         }
         if let Receive::Shared(srq) = &init.receive {
@@ -608,12 +612,7 @@ impl Inner {
     }
 
     fn modify(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
-        // C has the states as indices of an array, and does not check them.
-        if attr.qp_state > bindings::ib_qp_state_IB_QPS_ERR
-            || attr.cur_qp_state > bindings::ib_qp_state_IB_QPS_ERR
-        {
-            return Err(EINVAL);
-        }
+        qp_attr::check(attr, mask, self.pd.device())?;
         let resets =
             attr.qp_state == bindings::ib_qp_state_IB_QPS_RESET && QpAttr::sets_state(mask);
         let _guard = self.changing.lock();
@@ -621,7 +620,8 @@ impl Inner {
         if !resets {
             self.used.store(true, Relaxed);
         }
-        // SAFETY: By the type invariant, we own the queue pair. The core checks the attributes.
+        // SAFETY: By the type invariant, we own the queue pair. What the core does not check of the
+        // attributes was checked above.
         to_result(unsafe { bindings::ib_modify_qp(self.ptr.as_ptr(), attr, mask) })?;
         if resets {
             self.used.store(false, Relaxed);

@@ -8,7 +8,8 @@ use crate::{
     bindings,
     rdma::{
         ah::AhAttr,
-        mr::Access, //
+        mr::Access,
+        Device, //
     },
 };
 use kernel::prelude::*;
@@ -210,6 +211,26 @@ impl QpAttr {
     pub(crate) fn as_raw(&self) -> (bindings::ib_qp_attr, c_int) {
         // CAST: The bits are few and positive; C takes them as an `int`.
         (self.raw, self.mask as c_int)
+    }
+}
+
+/// Checks what C takes as indices and does not check: states and ports.
+///
+/// Errors: [`EINVAL`].
+pub(super) fn check(attr: &bindings::ib_qp_attr, mask: c_int, dev: &Device) -> Result {
+    // CAST: As for `QpAttr::as_raw`.
+    let sets = |bit| mask as bindings::ib_qp_attr_mask & bit != 0;
+    let known = |state| state <= bindings::ib_qp_state_IB_QPS_ERR;
+
+    let states = known(attr.qp_state) && known(attr.cur_qp_state);
+    let port = !sets(bindings::ib_qp_attr_mask_IB_QP_PORT) || dev.has_port(attr.port_num);
+    let alternate =
+        !sets(bindings::ib_qp_attr_mask_IB_QP_ALT_PATH) || dev.has_port(attr.alt_port_num);
+
+    if states && port && alternate {
+        Ok(())
+    } else {
+        Err(EINVAL)
     }
 }
 
