@@ -24,9 +24,10 @@ usage: scripts/krdma COMMAND
   test            all tests
   soak            the long tests, with full counts
   modules         build the modules into build/modules
-  sim, fuzz, mutants, coverage
-                  the protocol engine: a billion simulated steps, ten minutes of fuzzing each
-                  target (FUZZ_SECONDS=N), bugs made on purpose, lines reached by tests
+  sim             simulate a billion steps of the protocol
+  fuzz            ten minutes of fuzzing for each parser of the protocol (FUZZ_SECONDS=N)
+  mutants         bugs made in the protocol on purpose, all of which have to be noticed
+  coverage        how much of the protocol engine its own tests reach
   docs            build the documentation into build/docs
   provision       fill the cache, and no more (--update: look for a newer kernel)
   enter [CMD...]  run a command (or a shell) in the build root
