@@ -77,7 +77,8 @@ use rds_proto::{
         Transmit, //
     },
     seq,
-    settings::Settings, //
+    settings::Settings,
+    time::Instant, //
 };
 
 /// Storage of messages to send.
@@ -94,6 +95,9 @@ const BUDGET: u32 = 32;
 
 /// After what time a transmission that failed for lack of memory is tried again.
 const RETRY: Delta = Delta::from_millis(1);
+
+/// How long nothing is logged of a path's connections after a line was.
+const LOG_INTERVAL_NS: u64 = 1_000_000_000;
 
 /// A path.
 #[pin_data]
@@ -135,6 +139,8 @@ struct State {
     timed: bool,
     /// Transmission stopped for lack of memory.
     starved: bool,
+    /// When the last line about the connection was logged.
+    logged: Option<Instant>,
 }
 
 impl Path {
@@ -172,6 +178,7 @@ impl Path {
                         partial: Partial::default(),
                         timed: false,
                         starved: false,
+                        logged: None,
                     }, "rrds::Path::state"),
                     connections <- new_mutex!(Connections::default(), "rrds::Path::connections"),
                     links <- ListLinks::new(),
@@ -257,6 +264,19 @@ impl Path {
 }
 
 impl State {
+    /// Whether a line about the connection may be logged now: a peer must not fill the log.
+    fn may_log(&mut self) -> bool {
+        let now = Shared::now();
+        let may = self
+            .logged
+            .is_none_or(|last| now >= last.after(LOG_INTERVAL_NS));
+
+        if may {
+            self.logged = Some(now);
+        }
+        may
+    }
+
     /// Whether the job is to look at the path before the time that it has set for itself.
     fn needs_job(&self) -> bool {
         self.starved

@@ -102,13 +102,13 @@ impl Path {
             match action {
                 Action::Dial { conn, private } => {
                     if let Err(err) = self.dial(conn, &private) {
-                        pr_debug!("{:?}: not dialed: {:?}\n", self.key, err);
+                        pr_debug!("{}: not dialed: {:?}\n", self, err);
                         self.lost(conn, DropReason::Transport);
                     }
                 }
                 Action::Accept { conn, private } => {
                     if let Err(err) = self.accept(conn, &private) {
-                        pr_debug!("{:?}: not accepted: {:?}\n", self.key, err);
+                        pr_debug!("{}: not accepted: {:?}\n", self, err);
                         self.lost(conn, DropReason::Transport);
                     }
                 }
@@ -231,7 +231,9 @@ impl Path {
             }
         }
         if let Some(link) = link {
-            pr_info!("{:?}: closed: {}\n", self.key, reason.name());
+            if self.state.lock().may_log() {
+                pr_info!("{}: closed: {}\n", self, reason.name());
+            }
             link.end();
         }
         // Waits for callbacks.
@@ -310,7 +312,9 @@ impl Path {
         let up = self.state.lock().engine.on_established(conn, reply);
 
         if up {
-            pr_info!("{:?}: connected\n", self.key);
+            if self.state.lock().may_log() {
+                pr_info!("{}: connected\n", self);
+            }
             self.pump();
         }
         self.waker.wake();

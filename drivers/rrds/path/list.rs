@@ -8,9 +8,22 @@ use crate::{
         Connection,
         Listed, //
     },
-    message::Endpoint, //
+    message::Endpoint,
+    socket::seam::RouteKey, //
 };
+use kernel::fmt;
 use rds_proto::conn::State;
+
+/// As log lines name a path.
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RouteKey {
+            local, peer, tos, ..
+        } = self.key;
+
+        write!(f, "{local:?} to {peer:?}, tos {tos}")
+    }
+}
 
 impl Path {
     /// Returns the record of the path.
