@@ -4,10 +4,12 @@
 
 plan 7
 
+# The tool looks for the device in a list that the kernel gives it one device at a time, by its place in
+# the list (nldev_get_dumpit()): if another one goes meanwhile, the next one is skipped.
 links() {
 	while [ ! -e /tmp/stop ]; do
 		rdma link add "$1" type rxe netdev "$2" || return 1
-		rdma link delete "$1" || return 1
+		within 30 rdma link delete "$1" || return 1
 	done
 }
 

@@ -69,6 +69,9 @@ diag "$(klog | grep 'rdma_srq: rxe0:')"
 
 check "devices go under traffic, $CYCLES times" devices_go "$CYCLES"
 under_traffic 5 || die "rdma_srq does not unload"
+# Of few cycles most of what is seen is noise: over 10 000 connections it went up and down by 250 kB.
+# shellcheck disable=SC2034 # for check_memory
+KERNEL_NOISE=256
 memory_mark
 check "rdma_srq goes under traffic, $CYCLES times" under_traffic "$CYCLES"
 check_memory "memory is as before" "$CYCLES"
