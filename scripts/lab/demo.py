@@ -103,7 +103,7 @@ def main(env: Env) -> int:
     try:
         with steps.step("build", "Building the modules"):
             lines: list[str] = []
-            if hosttests.build_modules(env, lines.append).failed:
+            if hosttests.build_modules(env, lines.append, "rdma_devinfo").failed:
                 raise LabError("the modules do not build:\n" + "\n".join(lines))
         report = asyncio.run(_play(env, steps))
     except KeyboardInterrupt:
