@@ -86,7 +86,6 @@ pub(crate) fn mask(port: u16) -> u64 {
 /// The ports of a peer that are congested.
 #[pin_data]
 pub(crate) struct Peer {
-    addr: Addr,
     /// The peer is this host: its map is this one.
     local: Option<Arc<Local>>,
     /// Else it is what the peer has told.
@@ -96,20 +95,14 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Makes the map of a peer. If the peer is this host, `local` is the map.
-    pub(crate) fn new(addr: Addr, local: Option<Arc<Local>>) -> Result<Arc<Self>> {
+    pub(crate) fn new(local: Option<Arc<Local>>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                addr,
                 local,
                 map <- new_spinlock_irq!(RemoteMap::default(), "rrds::congestion::Peer"),
             }),
             GFP_KERNEL,
         )
-    }
-
-    /// Returns the address.
-    pub(crate) fn addr(&self) -> Addr {
-        self.addr
     }
 
     /// Returns whether a port is congested.

@@ -54,7 +54,6 @@ pub(crate) struct Message {
     payload: Payload,
     source: Endpoint,
     dest: Endpoint,
-    tos: u8,
     extensions: [u8; EXT_LEN],
     /// The number that its path gave it; 0 before.
     seq: Atomic<u64>,
@@ -75,11 +74,6 @@ impl Message {
     /// Returns where the message goes.
     pub(crate) fn dest(&self) -> Endpoint {
         self.dest
-    }
-
-    /// Returns the type of service.
-    pub(crate) fn tos(&self) -> u8 {
-        self.tos
     }
 
     /// Returns the number that the path gave it, 0 before.
@@ -122,7 +116,6 @@ impl Outgoing {
         payload: Payload,
         source: Endpoint,
         dest: Endpoint,
-        tos: u8,
         extensions: [u8; EXT_LEN],
     ) -> Result<Self, AllocError> {
         let message = Arc::new(
@@ -130,7 +123,6 @@ impl Outgoing {
                 payload,
                 source,
                 dest,
-                tos,
                 extensions,
                 seq: Atomic::new(0),
                 owner,

@@ -22,24 +22,16 @@
 
 #![deny(unsafe_code)]
 
-#[allow(dead_code)] // Until paths use it.
 mod congestion;
-#[allow(dead_code)]
 mod info;
-#[allow(dead_code)]
 mod message;
-#[allow(dead_code)]
 mod path;
 mod registry;
-#[allow(dead_code)]
 mod socket;
 mod space;
-#[allow(dead_code)]
 mod stats;
-#[allow(dead_code)]
 mod sysctl;
 mod table;
-#[allow(dead_code)]
 mod transport;
 
 use crate::{

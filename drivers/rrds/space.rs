@@ -154,7 +154,7 @@ impl Space {
         } else {
             None
         };
-        let peer = Peer::new(addr, local)?;
+        let peer = Peer::new(local)?;
         let node = RBTreeNode::new(addr, peer.clone(), GFP_KERNEL)?;
         let mut peers = self.peers.lock();
 

@@ -47,9 +47,6 @@ macro_rules! counters {
                 $(tell(stringify!($name), self.$name.get())?;)*
                 Ok(())
             }
-
-            /// Number of the counters.
-            pub(crate) const COUNT: usize = [$(stringify!($name)),*].len();
         }
     };
 }

@@ -52,16 +52,6 @@ impl Sysctls {
         self.ping_enable.get() != 0
     }
 
-    /// Returns how many receive buffers a connection may have, for who keeps them for each.
-    pub(crate) fn max_recv_wr(&self) -> usize {
-        self.max_recv_wr.get()
-    }
-
-    /// Returns how many messages received and not read there may be.
-    pub(crate) fn max_recv_allocation(&self) -> usize {
-        self.max_recv_allocation.get()
-    }
-
     /// Returns all of them as paths take them. `send_ring` is to be limited to what the device can.
     pub(crate) fn settings(&self) -> Settings {
         let ns = |ms: usize| {

@@ -220,12 +220,11 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
 
     let payload = copy(msg, len)?;
     control::execute(msg.cmsgs())?;
-    let tos = route.key().tos;
     let owner = Owner {
         sock: sock.get(),
         number: Atomic::new(NOT_ADMITTED),
     };
-    let outgoing = Outgoing::new(owner, payload, source, dest, tos, [0; EXT_LEN])?;
+    let outgoing = Outgoing::new(owner, payload, source, dest, [0; EXT_LEN])?;
     let mut timeout = sock.send_timeout(nonblocking);
 
     wait_for_port(sock, &route, dest.port, nonblocking, &mut timeout)?;
