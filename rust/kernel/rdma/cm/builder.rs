@@ -95,6 +95,7 @@ pub struct Builder<'a> {
     reuse_addr: bool,
     single_family: Option<bool>,
     service_type: Option<u8>,
+    service_level: Option<u8>,
     ack_timeout: Option<u8>,
     min_rnr_timer: Option<u8>,
 }
@@ -112,6 +113,7 @@ impl<'a> Builder<'a> {
             reuse_addr: false,
             single_family: None,
             service_type: None,
+            service_level: None,
             ack_timeout: None,
             min_rnr_timer: None,
         }
@@ -139,6 +141,16 @@ impl<'a> Builder<'a> {
     #[must_use]
     pub const fn service_type(mut self, tos: u8) -> Self {
         self.service_type = Some(tos);
+        self
+    }
+
+    /// Sets the service level of connections, of 0 to 15; only its four lowest bits count. By default it
+    /// is that of the route.
+    ///
+    /// What a listener accepts has that of the peer's request.
+    #[must_use]
+    pub const fn service_level(mut self, level: u8) -> Self {
+        self.service_level = Some(level & 0xf);
         self
     }
 
@@ -254,6 +266,7 @@ impl<'a> Builder<'a> {
 
         // SAFETY: We own the new id, and its context is what is asked for.
         unsafe { owner.set_raw(raw) };
+        owner.set_service_level(self.service_level);
 
         let core = owner.id().core();
         if self.reuse_addr {

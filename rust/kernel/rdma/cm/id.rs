@@ -115,6 +115,8 @@ pub(super) struct Core {
     space: PortSpace,
     state: Atomic<State>,
     role: Role,
+    /// The service level to use instead of the one that the route has.
+    service_level: Option<u8>,
     /// Frees the `Id` that this is part of.
     free: unsafe fn(NonNull<Core>),
     /// Destroys the id when it was dropped in a callback.
@@ -151,6 +153,7 @@ impl Core {
             space,
             state: Atomic::new(state),
             role,
+            service_level: None,
             free,
             work: Opaque::zeroed(),
         }
@@ -193,7 +196,18 @@ impl Core {
     }
 
     /// Notes what an event, which is about to be delivered, says of the state.
+    ///
+    /// To be called in the callback for the event.
     pub(super) fn advance(&self, event: bindings::rdma_cm_event_type) {
+        if event == bindings::rdma_cm_event_type_RDMA_CM_EVENT_ROUTE_RESOLVED {
+            if let Some(level) = self.service_level {
+                // SAFETY: By the type invariant, the id is valid. C has written the record, and reads it
+                // when we connect. Others of us read it in a later state only.
+                if let Some(path) = unsafe { (*self.raw).route.path_rec.as_mut() } {
+                    path.sl = level;
+                }
+            }
+        }
         if let Some(next) = next_state(self.state.load(Relaxed), event) {
             self.set_state(next);
         }
@@ -537,6 +551,12 @@ impl<T> Owner<T> {
         //
         // SAFETY: We have the only reference to the object: no event has come for it yet.
         unsafe { (&raw mut (*self.ptr.as_ptr()).core.raw).write(raw) };
+    }
+
+    /// Sets the service level to use instead of the route's.
+    pub(super) fn set_service_level(&mut self, level: Option<u8>) {
+        // SAFETY: We own the object, and `self` is the only reference to it: no event has come for it yet.
+        unsafe { (&raw mut (*self.ptr.as_ptr()).core.service_level).write(level) };
     }
 
     /// Returns what the context of the `rdma_cm_id` is to be.
