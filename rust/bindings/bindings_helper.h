@@ -7,6 +7,7 @@
  * Sorted alphabetically.
  */
 
+#include <linux/mm.h>
 #include <linux/netdevice.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>

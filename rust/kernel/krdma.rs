@@ -16,6 +16,7 @@ use krdma_bindings as bindings;
 
 mod callback;
 pub mod clock;
+pub mod memory;
 pub mod net;
 pub mod random;
 pub mod rdma;
