@@ -285,7 +285,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         conn: ConnId,
         random: u64,
     ) -> Option<Closed> {
-        if !self.machine.on_closed(conn, settings, now, random) {
+        let pending = !self.sender.queue.is_empty();
+        if !self.machine.on_closed(conn, settings, now, random, pending) {
             return None;
         }
         self.sender.reset(settings);

@@ -120,6 +120,8 @@ pub struct Machine {
     /// When to dial, in state Down; when to give up, while dialing and accepting.
     timer: Option<Instant>,
     backoff: Backoff,
+    /// Somebody on this side has asked for a connection.
+    wanted: bool,
     stopped: bool,
 }
 
@@ -135,6 +137,7 @@ impl Default for Machine {
             reason: DropReason::Local,
             timer: None,
             backoff: Backoff::default(),
+            wanted: false,
             stopped: false,
         }
     }
@@ -171,8 +174,10 @@ impl Machine {
         ConnId(self.last)
     }
 
-    /// Asks for a connection, unless there is one or an attempt is due anyway.
+    /// Asks for a connection, unless there is one or an attempt is due anyway. From here on one is made
+    /// again whenever it is lost.
     pub(crate) fn connect(&mut self, now: Instant) {
+        self.wanted = true;
         if self.state == State::Down && self.timer.is_none() && !self.stopped {
             self.timer = Some(now);
         }
@@ -285,12 +290,17 @@ impl Machine {
     }
 
     /// Notes that connection `conn` is gone; returns whether it was the one being closed.
+    ///
+    /// It is made again if somebody has asked for one, or if something waits to be sent, as `pending`
+    /// tells. What only the peer ever wanted is for the peer to make: C dials all the same, and so is
+    /// kept busy by whoever connects and goes.
     pub(crate) fn on_closed(
         &mut self,
         conn: ConnId,
         settings: &Settings,
         now: Instant,
         random: u64,
+        pending: bool,
     ) -> bool {
         if self.state != State::Closing || conn != self.current {
             return false;
@@ -300,10 +310,11 @@ impl Machine {
             None => {
                 self.state = State::Down;
                 self.due = false;
+                let wanted = self.wanted || pending;
                 self.timer = if self.stopped {
                     None
                 } else {
-                    Some(now.after(self.backoff.next(settings, random)))
+                    wanted.then(|| now.after(self.backoff.next(settings, random)))
                 };
             }
         }

@@ -183,6 +183,27 @@ fn attempts_are_repeated_with_growing_delays() {
 }
 
 #[test]
+fn what_only_the_peer_wanted_is_not_dialed_again() {
+    let (mut a, mut b) = pair();
+    b.lose();
+    assert_eq!(b.path.next_timeout(), None);
+    assert_eq!(b.poll(), None);
+    // Whoever asked for the connection makes it again.
+    a.lose();
+    assert!(matches!(a.poll(), Some(Action::Dial { .. })));
+
+    // So does who has something left to send, and from the first wish on who ever had.
+    let (_, mut b) = pair();
+    assert!(b.path.queue_pong(7));
+    b.lose();
+    assert!(matches!(b.poll(), Some(Action::Dial { .. })));
+    let (_, mut b) = pair();
+    b.path.connect(b.now);
+    b.lose();
+    assert!(matches!(b.poll(), Some(Action::Dial { .. })));
+}
+
+#[test]
 fn a_handshake_that_does_not_end_is_given_up() {
     let mut a = Node::new(1, 2, 100);
     for accept in [false, true] {
