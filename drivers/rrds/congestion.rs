@@ -2,7 +2,10 @@
 
 //! Congestion maps: ours, by local address, and those of our peers (spec §1.5, §4.9).
 
-use crate::space::Space;
+use crate::{
+    backlog::Backlog,
+    space::Space, //
+};
 use kernel::{
     new_spinlock_irq,
     prelude::*,
@@ -83,7 +86,7 @@ pub(crate) fn mask(port: u16) -> u64 {
     mask_bit(port)
 }
 
-/// The ports of a peer that are congested.
+/// A peer: which of its ports are congested, and what it makes us store.
 #[pin_data]
 pub(crate) struct Peer {
     /// The peer is this host: its map is this one.
@@ -91,15 +94,20 @@ pub(crate) struct Peer {
     /// Else it is what the peer has told.
     #[pin]
     map: SpinLockIrq<RemoteMap<Bytes>>,
+    /// What it makes us store.
+    backlog: Arc<Backlog>,
 }
 
 impl Peer {
     /// Makes the map of a peer. If the peer is this host, `local` is the map.
-    pub(crate) fn new(local: Option<Arc<Local>>) -> Result<Arc<Self>> {
+    pub(crate) fn new(local: Option<Arc<Local>>, whole: &Arc<Backlog>) -> Result<Arc<Self>> {
+        let backlog = Backlog::part_of(whole)?;
+
         Arc::pin_init(
             pin_init!(Self {
                 local,
                 map <- new_spinlock_irq!(RemoteMap::default(), "rrds::congestion::Peer"),
+                backlog,
             }),
             GFP_KERNEL,
         )
@@ -113,6 +121,11 @@ impl Peer {
             Some(local) => local.is_congested(port),
             None => self.map.lock().is_congested(port),
         }
+    }
+
+    /// Returns the account of what the peer makes us store.
+    pub(crate) fn backlog(&self) -> &Arc<Backlog> {
+        &self.backlog
     }
 
     /// Returns whether the peer has told of no congested port.
@@ -141,7 +154,6 @@ impl Peer {
             map.apply(offset, data)
         });
 
-        space.stats.cong_update_received.add(1);
         space.wake(freed.unwrap_or(0));
     }
 }

@@ -106,9 +106,8 @@ impl List {
     fn for_each(self, v6: bool, space: &Space, mut tell: impl FnMut(&[u8])) {
         match self {
             Self::Counters => {
-                let _ = space.stats.for_each(|name, count| {
+                space.stats.for_each(&space.counted(), |name, count| {
                     tell(&records::counter(name, count));
-                    Ok::<(), ()>(())
                 });
             }
             Self::Connections => {

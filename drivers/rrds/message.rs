@@ -6,7 +6,10 @@ mod payload;
 
 pub(crate) use payload::Payload;
 
-use crate::socket::Owner;
+use crate::{
+    backlog::Charge,
+    socket::Owner, //
+};
 use core::mem::MaybeUninit;
 use kernel::{
     alloc::AllocError,
@@ -208,8 +211,11 @@ impl Stamps {
 
 /// What a received message says.
 pub(crate) enum Body {
-    /// It was received from another host.
-    Own(Payload),
+    /// It was received from another host, whose account it is charged to, or made by us.
+    Own {
+        payload: Payload,
+        _charge: Option<Charge>,
+    },
     /// It was sent on this host, and is shared with what was sent.
     Shared(Arc<Message>),
 }
@@ -308,7 +314,7 @@ impl Incoming {
     /// Returns the data.
     pub(crate) fn payload(&self) -> &Payload {
         match &self.body {
-            Body::Own(payload) => payload,
+            Body::Own { payload, .. } => payload,
             Body::Shared(message) => message.payload(),
         }
     }

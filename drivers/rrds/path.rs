@@ -35,6 +35,7 @@ use crate::{
     space::Space,
     transport::rc::{
         Link,
+        Realm,
         Shared, //
     },
 };
@@ -106,7 +107,7 @@ pub(crate) struct Path {
     local: Arc<Local>,
     peer: Arc<Peer>,
     space: Arc<Space>,
-    shared: Arc<Shared>,
+    realm: Arc<Realm>,
     waker: Waker,
     #[pin]
     state: SpinLockIrq<State>,
@@ -135,6 +136,8 @@ struct State {
     link: Option<Arc<Link>>,
     /// The message that is coming in.
     partial: Partial,
+    /// A connection on which a frame has come in before it was established.
+    heard: Option<ConnId>,
     /// The job runs again by itself, at the latest when something awaited is due.
     timed: bool,
     /// Transmission stopped for lack of memory.
@@ -147,15 +150,15 @@ impl Path {
     /// Makes a path, without a connection.
     ///
     /// May sleep.
-    fn new(key: RouteKey, space: Arc<Space>, shared: Arc<Shared>) -> Result<Job<Self>> {
+    fn new(key: RouteKey, space: Arc<Space>, realm: Arc<Realm>) -> Result<Job<Self>> {
         let identity = Identity {
             local: key.local,
             peer: key.peer,
             tos: key.tos,
-            incarnation: shared.incarnation(),
+            incarnation: realm.shared().incarnation(),
         };
         let mut engine = Engine::new(identity, slots(SLOTS)?, seq::initial(Shared::time_of_day()));
-        let is_local = shared.owns(key.peer, key.scope);
+        let is_local = realm.owns(key.peer, key.scope);
         if is_local {
             engine.set_loopback();
         }
@@ -169,13 +172,14 @@ impl Path {
                     local,
                     peer,
                     space,
-                    shared,
+                    realm,
                     waker,
                     state <- new_spinlock_irq!(State {
                         engine,
                         settings: Settings::default(),
                         link: None,
                         partial: Partial::default(),
+                        heard: None,
                         timed: false,
                         starved: false,
                         logged: None,
@@ -250,6 +254,14 @@ impl Path {
     /// Any context.
     pub(crate) fn lost(&self, conn: ConnId, reason: DropReason) {
         self.state.lock().engine.on_lost(conn, reason);
+        self.waker.wake();
+    }
+
+    /// Notes that a frame came in on a connection before it was established.
+    ///
+    /// Any context.
+    pub(crate) fn heard(&self, conn: ConnId) {
+        self.state.lock().heard = Some(conn);
         self.waker.wake();
     }
 

@@ -22,6 +22,7 @@
 
 #![deny(unsafe_code)]
 
+mod backlog;
 mod congestion;
 mod info;
 mod message;
@@ -35,22 +36,14 @@ mod table;
 mod transport;
 
 use crate::{
-    socket::{
-        loopback::Loopback,
-        seam::Transport,
-        Socket, //
-    },
+    socket::Socket,
     space::Space,
     transport::rc::{
         self,
-        Devices,
-        Rc, //
+        Devices, //
     }, //
 };
-use kernel::{
-    prelude::*,
-    sync::Arc, //
-};
+use kernel::prelude::*;
 use krdma::{
     net::{
         family,
@@ -108,26 +101,16 @@ impl kernel::InPlaceModule for Rrds {
                 v6: module_parameters::port6.value(),
             };
             let shared = rc::Shared::new(module, ports)?;
-            let transports = transports(&shared)?;
 
             Ok(try_pin_init!(Self {
-                devices <- client::Registration::new(Devices(shared)),
+                devices <- client::Registration::new(Devices(shared.clone())),
                 // The last step: from here on there may be sockets, and peers can connect.
                 sockets <- family::Registration::new(
                     family(),
-                    pernet::Registration::<Space>::new(transports),
+                    pernet::Registration::<Space>::new(shared),
                     module,
                 ),
             }? Error))
         })
     }
-}
-
-/// Returns the transports, in the order in which they are asked whose an address is.
-fn transports(shared: &Arc<rc::Shared>) -> Result<Arc<KVec<Arc<dyn Transport>>>> {
-    let mut transports: KVec<Arc<dyn Transport>> = KVec::new();
-
-    transports.push(Arc::new(Loopback, GFP_KERNEL)?, GFP_KERNEL)?;
-    transports.push(Arc::new(Rc(shared.clone()), GFP_KERNEL)?, GFP_KERNEL)?;
-    Ok(Arc::new(transports, GFP_KERNEL)?)
 }

@@ -206,11 +206,11 @@ impl Family for Socket {
 
     fn release(sock: &Sock<Self>) {
         let this = sock.data();
-        let (bound, scope) = {
+        let (bound, scope, transport) = {
             let mut locked = sock.lock();
-            // The transport and the ways are let go of with the rest.
+            // The way is let go of with the rest.
             let old = mem::take(&mut *locked);
-            (old.bound, old.scope)
+            (old.bound, old.scope, old.transport)
         };
 
         let (queue, local, changed) = {
@@ -241,6 +241,10 @@ impl Family for Socket {
                 .map_changed(local.addr(), crate::congestion::mask(port));
         }
         send::cancel(sock, None);
+        // Last: what the socket had on its ways has come back.
+        if let (Some(_), Some(transport)) = (bound, transport) {
+            transport.release();
+        }
     }
 
     fn bind(sock: &Open<'_, Self>, name: NameIn<'_>) -> Result {

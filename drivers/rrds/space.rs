@@ -7,6 +7,7 @@ mod binds;
 pub(crate) use binds::BindKey;
 
 use crate::{
+    backlog::Backlog,
     congestion::{
         Local,
         Peer, //
@@ -17,6 +18,7 @@ use crate::{
     },
     registry::Registry,
     socket::{
+        loopback::Loopback,
         seam::{
             Delivered,
             Transport, //
@@ -24,7 +26,8 @@ use crate::{
         Socket, //
     },
     stats::Stats,
-    sysctl::Sysctls, //
+    sysctl::Sysctls,
+    transport::rc, //
 };
 use binds::Binds;
 use kernel::{
@@ -47,7 +50,10 @@ use krdma::net::{
     Namespace,
     Sock, //
 };
-use rds_proto::wire::Addr;
+use rds_proto::{
+    stats::Counters,
+    wire::Addr, //
+};
 
 /// The state of a namespace.
 ///
@@ -55,13 +61,15 @@ use rds_proto::wire::Addr;
 #[pin_data]
 pub(crate) struct Space {
     /// In the order in which they are asked whose a local address is.
-    pub(crate) transports: Arc<KVec<Arc<dyn Transport>>>,
+    pub(crate) transports: KVec<Arc<dyn Transport>>,
     #[pin]
     pub(crate) binds: Binds,
     #[pin]
     locals: SpinLockIrq<RBTree<Addr, Arc<Local>>>,
     #[pin]
     peers: SpinLockIrq<RBTree<Addr, Arc<Peer>>>,
+    /// What peers make us store.
+    backlog: Arc<Backlog>,
     /// All sockets.
     #[pin]
     pub(crate) sockets: Registry,
@@ -69,33 +77,49 @@ pub(crate) struct Space {
     #[pin]
     pub(crate) watchers: Registry,
     pub(crate) stats: Stats,
+    /// What paths had counted that are gone.
+    #[pin]
+    pub(crate) retired: SpinLockIrq<Counters>,
     pub(crate) sysctls: Sysctls,
 }
 
 krdma::pernet_slot!(Space);
 
-impl PerNamespace for Space {
-    type Shared = Arc<KVec<Arc<dyn Transport>>>;
+/// Returns the transports of a namespace, in the order in which they are asked whose an address is.
+fn transports(shared: &Arc<rc::Shared>) -> Result<KVec<Arc<dyn Transport>>> {
+    let mut transports: KVec<Arc<dyn Transport>> = KVec::with_capacity(2, GFP_KERNEL)?;
 
-    fn create(transports: &Self::Shared, ns: &Namespace) -> Result<Arc<Self>> {
+    transports.push(Arc::new(Loopback, GFP_KERNEL)?, GFP_KERNEL)?;
+    transports.push(rc::Rc::new(shared)?, GFP_KERNEL)?;
+    Ok(transports)
+}
+
+impl PerNamespace for Space {
+    type Shared = Arc<rc::Shared>;
+
+    fn create(shared: &Self::Shared, ns: &Namespace) -> Result<Arc<Self>> {
+        let transports = transports(shared)?;
+        let backlog = Backlog::new()?;
         let this = Arc::pin_init(
             pin_init!(Self {
-                transports: transports.clone(),
+                transports,
                 binds <- Binds::new(),
                 locals <- new_spinlock_irq!(RBTree::new(), "rrds::Space::locals"),
                 peers <- new_spinlock_irq!(RBTree::new(), "rrds::Space::peers"),
+                backlog,
                 sockets <- Registry::new(),
                 watchers <- Registry::new(),
                 stats: Stats::new(),
+                retired <- new_spinlock_irq!(Counters::default(), "rrds::Space::retired"),
                 sysctls: Sysctls::new(),
             }),
             GFP_KERNEL,
         )?;
 
         let mut attached = 0_usize;
-        for transport in transports.iter() {
+        for transport in this.transports.iter() {
             if let Err(err) = transport.attach(ns, &this) {
-                for transport in transports.iter().take(attached) {
+                for transport in this.transports.iter().take(attached) {
                     transport.detach(ns, &this);
                 }
                 return Err(err);
@@ -154,7 +178,7 @@ impl Space {
         } else {
             None
         };
-        let peer = Peer::new(local)?;
+        let peer = Peer::new(local, &self.backlog)?;
         let node = RBTreeNode::new(addr, peer.clone(), GFP_KERNEL)?;
         let mut peers = self.peers.lock();
 
@@ -210,6 +234,16 @@ impl Space {
     pub(crate) fn wake(&self, mask: u64) {
         self.watchers
             .for_each_locked(|sock| Socket::on_congestion(sock, mask));
+    }
+
+    /// Returns what transports have counted, and sockets have not.
+    pub(crate) fn counted(&self) -> Counters {
+        let mut counters = *self.retired.lock();
+
+        for transport in self.transports.iter() {
+            transport.count(&mut counters);
+        }
+        counters
     }
 
     /// Calls `f` with each socket, without any lock. The last reference to a socket may be dropped

@@ -6,6 +6,7 @@ use kernel::sync::atomic::{
     ordering::Relaxed,
     Atomic, //
 };
+use rds_proto::stats::Counters;
 
 /// A counter. It wraps.
 pub(crate) struct Counter(Atomic<u64>);
@@ -39,13 +40,11 @@ macro_rules! counters {
                 }
             }
 
-            /// Calls `tell` with each name and count, in order, until it fails.
-            pub(crate) fn for_each<E>(
-                &self,
-                mut tell: impl FnMut(&'static str, u64) -> Result<(), E>,
-            ) -> Result<(), E> {
-                $(tell(stringify!($name), self.$name.get())?;)*
-                Ok(())
+            const NAMES: &[&'static str] = &[$(stringify!($name)),*];
+
+            /// Calls `tell` with each name and count, in order.
+            fn for_each_own(&self, mut tell: impl FnMut(&'static str, u64)) {
+                $(tell(stringify!($name), self.$name.get());)*
             }
         }
     };
@@ -70,4 +69,42 @@ counters! {
     ib_rdma_mr_1m_used ib_rdma_mr_1m_pool_flush ib_rdma_mr_1m_pool_wait
     ib_rdma_mr_1m_pool_depleted ib_rdma_mr_8k_reused ib_rdma_mr_1m_reused ib_atomic_cswp
     ib_atomic_fadd
+}
+
+/// The name of C for a counter of the paths.
+fn name_of_c(name: &str) -> &str {
+    match name {
+        // What waits for the connection is not counted apart.
+        "cong_update_sent" => "cong_update_queued",
+        name => name,
+    }
+}
+
+/// Whether a counter of a namespace has this name, which may lack the prefix of the transport.
+fn is(name: &str, other: &str) -> bool {
+    name == other || name.strip_prefix("ib_") == Some(other)
+}
+
+impl Stats {
+    /// Calls `tell` with each name and count: those of C in its order, to which what paths have counted
+    /// is added, and then what C does not count.
+    pub(crate) fn for_each(&self, paths: &Counters, mut tell: impl FnMut(&'static str, u64)) {
+        self.for_each_own(|name, mut count| {
+            paths.for_each(|other, more| {
+                // Sockets have counted what they have sent; pongs are sent by nobody else.
+                let counted = other == "send_queued";
+                let pongs = other == "send_pong" && name == "send_queued";
+
+                if is(name, name_of_c(other)) && !counted || pongs {
+                    count = count.wrapping_add(more);
+                }
+            });
+            tell(name, count);
+        });
+        paths.for_each(|name, count| {
+            if !Self::NAMES.iter().any(|other| is(other, name_of_c(name))) {
+                tell(name, count);
+            }
+        });
+    }
 }

@@ -3,14 +3,20 @@
 //! What an administrator can tune in a namespace (spec §4.11).
 
 use crate::space::Space;
-use krdma::net::sysctl::{
-    Entry,
-    Field,
-    Folder,
-    Number, //
+use krdma::{
+    memory::total_bytes,
+    net::sysctl::{
+        Entry,
+        Field,
+        Folder,
+        Number, //
+    },
 };
 use rds_proto::{
-    consts,
+    consts::{
+        self,
+        FRAGMENT_BYTES, //
+    },
     settings::Settings, //
 };
 
@@ -30,7 +36,10 @@ pub(crate) struct Sysctls {
 
 impl Sysctls {
     /// The defaults, which are those of C.
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        // As C: a third of the host's memory, in fragments.
+        let fragments = total_bytes() / 3 / FRAGMENT_BYTES as u64;
+        let fragments = usize::try_from(fragments).unwrap_or(usize::MAX);
         const DAY_MS: usize = 86_400_000;
 
         Self {
@@ -42,7 +51,7 @@ impl Sysctls {
             max_send_wr: Number::<usize>::new(256, 1, 65535),
             max_recv_wr: Number::<usize>::new(1024, 1, 65535),
             max_unsignaled_wr: Number::<usize>::new(16, 1, 64),
-            max_recv_allocation: Number::<usize>::new(usize::MAX, 0, usize::MAX),
+            max_recv_allocation: Number::<usize>::new(fragments, 0, usize::MAX),
             flow_control: Number::<u32>::new(0, 0, 1),
         }
     }
@@ -50,6 +59,13 @@ impl Sysctls {
     /// Returns whether messages to port 0 are answered.
     pub(crate) fn ping_enable(&self) -> bool {
         self.ping_enable.get() != 0
+    }
+
+    /// Returns how many bytes all peers together may make us store.
+    pub(crate) fn max_recv_bytes(&self) -> u64 {
+        u64::try_from(self.max_recv_allocation.get())
+            .unwrap_or(u64::MAX)
+            .saturating_mul(FRAGMENT_BYTES as u64)
     }
 
     /// Returns all of them as paths take them. `send_ring` is to be limited to what the device can.

@@ -198,6 +198,7 @@ impl SocketInfo {
 }
 
 /// A connection of the RDMA transport.
+#[derive(Default)]
 pub(crate) struct RdmaConnection {
     pub(crate) local: Addr,
     pub(crate) peer: Addr,

@@ -94,12 +94,22 @@ impl Payload {
             .capacity()
             .saturating_mul(core::mem::size_of::<KVec<u8>>());
         let size = self
-            .pieces()
-            .fold(OVERHEAD.saturating_add(list), |sum, piece| {
-                sum.saturating_add(piece.len())
-            });
+            .rest
+            .iter()
+            .fold(self.first.capacity().saturating_add(list), |sum, piece| {
+                sum.saturating_add(piece.capacity())
+            })
+            .saturating_add(OVERHEAD);
 
         u32::try_from(size).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the most memory that a message of `len` bytes takes.
+    pub(crate) fn true_size_of(len: u32) -> u32 {
+        // OVERFLOW: No message is that long.
+        len.min(MAX_MESSAGE_LEN)
+            .next_multiple_of(FRAGMENT_BYTES as u32)
+            .saturating_add(OVERHEAD as u32)
     }
 
     /// Returns the piece that holds the byte at `offset`, from there on, if there is such a byte.

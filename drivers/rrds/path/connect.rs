@@ -9,7 +9,8 @@ use super::{
 use crate::transport::rc::{
     Link,
     Shared,
-    Station, //
+    Station,
+    Way, //
 };
 use core::mem;
 use kernel::{
@@ -22,13 +23,11 @@ use krdma::{
     rdma::{
         cm::{
             self,
-            Builder,
             ConnParams,
             Connection,
             Event,
             Handler,
-            Id,
-            PortSpace, //
+            Id, //
         },
         qp_attr::QpState, //
     }, //
@@ -97,6 +96,7 @@ impl Path {
         for connection in replaced {
             refuse(&connection);
         }
+        self.confirm();
 
         while let Some(action) = self.next_action() {
             match action {
@@ -117,6 +117,22 @@ impl Path {
         }
     }
 
+    /// Tells the connection manager of a connection that a frame has come in on, if it is not
+    /// established yet.
+    fn confirm(&self) {
+        let heard = self.state.lock().heard.take();
+        let connections = self.connections.lock();
+        let connection = connections
+            .list
+            .iter()
+            .find(|(conn, _)| Some(*conn) == heard);
+
+        if let Some((_, connection)) = connection {
+            // It fails if the peer's confirmation has come.
+            let _ = connection.notify_established();
+        }
+    }
+
     fn next_action(&self) -> Option<Action> {
         let congested = !self.peer.is_clear();
         let mut guard = self.state.lock();
@@ -134,9 +150,12 @@ impl Path {
             request: Some(private.emit()),
             limits: (u8::MAX, u8::MAX),
         };
-        let port = self.shared.port(self.key.peer.family());
-        let connection = Builder::new(Shared::namespace(), PortSpace::Tcp, self.shared.module())
+        let port = self.realm.shared().port(self.key.peer.family());
+        let connection = self
+            .realm
+            .builder()
             .service_type(self.key.tos)
+            .service_level(self.key.tos)
             .min_rnr_timer(consts::MIN_RNR_TIMER)
             .resolve(
                 Some(Shared::to_socket(self.key.local, 0, self.key.scope)),
@@ -174,7 +193,7 @@ impl Path {
         let station = self.station(connection)?;
 
         connection.set_min_rnr_timer(consts::MIN_RNR_TIMER)?;
-        let link = self.link(&station, conn)?;
+        let link = self.link(&station, conn, connection.path())?;
         connection.modify_qp(link.qp(), QpState::Init)?;
         connection.modify_qp(link.qp(), QpState::Rtr)?;
         connection.modify_qp(link.qp(), QpState::Rts)?;
@@ -186,15 +205,21 @@ impl Path {
 
     fn station(&self, id: &Id<Events>) -> Result<Arc<Station>> {
         id.device()
-            .and_then(|dev| self.shared.station(dev))
+            .and_then(|dev| self.realm.shared().station(dev))
             .ok_or(ENODEV)
     }
 
     /// Makes the queue pair of a connection, and starts to use it.
     ///
     /// Errors: [`ECANCELED`] if the connection is being closed, and what the queue pair fails with.
-    fn link(self: &Arc<Self>, station: &Arc<Station>, conn: ConnId) -> Result<Arc<Link>> {
-        let link = Link::new(station, self.clone(), conn)?;
+    fn link(
+        self: &Arc<Self>,
+        station: &Arc<Station>,
+        conn: ConnId,
+        way: Option<cm::Path>,
+    ) -> Result<Arc<Link>> {
+        let way = way.map(Way::from).unwrap_or_default();
+        let link = Link::new(station, self.clone(), conn, way)?;
         let mut guard = self.state.lock();
         let state = &mut *guard;
 
@@ -330,6 +355,10 @@ impl Path {
         }
 
         self.carry_out();
+        self.space
+            .retired
+            .lock()
+            .add(self.state.lock().engine.stats());
         // What was not sent is dropped.
         self.state
             .lock()
@@ -382,7 +411,7 @@ impl Events {
     fn request(&self, id: &Id<Self>) -> Result {
         let request = self.request.as_ref().ok_or(EINVAL)?;
         let station = self.path.station(id)?;
-        let link = self.path.link(&station, self.conn)?;
+        let link = self.path.link(&station, self.conn, id.path())?;
 
         id.modify_qp(link.qp(), QpState::Init)?;
         id.connect(&params(&link, &station, request.as_slice(), self.limits))

@@ -4,6 +4,7 @@
 
 use super::Path;
 use crate::{
+    backlog::Charge,
     message::{
         Body,
         Endpoint,
@@ -37,17 +38,25 @@ const COPIED: usize = 1024;
 #[derive(Default)]
 pub(super) struct Partial {
     payload: Payload,
-    /// What the message becomes, and when its first frame came.
-    room: Option<(Room, Stamps)>,
+    /// What the message becomes, when its first frame came, and what its sender is charged.
+    room: Option<(Room, Stamps, Charge)>,
 }
 
 impl Partial {
     /// Stores a piece of the message.
-    fn store(&mut self, fragment: &Fragment<'_>, buffer: &mut Buffer) -> Result {
+    fn store(
+        &mut self,
+        fragment: &Fragment<'_>,
+        buffer: &mut Buffer,
+        charge: impl FnOnce(u32) -> Result<Charge>,
+    ) -> Result {
         if fragment.offset == 0 {
+            // What was there is given back first.
+            *self = Self::default();
+            let charge = charge(Payload::true_size_of(fragment.header.len))?;
             *self = Self {
                 payload: Payload::with_capacity(fragment.header.len, GFP_ATOMIC)?,
-                room: Some((Room::new(GFP_ATOMIC)?, Stamps::now())),
+                room: Some((Room::new(GFP_ATOMIC)?, Stamps::now(), charge)),
             };
         }
 
@@ -90,10 +99,18 @@ impl Path {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let partial = &mut state.partial;
+        let charge = |bytes| {
+            let limit = self.space.sysctls.max_recv_bytes();
+
+            self.peer
+                .backlog()
+                .charge(bytes, limit)
+                .inspect_err(|_| self.space.stats.ib_rx_alloc_limit.add(1))
+        };
         let received = state
             .engine
             .on_frame(&state.settings, conn, header, len, |fragment| {
-                partial.store(&fragment, buffer)
+                partial.store(&fragment, buffer, charge)
             });
 
         let mut map_changed = false;
@@ -132,7 +149,7 @@ impl Path {
     /// changed.
     fn complete(&self, header: &Header, partial: &mut Partial) -> bool {
         let Partial { payload, room } = core::mem::take(partial);
-        let Some((room, stamps)) = room else {
+        let Some((room, stamps, charge)) = room else {
             // The first piece has made it.
             return false;
         };
@@ -153,7 +170,11 @@ impl Path {
             complete: Instant::now(),
             ..stamps
         };
-        let message = room.fill(Body::Own(payload), origin, header.seq, stamps);
+        let body = Body::Own {
+            payload,
+            _charge: Some(charge),
+        };
+        let message = room.fill(body, origin, header.seq, stamps);
 
         self.space.deliver(message).map_changed
     }

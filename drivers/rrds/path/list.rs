@@ -6,13 +6,17 @@ use super::Path;
 use crate::{
     info::{
         Connection,
-        Listed, //
+        Listed,
+        RdmaConnection, //
     },
     message::Endpoint,
     socket::seam::RouteKey, //
 };
 use kernel::fmt;
-use rds_proto::conn::State;
+use rds_proto::{
+    conn::State,
+    stats::Counters, //
+};
 
 /// As log lines name a path.
 impl fmt::Display for Path {
@@ -48,6 +52,40 @@ impl Path {
             flags,
             tos: self.key.tos,
         }
+    }
+
+    /// Returns the record of what is special about RDMA.
+    ///
+    /// Any context.
+    pub(crate) fn rdma_record(&self) -> RdmaConnection {
+        let state = self.state.lock();
+        let up = state.engine.state() == State::Up;
+        let none = RdmaConnection {
+            local: self.key.local,
+            peer: self.key.peer,
+            tos: self.key.tos,
+            ..RdmaConnection::default()
+        };
+
+        match &state.link {
+            Some(link) if up => RdmaConnection {
+                sgid: *link.way().source.as_bytes(),
+                dgid: *link.way().destination.as_bytes(),
+                sl: link.way().service_level,
+                max_send_wr: state.settings.send_ring,
+                max_recv_wr: link.receives(),
+                max_send_sge: link.device().attributes().max_send_sge(),
+                ..none
+            },
+            _ => none,
+        }
+    }
+
+    /// Adds what was counted.
+    ///
+    /// Any context.
+    pub(crate) fn count(&self, to: &mut Counters) {
+        to.add(self.state.lock().engine.stats());
     }
 
     /// Tells each message that was not sent yet or, if `sent`, was sent and not acknowledged.

@@ -6,7 +6,7 @@ use super::Path;
 use crate::{
     socket::seam::RouteKey,
     space::Space,
-    transport::rc::Shared, //
+    transport::rc::Realm, //
 };
 use kernel::{
     new_mutex,
@@ -22,7 +22,10 @@ use kernel::{
         SpinLockIrq, //
     }, //
 };
-use krdma::work::Job;
+use krdma::{
+    memory::total_bytes,
+    work::Job, //
+};
 use rds_proto::wire::Addr;
 
 /// The order of paths. Those of one local address are next to each other.
@@ -63,10 +66,21 @@ impl Key {
 pub(crate) struct Table {
     #[pin]
     paths: SpinLockIrq<RBTree<Key, Job<Path>>>,
-    /// Held while a path is made, so that none is made twice. Whether paths may be made.
+    /// Held while a path is made, so that none is made twice.
     #[pin]
-    making: Mutex<bool>,
+    making: Mutex<Making>,
 }
+
+/// Which paths may be made.
+struct Making {
+    stopped: bool,
+    /// Those that were made because a peer asked for a connection.
+    by_peers: u64,
+}
+
+/// How much of the host's memory there has to be for each path that peers have us make: four times of
+/// what one takes with a connection.
+const MEMORY: u64 = 1 << 20;
 
 /// Paths that are looked at before others get the table's lock.
 const CHUNK: usize = 16;
@@ -76,40 +90,68 @@ impl Table {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             paths <- new_spinlock_irq!(RBTree::new(), "rrds::Table::paths"),
-            making <- new_mutex!(true, "rrds::Table::making"),
+            making <- new_mutex!(Making { stopped: false, by_peers: 0 }, "rrds::Table::making"),
         })
     }
 
     /// Returns the path with a key, and makes it if there is none.
     ///
-    /// Of two addresses that are the same, two paths exist: one that dials, and one, `passive`, that is
-    /// handed the requests.
-    ///
     /// May sleep. Errors: [`ENOMEM`], [`ENETDOWN`] if the module is about to go.
     pub(crate) fn path(
         &self,
-        shared: &Arc<Shared>,
+        realm: &Arc<Realm>,
         space: &Arc<Space>,
         route: RouteKey,
-        passive: bool,
     ) -> Result<Arc<Path>> {
-        let key = Key::new(route, passive);
+        self.path_by(realm, space, Key::new(route, false), route, false)
+    }
+
+    /// Returns the path that the request of a peer is for, and makes it if there is none.
+    ///
+    /// Of two addresses that are the same, two paths exist: one that dials, and one that is handed the
+    /// requests.
+    ///
+    /// May sleep. Errors: As [`path`](Self::path), and [`ENOBUFS`] if peers have had too many made.
+    pub(crate) fn path_of_request(
+        &self,
+        realm: &Arc<Realm>,
+        space: &Arc<Space>,
+        route: RouteKey,
+    ) -> Result<Arc<Path>> {
+        let key = Key::new(route, route.local == route.peer);
+
+        self.path_by(realm, space, key, route, true)
+    }
+
+    fn path_by(
+        &self,
+        realm: &Arc<Realm>,
+        space: &Arc<Space>,
+        key: Key,
+        route: RouteKey,
+        by_peer: bool,
+    ) -> Result<Arc<Path>> {
         if let Some(path) = self.find(&key) {
             return Ok(path);
         }
 
-        let making = self.making.lock();
-        if !*making {
+        let mut making = self.making.lock();
+        if making.stopped {
             return Err(ENETDOWN);
         }
         if let Some(path) = self.find(&key) {
             return Ok(path);
         }
-        let job = Path::new(route, space.clone(), shared.clone())?;
+        // Paths are never forgotten: what a peer sends again could not be told from what is new.
+        if by_peer && making.by_peers >= total_bytes() / MEMORY {
+            return Err(ENOBUFS);
+        }
+        let job = Path::new(route, space.clone(), realm.clone())?;
         let path = job.data().clone();
         let node = RBTreeNode::new(key, job, GFP_KERNEL)?;
         // There is none to be replaced.
         let _none = self.paths.lock().insert(node);
+        making.by_peers = making.by_peers.saturating_add(by_peer.into());
 
         Ok(path)
     }
@@ -162,7 +204,7 @@ impl Table {
 
     /// Takes down all paths, and lets none be made any more. Waits until they are closed.
     pub(crate) fn stop(&self) {
-        *self.making.lock() = false;
+        self.making.lock().stopped = true;
         loop {
             let first = {
                 let mut paths = self.paths.lock();

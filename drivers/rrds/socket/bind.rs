@@ -87,7 +87,8 @@ pub(super) fn bind(sock: &Open<'_, Socket>, name: NameIn<'_>) -> Result {
             receives.patience = LOOPBACK_PATIENCE;
         }
     }
-    let port = take_port(sock, at, scope)?;
+    transport.hold(sock.namespace(), &this.space)?;
+    let port = take_port(sock, at, scope).inspect_err(|_| transport.release())?;
     locked.bound = Some(Endpoint { port, ..at });
     this.names.lock().bound = locked.bound;
     locked.scope = scope;

@@ -64,7 +64,7 @@ impl Transport for Loopback {
         is_loopback(addr)
     }
 
-    fn route(&self, _ns: &Namespace, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>> {
+    fn route(&self, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>> {
         let route = Arc::new(
             LoopbackRoute {
                 key,
@@ -126,7 +126,13 @@ impl Route for LoopbackRoute {
                 dest: source,
                 ..origin
             };
-            (Body::Own(Payload::empty()), origin)
+            (
+                Body::Own {
+                    payload: Payload::empty(),
+                    _charge: None,
+                },
+                origin,
+            )
         };
 
         let incoming = Incoming::new(body, origin, seq, Stamps::now(), GFP_KERNEL)?;

@@ -171,7 +171,9 @@ fn finish(
         msg.set_flags(MsgFlags::TRUNC);
     }
     put_all(sock, msg, message).map_err(|_| EFAULT)?;
-    sock.data().space.stats.recv_delivered.add(1);
+    let stats = &sock.data().space.stats;
+    stats.recv_delivered.add(1);
+    stats.copy_to_user.add(u64::try_from(copied).unwrap_or(0));
 
     let Endpoint { addr, port } = message.source;
     let scope = if names::is_v4(addr) {

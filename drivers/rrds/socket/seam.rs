@@ -34,7 +34,10 @@ use kernel::{
     sync::Arc, //
 };
 use krdma::net::Namespace;
-use rds_proto::wire::Addr;
+use rds_proto::{
+    stats::Counters,
+    wire::Addr, //
+};
 
 /// What tells one way to a peer from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,7 +52,7 @@ pub(crate) struct RouteKey {
     pub(crate) scope: u32,
 }
 
-/// A transport: what finds ways to peers.
+/// A transport in a namespace: what finds ways to peers.
 pub(crate) trait Transport: Send + Sync {
     /// The number that SO_RDS_TRANSPORT knows it by: 0 for RDMA, 3 for loopback.
     fn number(&self) -> i32;
@@ -68,6 +71,18 @@ pub(crate) trait Transport: Send + Sync {
         let _ = (ns, space);
     }
 
+    /// A socket of the namespace is about to be bound to the transport. May sleep.
+    ///
+    /// Errors: [`ENOMEM`], and others that keep the transport from working in this namespace.
+    fn hold(&self, ns: &Namespace, space: &Arc<Space>) -> Result {
+        let _ = (ns, space);
+        Ok(())
+    }
+
+    /// Ends what [`hold`](Self::hold) began. With the last socket what the transport has in the
+    /// namespace goes. May sleep.
+    fn release(&self) {}
+
     /// Returns whether sockets can be bound to an address: whether it is one of this host that the
     /// transport can send from. May sleep.
     fn owns(&self, ns: &Namespace, space: &Space, addr: Addr, scope: u32) -> bool;
@@ -77,7 +92,7 @@ pub(crate) trait Transport: Send + Sync {
     /// Sockets keep the result and use it for all messages with this key, until they are closed.
     ///
     /// Errors: [`ENOMEM`], [`ENETDOWN`], [`EOPNOTSUPP`] (spec §4.4 row 12).
-    fn route(&self, ns: &Namespace, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>>;
+    fn route(&self, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>>;
 
     /// The congestion map of a local address has changed: it is to be sent to all peers of that
     /// address. May be called in any context, but without the lock of a path.
@@ -96,6 +111,11 @@ pub(crate) trait Transport: Send + Sync {
     /// Tells what is special about each RDMA connection.
     fn for_each_rdma_connection(&self, space: &Space, tell: &mut dyn FnMut(&RdmaConnection)) {
         let _ = (space, tell);
+    }
+
+    /// Adds what the transport has counted in the namespace and sockets have not.
+    fn count(&self, to: &mut Counters) {
+        let _ = to;
     }
 
     /// Tells each message that was not sent yet or, if `sent`, was sent and not acknowledged.

@@ -211,7 +211,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
             Some(route) if route.key() == key => (source, dest, route.clone()),
             _ => {
                 let transport = locked.transport.clone().ok_or(ENOTCONN)?;
-                let route = transport.route(sock.namespace(), &this.space, key)?;
+                let route = transport.route(&this.space, key)?;
                 locked.route = Some(route.clone());
                 (source, dest, route)
             }
@@ -219,6 +219,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
     };
 
     let payload = copy(msg, len)?;
+    this.space.stats.copy_from_user.add(payload.len().into());
     control::execute(msg.cmsgs())?;
     let owner = Owner {
         sock: sock.get(),

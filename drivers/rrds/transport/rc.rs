@@ -16,7 +16,10 @@ mod pools;
 mod receive;
 mod station;
 
-pub(crate) use link::Link;
+pub(crate) use link::{
+    Link,
+    Way, //
+};
 pub(crate) use receive::Buffer;
 pub(crate) use station::{
     Devices,
@@ -26,7 +29,8 @@ pub(crate) use station::{
 use crate::{
     info::{
         Connection,
-        Listed, //
+        Listed,
+        RdmaConnection, //
     },
     path::Table,
     socket::seam::{
@@ -48,10 +52,13 @@ use core::{
 };
 use kernel::{
     new_mutex,
+    new_spinlock_irq,
     prelude::*,
     sync::{
+        aref::ARef,
         Arc,
-        Mutex, //
+        Mutex,
+        SpinLockIrq, //
     },
     time::{
         ClockSource,
@@ -73,6 +80,7 @@ use krdma::{
 };
 use listen::Accept;
 use rds_proto::{
+    stats::Counters,
     time::Instant,
     wire::{
         Addr,
@@ -87,7 +95,7 @@ pub(crate) struct Ports {
     pub(crate) v6: u16,
 }
 
-/// What paths, devices and listeners share.
+/// What there is once for all namespaces: the devices, and who we are.
 #[pin_data]
 pub(crate) struct Shared {
     module: &'static ThisModule,
@@ -95,8 +103,16 @@ pub(crate) struct Shared {
     incarnation: NonZeroU32,
     #[pin]
     stations: Mutex<KVec<Arc<Station>>>,
-    #[pin]
-    listeners: Mutex<KVec<Listener<Accept>>>,
+}
+
+/// What paths and listeners of a namespace share.
+///
+/// It keeps the namespace, as does every id of the connection manager. So it is there only while a
+/// socket of the namespace is bound to the transport, see [`Rc`]: sockets keep the namespace anyway.
+#[pin_data]
+pub(crate) struct Realm {
+    shared: Arc<Shared>,
+    ns: ARef<Namespace>,
     #[pin]
     table: Table,
 }
@@ -105,8 +121,7 @@ pub(crate) struct Shared {
 const BACKLOG: u32 = 128;
 
 impl Shared {
-    /// Makes what the transport needs. Devices are taken by [`Devices`]; peers can connect from when
-    /// it is attached to the initial namespace.
+    /// Makes what all namespaces share. Devices are taken by [`Devices`].
     pub(crate) fn new(module: &'static ThisModule, ports: Ports) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
@@ -115,22 +130,9 @@ impl Shared {
                 // Zero once in four billion.
                 incarnation: NonZeroU32::new(random_u32()).unwrap_or(NonZeroU32::MIN),
                 stations <- new_mutex!(KVec::new(), "rrds::Shared::stations"),
-                listeners <- new_mutex!(KVec::new(), "rrds::Shared::listeners"),
-                table <- Table::new(),
             }),
             GFP_KERNEL,
         )
-    }
-
-    /// Returns the namespace that the transport works in.
-    ///
-    /// What the connection manager makes keeps its namespace: in another one, a listener would keep it
-    /// for ever.
-    pub(crate) fn namespace() -> &'static Namespace {
-        Namespace::initial()
-    }
-    pub(crate) fn module(&self) -> &'static ThisModule {
-        self.module
     }
 
     /// Returns the number that differs between any two lives of this host.
@@ -180,16 +182,85 @@ impl Shared {
         }
     }
 
-    /// Returns whether an address is one of this host, on a device that carries RDS. May sleep.
-    pub(crate) fn owns(&self, addr: Addr, scope: u32) -> bool {
-        Builder::new(Self::namespace(), PortSpace::Tcp, self.module)
+    /// Starts an id of the connection manager in a namespace.
+    fn builder<'a>(&self, ns: &'a Namespace) -> Builder<'a> {
+        Builder::new(ns, PortSpace::Tcp, self.module)
+    }
+
+    /// Returns whether an address is one of a namespace, on a device that carries RDS. May sleep.
+    fn owns(&self, ns: &Namespace, addr: Addr, scope: u32) -> bool {
+        self.builder(ns)
             .device_of(Self::to_ip(addr), scope)
             .is_ok_and(|dev| self.station(&dev).is_some())
     }
 }
 
-/// [`Transport`] for sockets.
-pub(crate) struct Rc(pub(crate) Arc<Shared>);
+impl Realm {
+    fn new(shared: &Arc<Shared>, ns: &Namespace) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                shared: shared.clone(),
+                ns: ns.into(),
+                table <- Table::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Returns what all namespaces share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Starts an id of the connection manager.
+    pub(crate) fn builder(&self) -> Builder<'_> {
+        self.shared.builder(&self.ns)
+    }
+
+    /// Returns whether an address is one of the namespace, on a device that carries RDS. May sleep.
+    pub(crate) fn owns(&self, addr: Addr, scope: u32) -> bool {
+        self.shared.owns(&self.ns, addr, scope)
+    }
+}
+
+/// [`Transport`] for the sockets of a namespace.
+///
+/// Peers can connect, and paths exist, as long as somebody [holds](Transport::hold) it: sockets that
+/// are bound to it and, in the initial namespace, the module.
+#[pin_data]
+pub(crate) struct Rc {
+    shared: Arc<Shared>,
+    /// Is there while somebody holds the transport.
+    #[pin]
+    realm: SpinLockIrq<Option<Arc<Realm>>>,
+    #[pin]
+    holders: Mutex<Holders>,
+}
+
+/// Who holds the transport in a namespace.
+#[derive(Default)]
+struct Holders {
+    count: usize,
+    listeners: KVec<Listener<Accept>>,
+}
+
+impl Rc {
+    /// Makes the transport for a namespace.
+    pub(crate) fn new(shared: &Arc<Shared>) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                shared: shared.clone(),
+                realm <- new_spinlock_irq!(None, "rrds::Rc::realm"),
+                holders <- new_mutex!(Holders::default(), "rrds::Rc::holders"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn realm(&self) -> Option<Arc<Realm>> {
+        self.realm.lock().clone()
+    }
+}
 
 impl Transport for Rc {
     fn number(&self) -> i32 {
@@ -197,49 +268,86 @@ impl Transport for Rc {
     }
 
     fn attach(&self, ns: &Namespace, space: &Arc<Space>) -> Result {
-        if ns == Shared::namespace() {
-            let listeners = listen::listen(&self.0, space)?;
-
-            *self.0.listeners.lock() = listeners;
+        if ns == Namespace::initial() {
+            self.hold(ns, space)?;
         }
         Ok(())
     }
 
     fn detach(&self, ns: &Namespace, _space: &Arc<Space>) {
-        if ns == Shared::namespace() {
-            let listeners = core::mem::take(&mut *self.0.listeners.lock());
+        if ns == Namespace::initial() {
+            self.release();
+        }
+    }
 
+    fn hold(&self, ns: &Namespace, space: &Arc<Space>) -> Result {
+        let mut holders = self.holders.lock();
+
+        if holders.count == 0 {
+            let realm = Realm::new(&self.shared, ns)?;
+
+            holders.listeners = listen::listen(&realm, space)?;
+            *self.realm.lock() = Some(realm);
+        }
+        // OVERFLOW: It counts sockets.
+        holders.count = holders.count.wrapping_add(1);
+        Ok(())
+    }
+
+    fn release(&self) {
+        let mut holders = self.holders.lock();
+
+        holders.count = holders.count.saturating_sub(1);
+        if holders.count == 0 {
             // Nobody asks for a new path after this.
-            drop(listeners);
-            self.0.table.stop();
+            drop(core::mem::take(&mut holders.listeners));
+            let realm = self.realm.lock().take();
+            if let Some(realm) = realm {
+                realm.table.stop();
+            }
         }
     }
 
     fn owns(&self, ns: &Namespace, _space: &Space, addr: Addr, scope: u32) -> bool {
-        ns == Shared::namespace() && self.0.owns(addr, scope)
+        self.shared.owns(ns, addr, scope)
     }
 
-    fn route(&self, ns: &Namespace, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>> {
-        if ns != Shared::namespace() {
-            return Err(EOPNOTSUPP);
-        }
-        let path = self.0.table.path(&self.0, space, key, false)?;
+    fn route(&self, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>> {
+        let realm = self.realm().ok_or(ENETDOWN)?;
+        let path = realm.table.path(&realm, space, key)?;
 
         Ok(path)
     }
 
     fn map_changed(&self, _space: &Space, local: Addr) {
-        // Only one namespace has paths; in another one an address may be the same.
-        self.0.table.for_each_of(local, |path| path.map_changed());
+        if let Some(realm) = self.realm() {
+            realm.table.for_each_of(local, |path| path.map_changed());
+        }
     }
 
     fn for_each_connection(&self, _space: &Space, tell: &mut dyn FnMut(&Connection)) {
-        self.0.table.for_each(|path| tell(&path.record()));
+        if let Some(realm) = self.realm() {
+            realm.table.for_each(|path| tell(&path.record()));
+        }
+    }
+
+    fn for_each_rdma_connection(&self, _space: &Space, tell: &mut dyn FnMut(&RdmaConnection)) {
+        if let Some(realm) = self.realm() {
+            realm.table.for_each(|path| tell(&path.rdma_record()));
+        }
+    }
+
+    fn count(&self, to: &mut Counters) {
+        if let Some(realm) = self.realm() {
+            realm.table.for_each(|path| path.count(to));
+        }
     }
 
     fn for_each_message(&self, _space: &Space, sent: bool, tell: &mut dyn FnMut(&Listed)) {
-        self.0
-            .table
-            .for_each(|path| path.for_each_message(sent, tell));
+        if let Some(realm) = self.realm() {
+            realm
+                .table
+                .for_each(|path| path.for_each_message(sent, tell));
+        }
     }
 }

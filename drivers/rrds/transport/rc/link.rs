@@ -23,6 +23,7 @@ use kernel::{
     sync::Arc, //
 };
 use krdma::rdma::{
+    cm,
     cq::Poll,
     dma::{
         Mapping,
@@ -40,12 +41,15 @@ use krdma::rdma::{
         Capabilities,
         Context,
         QpContext,
+        QpEvent,
         QpInit,
         QpType,
         Receive, //
     },
     Completion,
     Cq,
+    Device,
+    Gid,
     Operation,
     Qp,
     Request, //
@@ -74,7 +78,27 @@ const BATCH: usize = 4;
 pub(crate) struct Link {
     qp: Qp,
     conn: ConnId,
+    way: Way,
+    receives: u32,
     pools: Arc<Pools>,
+}
+
+/// Between which ports of the network a connection is.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Way {
+    pub(crate) source: Gid,
+    pub(crate) destination: Gid,
+    pub(crate) service_level: u8,
+}
+
+impl From<cm::Path> for Way {
+    fn from(path: cm::Path) -> Self {
+        Self {
+            source: path.source_gid(),
+            destination: path.destination_gid(),
+            service_level: path.service_level(),
+        }
+    }
 }
 
 /// Whose queue pair it is, for completion handlers.
@@ -86,11 +110,26 @@ pub(super) struct Owner {
     pub(super) pools: Arc<Pools>,
 }
 
-impl QpContext for Owner {}
+impl QpContext for Owner {
+    fn event(&self, event: QpEvent) {
+        match event {
+            // A frame was faster than the last message of the handshake, which may be lost.
+            QpEvent::CommunicationEstablished => self.path.heard(self.conn),
+            // They come as the connection is taken down.
+            QpEvent::LastWqeReached | QpEvent::SendQueueDrained => {}
+            _ => self.path.lost(self.conn, DropReason::Transport),
+        }
+    }
+}
 
 impl Link {
     /// Makes a queue pair, in the reset state.
-    pub(crate) fn new(station: &Station, path: Arc<Path>, conn: ConnId) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        station: &Station,
+        path: Arc<Path>,
+        conn: ConnId,
+        way: Way,
+    ) -> Result<Arc<Self>> {
         let pools = station.pools().clone();
         let profile = station.profile();
         let srq = pools.srq().ok_or(ENODEV)?;
@@ -128,6 +167,8 @@ impl Link {
             Self {
                 qp: Qp::new(init, pools.module())?,
                 conn,
+                way,
+                receives: profile.recv_cqe,
                 pools,
             },
             GFP_KERNEL,
@@ -140,6 +181,21 @@ impl Link {
 
     pub(crate) fn conn(&self) -> ConnId {
         self.conn
+    }
+
+    /// Returns between which ports the connection is.
+    pub(crate) fn way(&self) -> &Way {
+        &self.way
+    }
+
+    /// Returns how many receives there are for all connections of the device.
+    pub(crate) fn receives(&self) -> u32 {
+        self.receives
+    }
+
+    /// Returns the device.
+    pub(crate) fn device(&self) -> &Device {
+        self.qp.device()
     }
 
     /// Waits until nothing of the connection is in flight, and no frame of it will come in.

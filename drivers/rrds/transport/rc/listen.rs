@@ -2,7 +2,7 @@
 
 //! Requests of peers.
 
-use super::Shared;
+use super::Realm;
 use crate::{
     path::Path,
     socket::seam::RouteKey,
@@ -20,10 +20,8 @@ use kernel::{
 };
 use krdma::rdma::cm::{
     Acceptor,
-    Builder,
     Id,
     Listener,
-    PortSpace,
     Request, //
 };
 use rds_proto::wire::{
@@ -34,15 +32,16 @@ use rds_proto::wire::{
 
 /// Listens for peers.
 pub(super) struct Accept {
-    shared: Arc<Shared>,
+    realm: Arc<Realm>,
     space: Arc<Space>,
 }
 
 /// Waits for peers, by IPv4 and, where the kernel has it, by IPv6.
-pub(super) fn listen(shared: &Arc<Shared>, space: &Arc<Space>) -> Result<KVec<Listener<Accept>>> {
-    let builder = Builder::new(Shared::namespace(), PortSpace::Tcp, shared.module);
+pub(super) fn listen(realm: &Arc<Realm>, space: &Arc<Space>) -> Result<KVec<Listener<Accept>>> {
+    let builder = realm.builder();
+    let ports = realm.shared.ports;
     let accept = || Accept {
-        shared: shared.clone(),
+        realm: realm.clone(),
         space: space.clone(),
     };
     let on = |ip: IpAddr, port| SocketAddr::from((ip, port));
@@ -50,21 +49,21 @@ pub(super) fn listen(shared: &Arc<Shared>, space: &Arc<Space>) -> Result<KVec<Li
 
     let v4 = builder
         .listen(
-            on(Ipv4Addr::UNSPECIFIED.into(), shared.ports.v4),
+            on(Ipv4Addr::UNSPECIFIED.into(), ports.v4),
             super::BACKLOG,
             accept(),
         )
         .inspect_err(|err| {
             pr_err!(
                 "can't listen on RDMA port {} ({:?}): unload rds_rdma, or choose another port\n",
-                shared.ports.v4,
+                ports.v4,
                 err
             );
         })?;
     listeners.push(v4, GFP_KERNEL)?;
 
     let v6 = builder.single_family(true).listen(
-        on(Ipv6Addr::UNSPECIFIED.into(), shared.ports.v6),
+        on(Ipv6Addr::UNSPECIFIED.into(), ports.v6),
         super::BACKLOG,
         accept(),
     );
@@ -91,7 +90,7 @@ impl Accept {
             pr_debug!("{:?} claims to be {:?}: refused\n", peer, private.saddr);
             return Err(NO);
         }
-        if self.shared.station(request.device()).is_none() {
+        if self.realm.shared.station(request.device()).is_none() {
             return Err(NO);
         }
 
@@ -101,9 +100,9 @@ impl Accept {
             tos: private.tos,
             scope,
         };
-        self.shared
+        self.realm
             .table
-            .path(&self.shared, &self.space, key, local == peer)
+            .path_of_request(&self.realm, &self.space, key)
             .map(|path| (path, private))
             .map_err(|err| RejectDatum::from_errno(err.to_errno()))
     }

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# Two namespaces joined by a cable, an RDMA device in each. What the transport has in a namespace is there
+# while a socket is bound to it, so that the namespace can go.
+
+. /lab/lib/rds.sh
+
+plan 17
+
+LEFT=10.8.0.1 RIGHT=10.8.0.2
+
+# in_left COMMAND... / in_right COMMAND...
+in_left() { ip netns exec left /lab/bin/rds "$@"; }
+in_right() { ip netns exec right /lab/bin/rds "$@"; }
+
+
+# counter NAMESPACE NAME: a counter of the namespace.
+counter() {
+	ip netns exec "$1" /lab/bin/rds info --counters | awk -v name="$2" '$1 == name { print $2 }'
+}
+
+load_all krdma rrds || die "the modules do not load"
+netns_pair left right $LEFT $RIGHT || die "no namespaces"
+modprobe rdma_rxe || die "no rdma_rxe"
+ip netns exec left rdma link add rxe0 type rxe netdev v0 || die "no rxe0"
+ip netns exec right rdma link add rxe1 type rxe netdev v0 || die "no rxe1"
+before=$(rdma_resources)
+
+check "loopback in a namespace" in_left ping -c 2 -i 0 -W 10s 127.0.0.1
+check_not "an address of another namespace" command rds ping -c 1 -I $LEFT $RIGHT
+
+in_right stress --listen $RIGHT:4100 --once >/tmp/server 2>&1 &
+server=$!
+within 20 grep -q serving /tmp/server || die "no server: $(cat /tmp/server)"
+check "stress from one to the other, verified" in_left stress -n 2 -d 4 -s 0-100,5000,64K -c "$MESSAGES" -i 0 \
+	$RIGHT:4100
+check "its server is content" wait "$server"
+check "what was there for the sockets is gone" within 20 rdma_resources_are "$before"
+
+in_right recv --pattern -c "$MESSAGES" -W 60s $RIGHT:4200 >/tmp/receiver 2>&1 &
+receiver=$!
+sleep 1
+check "a stream the other way to the same address, later" in_left send --pattern "$MESSAGES" -W 60s $RIGHT:4200
+check "all of it, in order" wait "$receiver"
+
+in_left recv -c 1 -W 60s $LEFT:4300 >/tmp/one 2>&1 &
+one=$!
+in_right recv -c 1 -W 60s $RIGHT:4300 >/tmp/other 2>&1 &
+other=$!
+sleep 1
+check "ping between them" in_left ping -c 3 -i 0 -W 10s $RIGHT
+check_eq "a connection is listed" "$(in_left info -n | grep -c "$LEFT.*$RIGHT")" 1
+check_eq "and its other end there" "$(in_right info -n | grep -c "$RIGHT.*$LEFT")" 1
+check_eq "but neither here" "$(command rds info -n | grep -c "$LEFT")" 0
+check "its counters count" [ "$(counter right recv_ping)" -ge 3 ]
+check "those here do not" [ -z "$(command rds info --counters | awk '$1 == "recv_ping" && $2 > 0')" ]
+kill "$one" "$other"
+wait "$one" "$other" 2>/dev/null
+check "what was there for the sockets is gone again" within 20 rdma_resources_are "$before"
+
+check "the namespaces go" eval "ip netns del left && ip netns del right"
+# A namespace that was kept would keep its devices.
+check "with their devices" within 20 eval "! rxe_exists rxe0 && ! rxe_exists rxe1"
+check "the modules unload" unload rrds krdma
