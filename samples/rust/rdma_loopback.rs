@@ -323,7 +323,7 @@ impl Devices {
             qp.modify(
                 &QpAttr::new()
                     .state(QpState::Rts)
-                    .timeout(14)
+                    .timeout(20)
                     .retry_count(7)
                     .rnr_retry_count(7)
                     .sq_psn(0)

@@ -298,7 +298,7 @@ impl<'a> Bench<'a> {
 
         match qp.qp_type() {
             QpType::Rc => attr
-                .timeout(14)
+                .timeout(20)
                 .retry_count(7)
                 .rnr_retry_count(7)
                 .max_rd_atomic(4),
