@@ -1,18 +1,100 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
+# Nodes a and b run rrds, c the C implementation, which joins when the two have talked. The lines for
+# scripts/lab/demo.py go to the kernel log.
 
-plan 8
+. /lab/lib/rds.sh
 
-check "an RDMA device over the link" rxe_up
-barrier rxe
-mark
-check "krdma, rdma_devinfo and rrds load" load_all krdma rdma_devinfo rrds
-check "rdma_devinfo reports the device" within 5 logged "rdma_devinfo: hca_id:.*rxe0"
-check "its port is active" logged "rdma_devinfo: .*state:.*ACTIVE"
-check "rrds takes the device" within 5 logged "rrds: rxe0: added"
+US=$(addr4 "$NODE")
+
+# tell WORD...: to the demo.
+tell() {
+	echo "demo: $*" >/dev/kmsg
+}
+
+# field NAME: a number of the tool's JSON.
+field() {
+	sed -n "s/^ *\"$1\": \([0-9.]*\),*\$/\1/p" /tmp/said | head -n 1
+}
+
+# serve COUNT: to COUNT clients, one after the other; barriers tell the others when.
+serve() {
+	local server at
+
+	for at in $(seq "$1"); do
+		command rds stress --listen "$US" --once >/tmp/server 2>&1 &
+		server=$!
+		within 20 grep -q serving /tmp/server || die "no server: $(cat /tmp/server)"
+		barrier "$NODE serves $at"
+		check "the server of node $NODE saw all right ($at)" wait "$server"
+		barrier "$NODE has served $at"
+	done
+}
+
+# client SERVER AT COUNT: exchanges with it, verified.
+client() {
+	barrier "$1 serves $2"
+	check "$3 messages each way with node $1" rds stress --json -d 16 -s 64 -i 0 -c "$3" "$(addr4 "$1")"
+	tell "traffic from=$NODE to=$1 count=$(field exchanges) rate=$(field rate) p50=$(field p50) p90=$(field p90) p99=$(field p99)"
+	barrier "$1 has served $2"
+}
+
+# watch SERVER AT: stays out of what two others do.
+watch() {
+	barrier "$1 serves $2"
+	barrier "$1 has served $2"
+}
+
+# meet PEER: the first messages to a node, and the memory that it takes to know it.
+meet() {
+	local before
+
+	settle
+	before=$(used_memory)
+	check "ping node $1" rds ping -c 5 -i 0 -W 60s "$(addr4 "$1")"
+	settle
+	tell "memory from=$NODE to=$1 kb=$(($(used_memory) - before))"
+}
+
+case "$NODE" in
+a) plan 6 ;;
+b) plan 4 ;;
+c) plan 5 ;;
+esac
+rxe_up || die "no rxe"
+[ "$NODE" = c ] || check "krdma and rrds load" load_all krdma rrds
 barrier loaded
-check "all unload with the device present" unload rrds rdma_devinfo krdma
-check_eq "what was added was removed" "$(klog | grep 'rdma_devinfo: [0-9]* added')" \
-	"rdma_devinfo: 1 added, 1 removed"
-check "the device goes" rxe_down
+
+# Two nodes with rrds.
+[ "$NODE" != a ] || meet b
+barrier met
+case "$NODE" in
+a) client b 1 "$MESSAGES" ;;
+b) serve 1 ;;
+c) watch b 1 ;;
+esac
+
+# The third joins, with each of them.
+[ "$NODE" != c ] || check "the kernel's own RDS loads on node c" modprobe rds_rdma
+barrier joined
+[ "$NODE" != c ] || meet a
+barrier "met again"
+case "$NODE" in
+a)
+	serve 1
+	watch b 1
+	client c 1 "$JOINED"
+	;;
+b)
+	watch a 1
+	serve 1
+	watch c 1
+	;;
+c)
+	client a 1 "$JOINED"
+	client b 1 "$JOINED"
+	serve 1
+	;;
+esac
+[ "$NODE" = c ] || check "the modules unload" unload rrds krdma
 barrier end

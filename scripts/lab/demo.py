@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make demo`: builds, boots two nodes, shows what the modules do, as a list of scenes.
+"""`make demo`: builds, boots three nodes, shows what the modules do, as a list of scenes.
 
 A scene draws what it wants from the report of tests/demo.toml. What the demo shows is run by
 `make test` as well; a later scene is a function more in SCENES and some lines more in demo.sh.
@@ -8,58 +8,68 @@ A scene draws what it wants from the report of tests/demo.toml. What the demo sh
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 
 from rich.console import Console
 
-from . import devinfo, hosttests, ktap, qemu, run, table, topology
+from . import hosttests, ktap, programs, qemu, run, table, topology
 from .env import Env, LabError
 from .run import Report
 from .table import Steps
 
 COLD_BUDGET, WARM_BUDGET = 720.0, 60.0
 
-# Of rdma_devinfo's report; the whole of it is in the log.
-ROWS = (
-    "node_guid",
-    "transport",
-    "max_qp",
-    "max_qp_wr",
-    "max_sge",
-    "max_cqe",
-    "max_mr",
-    "max_srq",
-    "atomic_cap",
-    "num_comp_vectors",
-    "port 1 state",
-    "port 1 link_layer",
-    "port 1 active_mtu",
-    "port 1 max_msg_sz",
-    "port 1 GID[0]",
-    "port 1 GID[1]",
-    "port 1 GID[2]",
-    "port 1 pkey[0]",
-)
+_TOLD = re.compile(r"\bdemo: (traffic|memory) (.*)$", re.MULTILINE)
+
+# What carries RDS on each node of tests/demo.toml.
+RUNS = {"a": "rrds", "b": "rrds", "c": "C RDS"}
 
 
-def show_devices(report: Report, out: Console) -> None:
-    """Every RDMA device that the Rust client was told of, side by side."""
-    columns, found = ["attribute"], []
-    for node, console in report.consoles.items():
-        for device in devinfo.parse(console):
-            state = "came and went" if device.removed else "came, was not removed"
-            columns.append(f"node {node}: {device.name} ({state})")
-            found.append(device.attributes)
+def told(report: Report, kind: str) -> list[dict[str, str]]:
+    """What the nodes' script has told, as words with values."""
+    lines = []
+    for console in report.consoles.values():
+        for found, words in _TOLD.findall(console.replace("\r", "")):
+            if found == kind:
+                lines.append(dict(word.partition("=")[::2] for word in words.split()))
+    return lines
+
+
+def _who(node: str) -> str:
+    return f"{node} ({RUNS.get(node, '?')})"
+
+
+def _milliseconds(value: str) -> str:
+    return f"{float(value or 0) / 1000:.2f} ms"
+
+
+def show_traffic(report: Report, out: Console) -> None:
+    """Who has exchanged how many messages with whom, and how fast."""
+    columns = ("from", "to", "each way", "per second", "RTT median", "90 %", "99 %")
     rows = [
-        (row.replace("port 1 ", "port 1: "), *(values.get(row, "") for values in found))
-        for row in ROWS
-        if any(row in values for values in found)
+        (
+            _who(line["from"]),
+            _who(line["to"]),
+            line["count"],
+            f"{float(line['rate'] or 0):.0f}",
+            *(_milliseconds(line[key]) for key in ("p50", "p90", "p99")),
+        )
+        for line in told(report, "traffic")
     ]
-    out.print(table.table("rdma_devinfo: RDMA devices seen from Rust", columns, rows))
+    title = "Messages of 64 bytes, 16 under way, every one verified"
+    out.print(table.table(title, columns, rows, right=(2, 3, 4, 5, 6)))
 
 
-SCENES: tuple[Callable[[Report, Console], None], ...] = (show_devices,)
+def show_memory(report: Report, out: Console) -> None:
+    """What an idle peer costs."""
+    rows = [(_who(line["from"]), _who(line["to"]), line["kb"]) for line in told(report, "memory")]
+    title = "Memory for the first peer"
+    out.print(table.table(title, ("node", "peer", "KiB"), rows, right=(2,)))
+
+
+SCENES: tuple[Callable[[Report, Console], None], ...] = (show_traffic, show_memory)
 
 
 async def _play(env: Env, steps: Steps) -> Report:
@@ -73,7 +83,7 @@ async def _play(env: Env, steps: Steps) -> Report:
             ready = asyncio.create_task(playing.booted())
             await asyncio.wait({work, ready}, return_when=asyncio.FIRST_COMPLETED)
             ready.cancel()
-        with steps.step("run", f"Loading {', '.join(test.modules)}; looking; unloading"):
+        with steps.step("run", "Two nodes with rrds; a third with the kernel's own RDS joins"):
             return await work
     finally:
         work.cancel()
@@ -103,8 +113,10 @@ def main(env: Env) -> int:
     try:
         with steps.step("build", "Building the modules"):
             lines: list[str] = []
-            if hosttests.build_modules(env, lines.append, "rdma_devinfo").failed:
+            if hosttests.build_modules(env, lines.append, "none").failed:
                 raise LabError("the modules do not build:\n" + "\n".join(lines))
+        with steps.step("tool", "Building the rds tool"):
+            asyncio.run(programs.build(env, ("rds",)))
         report = asyncio.run(_play(env, steps))
     except KeyboardInterrupt:
         out.print("interrupted; the nodes are gone")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Reading what others wrote: modules.dep, compressed modules, bzImages, rdma_devinfo's report."""
+"""Reading what others wrote: modules.dep, compressed modules, bzImages, what the demo's nodes tell."""
 
 import gzip
 import lzma
@@ -7,23 +7,18 @@ import struct
 import tempfile
 import unittest
 from pathlib import Path
+from types import SimpleNamespace
 
-from lab import devinfo, initramfs, kernel, kmods
+from lab import demo, initramfs, kernel, kmods
 from lab.cpio import read
 from lab.env import LabError, from_environ
 
 DEP = "kernel/a/rdma-x.ko.xz: kernel/b/ib_y.ko.xz kernel/c/z.ko\nkernel/b/ib_y.ko.xz:\nkernel/c/z.ko:\n"
 
-REPORT = """\
-[    5.270656] rdma_devinfo: hca_id:\trxe0
-[    5.271421][   T88] rdma_devinfo: \ttransport:\t\tInfiniBand
-[    5.276383] rdma_devinfo: \t\tport:\t1
-[    5.276465] rdma_devinfo: \t\t\tstate:\t\t\tPORT_ACTIVE
-[    5.279127] rdma_devinfo: \t\t\tGID[  0]:\t\tfe80::1, RoCE v2, eth0
-[    5.303951] rrds: rxe0: added
-[    5.667988] rdma_devinfo: rxe0: removed
-[    5.668206] rdma_devinfo: 1 added, 1 removed
-[    5.700000] rdma_devinfo: hca_id:\trxe0
+CONSOLE = """\
+[    5.2] rrds: rxe0: added\r
+[    6.1] demo: memory from=a to=b kb=320\r
+[    9.3][   T88] demo: traffic from=a to=b count=10000 rate=231.5 p50=39.1 p90=80 p99=\r
 """
 
 
@@ -92,22 +87,12 @@ class Environment(unittest.TestCase):
             from_environ({"KRDMA_ACCEL": "xen"})
 
 
-class Report(unittest.TestCase):
-    def test_devices_and_their_attributes(self) -> None:
-        first, second = devinfo.parse(REPORT)
-        self.assertEqual((first.name, first.removed), ("rxe0", True))
-        self.assertEqual((second.name, second.removed), ("rxe0", False))
-        self.assertEqual(
-            first.attributes,
-            {
-                "transport": "InfiniBand",
-                "port 1 state": "PORT_ACTIVE",
-                "port 1 GID[0]": "fe80::1, RoCE v2, eth0",
-            },
-        )
-
-    def test_another_log_has_none(self) -> None:
-        self.assertEqual(devinfo.parse("[ 1.0] rdma_rxe: loaded\n"), [])
+class Told(unittest.TestCase):
+    def test_what_the_nodes_told_is_found(self) -> None:
+        test = SimpleNamespace(consoles={"a": CONSOLE, "b": "[ 1.0] rdma_rxe: loaded\n"})
+        self.assertEqual(demo.told(test, "memory"), [{"from": "a", "to": "b", "kb": "320"}])
+        (line,) = demo.told(test, "traffic")
+        self.assertEqual((line["count"], line["rate"], line["p99"]), ("10000", "231.5", ""))
 
 
 if __name__ == "__main__":
