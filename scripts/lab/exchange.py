@@ -8,6 +8,7 @@ From a node:                          Answer:
     barrier NAME                          ok, when all nodes have come; no REASON
     publish KEY VALUE...                  ok; no REASON when the key is taken
     lookup KEY                            ok VALUE..., when someone has published it; no REASON
+    reset WORDS...                        ok; it will boot again, and get the words then
     done STATUS                           ok, when all nodes are done: then it may switch itself off
 """
 
@@ -26,6 +27,7 @@ class Exchange:
         self._barriers: dict[str, set[str]] = {}
         self._values: dict[str, str] = {}
         self._lookups: dict[str, list[str]] = {}
+        self._resets: dict[str, str] = {}
         self.status: dict[str, int] = {}
 
     def line(self, node: str, text: str) -> None:
@@ -39,6 +41,9 @@ class Exchange:
             self._publish(node, key, value)
         elif verb == "lookup" and rest:
             self._lookup(node, rest)
+        elif verb == "reset":
+            self._resets[node] = rest
+            self._send(node, "ok")
         elif verb == "done" and rest.isdigit():
             self._done(node, int(rest))
         else:
@@ -56,6 +61,10 @@ class Exchange:
                 del self._barriers[name]
         self._check_lookups()
         self._release_when_all_done()
+
+    def booted_again(self, node: str) -> str | None:
+        """The words of a node that announced this; nothing of one that did not."""
+        return self._resets.pop(node, None)
 
     def _barrier(self, node: str, name: str) -> None:
         if self._gone:

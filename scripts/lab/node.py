@@ -16,6 +16,7 @@ from .env import Env
 from .topology import NodeSpec, Test
 
 Line = Callable[[str, str], None]
+Again = Callable[[str], str | None]
 
 
 def guest_environment(test: Test, node: NodeSpec, needs: dict[str, list[str]]) -> str:
@@ -62,16 +63,24 @@ class Logs:
 
 
 class Node:
-    """A running node. Lines on its control channel go to `on_line`; its end sets `over`."""
+    """A running node. Lines on its control channel go to `on_line`; its end sets `over`. When it boots
+    again, `again` tells with which words, or that nobody asked for that.
+    """
 
     def __init__(
-        self, spec: NodeSpec, logs: Logs, on_line: Line, left: Callable[[], float]
+        self,
+        spec: NodeSpec,
+        logs: Logs,
+        on_line: Line,
+        left: Callable[[], float],
+        again: Again,
     ) -> None:
         self.spec, self.logs = spec, logs
         self.booted = asyncio.Event()
         self.over = asyncio.Event()
         self.boot_seconds: float | None = None
-        self._on_line, self._left = on_line, left
+        self._on_line, self._left, self._again = on_line, left, again
+        self._boots = 0
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -104,14 +113,26 @@ class Node:
             while raw := await reader.readline():
                 text = raw.decode(errors="replace").strip()
                 if text.startswith("hello"):
-                    self.boot_seconds = time.monotonic() - began
-                    self.booted.set()
-                    # It shows who is blocked where before the time is up.
-                    self.send(f"ok {max(0, int(self._left()))}")
+                    self._hello(began)
                 elif text:
                     self._on_line(self.spec.name, text)
         except (ConnectionError, ValueError):
             pass  # the process is going; _watch sees that
+
+    def _hello(self, began: float) -> None:
+        words: str | None = ""
+        if self._boots == 0:
+            self.boot_seconds = time.monotonic() - began
+            self.booted.set()
+        else:
+            words = self._again(self.spec.name)
+        if words is None:
+            if self._process is not None:
+                self._process.kill()
+            return
+        # It shows who is blocked where before the time is up.
+        self.send(f"ok {max(0, int(self._left()))} {self._boots} {words}".strip())
+        self._boots += 1
 
     async def _watch(self) -> None:
         assert self._process is not None

@@ -64,7 +64,9 @@ def command(node: NodeSpec, accel: str, kernel: Path, initrd: Path, files: Files
     """The whole command line of one node."""
     line = [QEMU, "-name", node.name, "-machine", "q35", *_accel_arguments(accel, node.cpus)]
     line += ["-smp", str(node.cpus), "-m", str(node.memory)]
-    line += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    line += ["-nodefaults", "-no-user-config", "-display", "none"]
+    if not node.resets:
+        line += ["-no-reboot"]
     line += ["-kernel", str(kernel), "-initrd", str(initrd)]
     line += ["-append", f"{CMDLINE} {node.append}".strip()]
     line += ["-serial", f"file:{files.console}"]

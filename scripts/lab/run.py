@@ -135,6 +135,12 @@ class Run:
             soon = asyncio.get_running_loop().time() + SWITCH_OFF_SECONDS
             self._limit.reschedule(min(soon, self._limit.when() or soon))
 
+    def _again(self, node: str) -> str | None:
+        words = self.exchange.booted_again(node)
+        if words is None:
+            self.problems[node].append("the node booted again, and nobody had asked for that")
+        return words
+
     def _left(self) -> float:
         """Seconds until the test is ended."""
         end = self._limit.when() if self._limit is not None else None
@@ -179,7 +185,8 @@ class Run:
                     initrd = Path(scratch) / f"{spec.name}.cpio"
                     files = guest_files(self.env, self.test, spec, needs)
                     initrd.write_bytes(base + initramfs.run_archive(files, carried))
-                    node = Node(spec, Logs.fresh(self.folder, spec.name), self._line, self._left)
+                    logs = Logs.fresh(self.folder, spec.name)
+                    node = Node(spec, logs, self._line, self._left, self._again)
                     self.nodes[spec.name] = node
                     ends = laid.of(spec.name, (nic.link.index for nic in spec.nics))
                     await node.start(self.env, image, initrd, ends)

@@ -73,6 +73,8 @@ class NodeSpec:
     cpus: int
     append: str
     nics: tuple[Nic, ...]
+    # It may go through a reset and boot again.
+    resets: bool = False
 
 
 @dataclass(frozen=True)
@@ -205,10 +207,11 @@ def _node(
     if not (128 <= memory <= 65536 and 1 <= cpus <= 64):
         raise TopologyError(f"{entry.place}: memory must be 128 to 65536 (MiB), cpus 1 to 64")
     append = entry.take("append", str, "")
+    resets = entry.take("resets", bool, False)
     entry.done()
     joined = [link for link in links if name in link.nodes]
     nics = tuple(Nic(link, index, slot) for slot, link in enumerate(joined))
-    return NodeSpec(name, index, script, memory, cpus, append, nics)
+    return NodeSpec(name, index, script, memory, cpus, append, nics, resets)
 
 
 def _allowed(table: _Table) -> tuple[Allowed, ...]:

@@ -13,6 +13,10 @@ set -u
 . /lab/lib/faults.sh
 
 trap 'ktap_finish $?' EXIT
-ktap_begin
+if [ "$BOOT" = 0 ]; then
+	ktap_begin
+else
+	resumed
+fi
 net_up || die "the network did not come up"
 . /lab/test.sh

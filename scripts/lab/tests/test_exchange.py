@@ -57,6 +57,13 @@ class ExchangeTest(unittest.TestCase):
         self.say("a", "publish addr x")
         self.assertEqual(self.sent, [("a", "ok"), ("b", "ok x"), ("c", "ok x")])
 
+    def test_the_words_of_a_reset_are_given_once(self) -> None:
+        self.say("a", "reset 5 2 0 round 3")
+        self.assertEqual(self.sent, [("a", "ok")])
+        self.assertIsNone(self.exchange.booted_again("b"))
+        self.assertEqual(self.exchange.booted_again("a"), "5 2 0 round 3")
+        self.assertIsNone(self.exchange.booted_again("a"))
+
     def test_a_key_is_published_once(self) -> None:
         self.say("a", "publish k 1")
         self.say("b", "publish k 2")

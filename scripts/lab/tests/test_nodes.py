@@ -112,6 +112,15 @@ class Nodes(unittest.TestCase):
         self.assertTrue(any("node b died before barrier never" in note for note in notes), notes)
         self.assertFalse(self.reports["barrier"].passed)
 
+    def test_a_node_boots_again_when_it_asks_for_that(self) -> None:
+        result = self.node("resets", "a")
+        self.assertIs(result.outcome, Outcome.PASSED, result)
+        self.assertEqual(result.count(), Count(passed=3))
+
+    def test_a_node_that_boots_again_by_itself_is_noticed(self) -> None:
+        names = failed_names(self.node("resets", "b"))
+        self.assertTrue(any("nobody had asked for that" in name for name in names), names)
+
     def test_memory_left_behind_is_noticed(self) -> None:
         self.failures("leaks", "500 addresses are noticed")
 
