@@ -11,6 +11,7 @@ mod info;
 mod pages;
 mod parse;
 mod ping;
+mod streams;
 mod stress;
 mod table;
 mod transfer;

@@ -5,6 +5,7 @@
 use crate::context::{buffer_argument, set_buffers, source_argument, tos_argument, Context};
 use crate::failure::{printed, Failure, Outcome};
 use crate::parse;
+use crate::streams::{Step, Streams};
 use crate::stress::pattern::Pattern;
 use clap::{value_parser, Arg, ArgAction, ArgMatches, Command};
 use rds::{Control, Endpoint, Socket};
@@ -102,6 +103,17 @@ pub fn recv_command() -> Command {
                 .help("Verify contents and order of what `rds send --pattern` sends"),
         )
         .arg(
+            Arg::new("streams")
+                .long("streams")
+                .value_name("N")
+                .value_parser(value_parser!(u64).range(1..))
+                .conflicts_with_all(["pattern", "count", "end"])
+                .help(
+                    "Verify the pattern of each sender by itself, from whichever message on, and \
+                     stop when so many have ended with an empty message",
+                ),
+        )
+        .arg(
             Arg::new("list")
                 .short('l')
                 .long("list")
@@ -114,7 +126,8 @@ pub fn recv_command() -> Command {
         .after_help(
             "Examples:\n  rds recv --end -o image.iso 10.0.0.2:4000\n  \
              rds recv --list 10.0.0.2:4000\n  \
-             rds recv --pattern --count 10000 10.0.0.2:4000",
+             rds recv --pattern --count 10000 10.0.0.2:4000\n  \
+             rds recv --streams 4 10.0.0.2:4000     (of four: rds send --end --pattern N)",
         )
 }
 
@@ -281,7 +294,9 @@ pub fn recv(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
     let mut buffer = vec![0; rds::MAX_MESSAGE];
     let (mut messages, mut bytes) = (0_u64, 0_u64);
     let mut began = None;
-    while count == 0 || messages < count {
+    let wanted = args.get_one("streams").copied().unwrap_or(0_u64);
+    let mut streams = Streams::default();
+    while (count == 0 || messages < count) && (wanted == 0 || streams.ended() < wanted) {
         let received = match socket.recv_from(&mut buffer) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -305,6 +320,16 @@ pub fn recv(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
                 return wrong(from, messages, &why);
             }
         }
+        if wanted > 0 {
+            match streams.take(from, data) {
+                Ok(Step::Begins(first)) => {
+                    anstream::eprintln!("{from}: begins with message {first}");
+                }
+                Ok(Step::Goes(_)) => {}
+                Ok(Step::Ends) => continue,
+                Err(why) => return wrong(from, messages, &why),
+            }
+        }
         if list {
             let notes: Vec<_> = received.control.iter().map(Control::to_string).collect();
             let line = format!(
@@ -313,13 +338,16 @@ pub fn recv(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
                 notes.join(" ")
             );
             printed(writeln!(output, "{}", line.trim_end()))?;
-        } else if !verify {
+        } else if !verify && wanted == 0 {
             printed(output.write_all(data))?;
         }
         messages += 1;
         bytes += data.len() as u64;
     }
     printed(output.flush())?;
+    for line in streams.lines() {
+        anstream::eprintln!("{line}");
+    }
     let took = began.map_or(Duration::ZERO, |began| began.elapsed());
     summary(context, "received", messages, bytes, took)?;
     Ok(Outcome::Good)

@@ -12,6 +12,12 @@ pub struct Pattern {
 /// A message at least this long begins with its number, so that it can be said which one came.
 const NUMBERED: usize = 16;
 
+/// The number that a message says to have, if it is long enough to say so.
+pub fn numbered(data: &[u8]) -> Option<u64> {
+    let (first, _) = data.split_first_chunk()?;
+    (data.len() >= NUMBERED).then_some(u64::from_le_bytes(*first))
+}
+
 impl Pattern {
     /// Message `number` of the stream `stream` of a run.
     pub fn new(seed: u64, stream: u64, number: u64) -> Self {
@@ -48,8 +54,7 @@ impl Pattern {
     /// Compares; says what is wrong.
     pub fn check(self, data: &[u8]) -> Result<(), String> {
         let numbered = data.len() >= NUMBERED;
-        if let (true, Some(Ok(first))) = (numbered, data.get(..8).map(<[u8; 8]>::try_from)) {
-            let number = u64::from_le_bytes(first);
+        if let Some(number) = self::numbered(data) {
             if number != self.number && number.abs_diff(self.number) < 1 << 20 {
                 return Err(format!(
                     "is message {number}: lost, doubled or out of order"
