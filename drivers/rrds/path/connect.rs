@@ -36,6 +36,7 @@ use rds_proto::{
     conn::{
         Action,
         ConnId,
+        State as ConnState,
         Verdict, //
     },
     consts,
@@ -334,11 +335,18 @@ impl Path {
 
     /// Notes that a connection is established. Returns whether it can be used.
     fn established(&self, conn: ConnId, reply: Option<&PrivateData>) -> bool {
-        let up = self.state.lock().engine.on_established(conn, reply);
+        let (up, how) = {
+            let engine = &mut self.state.lock().engine;
+            let how = match engine.state() {
+                ConnState::Dialing => "dialed",
+                _ => "accepted",
+            };
+            (engine.on_established(conn, reply), how)
+        };
 
         if up {
             if self.state.lock().may_log() {
-                pr_info!("{}: connected\n", self);
+                pr_info!("{}: connected, {}\n", self, how);
             }
             self.pump();
         }
@@ -371,12 +379,10 @@ impl Path {
 
 impl State {
     fn is_connecting(&self) -> bool {
-        use rds_proto::conn::State::{
-            Accepting,
-            Dialing, //
-        };
-
-        matches!(self.engine.state(), Accepting | Dialing)
+        matches!(
+            self.engine.state(),
+            ConnState::Accepting | ConnState::Dialing
+        )
     }
 }
 
