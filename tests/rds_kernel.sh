@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# Node a runs rrds, node b the C implementation; the same module uses either.
+
+. /lab/lib/rds.sh
+
+US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
+US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
+
+if [ "$NODE" = a ]; then
+	plan 11
+else
+	plan 2
+fi
+rxe_up || die "no rxe"
+if [ "$NODE" = a ]; then
+	load_all krdma rrds || die "the modules do not load"
+else
+	modprobe rds_rdma || die "no rds_rdma"
+fi
+barrier loaded
+
+# exchange NAME SERVER ADDRESS FROM: SERVER answers at its ADDRESS, the other asks from FROM.
+exchange() {
+	if [ "$NODE" = "$2" ]; then
+		load rds_sock local="$3" || die "rds_sock does not load"
+		barrier "$1"
+		[ "$NODE" = b ] || check "rrds does not go while a module has a socket" [ "$(refcount rrds)" -ge 1 ]
+		barrier "$1 end"
+		unload rds_sock || die "rds_sock does not unload"
+	else
+		barrier "$1"
+		check "$1" load rds_sock local="$4" peer="$3" count="$MESSAGES"
+		unload rds_sock || die "rds_sock does not unload"
+		barrier "$1 end"
+	fi
+}
+
+# refcount MODULE: how many use it.
+refcount() {
+	cat "/sys/module/$1/refcnt"
+}
+
+if [ "$NODE" = a ]; then
+	exchange "C asks rrds" a "$US" "$PEER"
+	exchange "rrds asks C" b "$PEER" "$US"
+	exchange "C asks rrds by IPv6" a "$US6" "$PEER6"
+	exchange "rrds asks C by IPv6" b "$PEER6" "$US6"
+else
+	exchange "C asks rrds" a "$PEER" "$US"
+	exchange "rrds asks C" b "$US" "$PEER"
+	exchange "C asks rrds by IPv6" a "$PEER6" "$US6"
+	exchange "rrds asks C by IPv6" b "$US6" "$PEER6"
+fi
+
+if [ "$NODE" = a ]; then
+	mark
+	check_not "nobody answers where no module is" load rds_sock local=10.9.9.9
+	check "it says why" logged "rds_sock: can't bind to 10.9.9.9: -99"
+	check_not "an address that is none" load rds_sock local=nowhere
+	check_not "a family that nobody has" load rds_sock family=12
+	check "it says so" logged "rds_sock: no socket of family 12: -97"
+	check_eq "nobody uses rrds any more" "$(refcount rrds)" 0
+	check "rrds unloads" unload rrds
+fi
+barrier end
