@@ -149,6 +149,14 @@ impl Waker {
     pub fn wake(&self) {
         self.0.wake();
     }
+
+    /// Asks for the work after a time. If it is asked for already this changes nothing, nor if the job
+    /// was dropped.
+    ///
+    /// Any context.
+    pub fn wake_after(&self, after: Delta) {
+        self.0.wake_after(after);
+    }
 }
 
 impl Target {
@@ -174,6 +182,27 @@ impl Target {
             unsafe { bindings::mod_delayed_work_on(any_cpu(), workqueue(), work.0, 0) };
         }
     }
+
+    fn wake_after(&self, after: Delta) {
+        let work = self.work.lock();
+
+        if !work.0.is_null() {
+            // SAFETY: As for `wake`.
+            unsafe { queue(work.0, after) };
+        }
+    }
+}
+
+/// Queues work, unless it is queued already.
+///
+/// # Safety
+///
+/// `work` must be initialized, and not be freed while it is queued.
+unsafe fn queue(work: *mut bindings::delayed_work, after: Delta) {
+    let ms = u32::try_from(after.as_millis_ceil().max(0)).unwrap_or(u32::MAX);
+
+    // SAFETY: By the function's requirements.
+    unsafe { bindings::queue_delayed_work_on(any_cpu(), workqueue(), work, msecs_to_jiffies(ms)) };
 }
 
 fn any_cpu() -> c_int {
@@ -201,20 +230,12 @@ impl<T: Work> Inner<T> {
         let Some(after) = T::run(&this.data) else {
             return;
         };
-        let ms = u32::try_from(after.as_millis_ceil().max(0)).unwrap_or(u32::MAX);
 
         // If the work was asked for meanwhile this changes nothing.
         //
         // SAFETY: By the type invariant, the work is initialized; it is disabled before its memory
         // goes.
-        unsafe {
-            bindings::queue_delayed_work_on(
-                any_cpu(),
-                workqueue(),
-                this.work.get(),
-                msecs_to_jiffies(ms),
-            )
-        };
+        unsafe { queue(this.work.get(), after) };
     }
 }
 
@@ -297,6 +318,21 @@ mod tests {
         waker.wake();
         job.data().done.wait_for_completion();
         assert_eq!(job.data().runs.load(Relaxed), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn it_runs_after_a_time_or_sooner() -> Result {
+        let (job, waker) = counter(1)?;
+
+        waker.wake_after(Delta::from_millis(1));
+        job.data().done.wait_for_completion();
+
+        let (job, waker) = counter(1)?;
+        waker.wake_after(Delta::from_secs(3600));
+        waker.wake_after(Delta::from_secs(7200));
+        waker.wake();
+        job.data().done.wait_for_completion();
         Ok(())
     }
 
