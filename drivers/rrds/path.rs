@@ -203,8 +203,10 @@ impl Path {
 
             state.engine.reap(|message, outcome| message.end(outcome));
             if !self.transmit(state) {
-                if state.needs_job() {
-                    self.waker.wake();
+                match state.wanted_job() {
+                    Some(after) if after.is_zero() => self.waker.wake(),
+                    Some(after) => self.waker.wake_after(after),
+                    None => {}
                 }
                 return;
             }
@@ -289,15 +291,24 @@ impl State {
         may
     }
 
-    /// Whether the job is to look at the path before the time that it has set for itself.
-    fn needs_job(&self) -> bool {
-        self.starved
-            || match self.engine.state() {
-                ConnState::Up => !self.timed && self.engine.sender().awaits_ack(),
-                ConnState::Closing => true,
-                // Whoever brings these about wakes the job.
-                ConnState::Down | ConnState::Dialing | ConnState::Accepting => false,
-            }
+    /// After what time the job is to look at the path, if it does not do so by itself before.
+    ///
+    /// That something is awaited is no reason to run it at once: then each message would. It looks
+    /// after the time that a peer may be silent, and if something is awaited then, once more after that.
+    fn wanted_job(&mut self) -> Option<Delta> {
+        let state = self.engine.state();
+
+        if self.starved || state == ConnState::Closing {
+            return Some(Delta::ZERO);
+        }
+        // Whoever brings about the other states wakes the job.
+        if state != ConnState::Up || self.timed || !self.engine.sender().awaits_ack() {
+            return None;
+        }
+        self.timed = true;
+        Some(Delta::from_nanos(
+            i64::try_from(self.settings.probe_ns).unwrap_or(i64::MAX),
+        ))
     }
 }
 
