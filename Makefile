@@ -21,7 +21,7 @@ ifeq ($(KRDMA_INSIDE),1)
 KDIR ?= $(KRDMA_KDIR)
 endif
 
-.PHONY: help demo test test-strict soak sim fuzz mutants coverage modules install docs clean distclean provision status shell
+.PHONY: help demo bench test test-strict soak sim fuzz mutants coverage modules install docs clean distclean provision status shell
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,9 @@ help: ## this list
 
 demo: ## boot two nodes on a stock kernel, load the modules, show what they report
 	$(Q)scripts/krdma demo
+
+bench: ## measure rrds beside the C implementation, and raw verbs (BENCH_ROUNDS=N; see testing.rst)
+	$(Q)scripts/krdma bench
 
 test: ## run all checks and tests
 	$(Q)scripts/krdma test

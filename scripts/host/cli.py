@@ -21,6 +21,7 @@ USAGE = """\
 usage: scripts/krdma COMMAND
 
   demo            two nodes, the modules loaded, what they report
+  bench           measure rrds beside the C implementation (BENCH_ROUNDS=N)
   test            all tests
   soak            the long tests, with full counts
   modules         build the modules into build/modules
@@ -44,6 +45,7 @@ ENGINE = ("sim", "fuzz", "mutants", "coverage")
 # What the commands run inside the root, where PYTHONPATH is scripts/.
 INSIDE = {
     "demo": ["python3", "-m", "lab", "demo"],
+    "bench": ["python3", "-m", "lab", "bench"],
     "test": ["python3", "-m", "lab", "test"],
     "soak": ["python3", "-m", "lab", "soak"],
     "modules": ["make", "modules"],

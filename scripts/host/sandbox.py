@@ -42,7 +42,15 @@ _PATHS = ("PIP_CONFIG_FILE", "PIP_FIND_LINKS")
 # What a user may set for the node runner and the checks, by name and by beginning.
 _PASSED = ("TERM", "COLUMNS", "LINES", "COLORTERM", "NO_COLOR", "CI", "V", "SOURCE_DATE_EPOCH")
 _SETTINGS = ("TESTS", "JOBS", "FUZZ_SECONDS")
-_PREFIXES = ("KRDMA_", "PIP_", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "CARGO_SOURCE_")
+_PREFIXES = (
+    "BENCH_",
+    "KRDMA_",
+    "PIP_",
+    "CARGO_HTTP_",
+    "CARGO_NET_",
+    "CARGO_REGISTR",
+    "CARGO_SOURCE_",
+)
 
 
 def environment(config: Config, env: Mapping[str, str] = os.environ) -> dict[str, str]:

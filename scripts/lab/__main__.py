@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""python3 -m lab demo|test|soak|run|engine: see Documentation/testing.rst."""
+"""python3 -m lab demo|bench|test|soak|run|engine: see Documentation/testing.rst."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from . import demo, engine, suite
+from . import bench, demo, engine, suite
 from .env import LabError, from_environ
 
 
@@ -18,6 +18,7 @@ def arguments() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo", help="build, boot two nodes, show what the modules do")
+    commands.add_parser("bench", help="measure rrds beside the C implementation")
     test = commands.add_parser("test", help="all checks and tests, in order")
     soak = commands.add_parser("soak", help="the node tests with their large numbers")
     for command in (test, soak):
@@ -39,6 +40,8 @@ def main() -> int:
         env.check()
         if chosen.command == "demo":
             return demo.main(env)
+        if chosen.command == "bench":
+            return bench.main(env)
         if chosen.command == "test":
             return suite.main(env, chosen.names)
         if chosen.command == "soak":

@@ -54,15 +54,25 @@ class Files:
     wire_fds: tuple[int, ...]
 
 
-def _accel_arguments(accel: str, cpus: int) -> list[str]:
+def _accel_arguments(accel: str, cpus: int, icount: bool) -> list[str]:
     if accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
+    if icount:
+        # A nanosecond for each instruction; with nothing to do, on to the next timer.
+        return ["-accel", "tcg,thread=single", "-cpu", "max", "-icount", "shift=0,sleep=off"]
     return ["-accel", f"tcg,thread={'multi' if cpus > 1 else 'single'}", "-cpu", "max"]
 
 
 def command(node: NodeSpec, accel: str, kernel: Path, initrd: Path, files: Files) -> list[str]:
     """The whole command line of one node."""
-    line = [QEMU, "-name", node.name, "-machine", "q35", *_accel_arguments(accel, node.cpus)]
+    line = [
+        QEMU,
+        "-name",
+        node.name,
+        "-machine",
+        "q35",
+        *_accel_arguments(accel, node.cpus, node.icount),
+    ]
     line += ["-smp", str(node.cpus), "-m", str(node.memory)]
     line += ["-nodefaults", "-no-user-config", "-display", "none"]
     if not node.resets:

@@ -75,6 +75,8 @@ class NodeSpec:
     nics: tuple[Nic, ...]
     # It may go through a reset and boot again.
     resets: bool = False
+    # Under emulation the clock counts instructions instead of time.
+    icount: bool = False
 
 
 @dataclass(frozen=True)
@@ -208,10 +210,13 @@ def _node(
         raise TopologyError(f"{entry.place}: memory must be 128 to 65536 (MiB), cpus 1 to 64")
     append = entry.take("append", str, "")
     resets = entry.take("resets", bool, False)
+    icount = entry.take("icount", bool, False)
+    if icount and cpus != 1:
+        raise TopologyError(f"{entry.place}: with icount there can be one processor only")
     entry.done()
     joined = [link for link in links if name in link.nodes]
     nics = tuple(Nic(link, index, slot) for slot, link in enumerate(joined))
-    return NodeSpec(name, index, script, memory, cpus, append, nics, resets)
+    return NodeSpec(name, index, script, memory, cpus, append, nics, resets, icount)
 
 
 def _allowed(table: _Table) -> tuple[Allowed, ...]:

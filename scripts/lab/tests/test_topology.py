@@ -65,6 +65,7 @@ class Topology(unittest.TestCase):
         self.refused('description = "x"\n[[node]]\nname = "a"\n[[node]]\nname = "a"', "one node")
         self.refused('description = "x"\n[[node]]\nscript = "none.sh"', "does not exist")
         self.refused('description = "x"\n[[node]]\ncpus = 0', "cpus 1 to 64")
+        self.refused('description = "x"\n[[node]]\nicount = true', "one processor only")
         self.refused('description = "x"\n[node]\nname = "a"', "must be of type list")
         self.refused(TWO + '[[link]]\nnodes = ["a", "z"]', "no node is called 'z'")
         self.refused(TWO + '[[link]]\nnodes = ["a", "a"]', "two or more different")
