@@ -199,7 +199,9 @@ impl<T: Handler> Id<T> {
 
     /// Moves a queue pair to a state of the connection: to [`QpState::Init`] when it is made, to
     /// [`QpState::Rtr`] and then [`QpState::Rts`] when the peer has asked for the connection or has
-    /// accepted it. What the peer and the path need is set.
+    /// accepted it. What the peer and the path need is set, and what the peer may do: from
+    /// [`QpState::Rtr`] on it may write, and read as far as
+    /// [`responder_resources`](ConnParams::responder_resources) go, with keys that it has.
     ///
     /// Errors: [`EINVAL`] if the connection is not that far, if it has no such state, or if the queue
     /// pair is of another device.
@@ -210,6 +212,11 @@ impl<T: Handler> Id<T> {
             return Err(EINVAL);
         }
 
+        if state == QpState::Rtr {
+            // What the peer may do is an attribute of this state only, and was not known yet when a side
+            // that connects has come to it: then it is nothing.
+            self.modify_qp(qp, QpState::Init)?;
+        }
         let mut attr = self.core().init_qp_attr(state.as_raw())?;
         let (raw, mask) = attr.as_raw();
         qp.modify_raw(raw, mask)
