@@ -267,6 +267,14 @@ impl Path {
         self.waker.wake();
     }
 
+    /// Notes that the peer has used a receive for an RDMA write, which RDS does not.
+    ///
+    /// Any context.
+    pub(crate) fn refuse_write(&self, conn: ConnId) {
+        self.state.lock().engine.on_bad_opcode(conn);
+        self.waker.wake();
+    }
+
     /// Asks for the congestion map of our address to be sent.
     ///
     /// Any context.

@@ -399,6 +399,15 @@ impl Completion<'_> {
         })
     }
 
+    /// Returns whether it is an RDMA write with immediate data that has taken a receive, and not a
+    /// message: then the receive's memory is as it was.
+    ///
+    /// Defined for receives that succeeded only.
+    #[inline]
+    pub fn is_write(&self) -> bool {
+        self.wc.opcode == bindings::ib_wc_opcode_IB_WC_RECV_RDMA_WITH_IMM
+    }
+
     /// Returns the key that the peer has revoked by its message.
     #[inline]
     pub fn invalidated_key(&self) -> Option<u32> {

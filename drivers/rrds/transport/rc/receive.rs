@@ -143,6 +143,8 @@ impl Operation for Receive {
 
         if let Some(owner) = completion.qp().context::<Owner>() {
             match completion.status() {
+                // There is no frame: the buffers still have what came before.
+                Status::Success if completion.is_write() => owner.path.refuse_write(owner.conn),
                 Status::Success => {
                     let mut bytes = [0; HEADER_LEN];
                     bytes.copy_from_slice(&header.cpu());
