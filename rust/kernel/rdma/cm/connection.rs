@@ -201,7 +201,9 @@ impl<T: Handler> Id<T> {
     /// [`QpState::Rtr`] and then [`QpState::Rts`] when the peer has asked for the connection or has
     /// accepted it. What the peer and the path need is set, and what the peer may do: from
     /// [`QpState::Rtr`] on it may write, and read as far as
-    /// [`responder_resources`](ConnParams::responder_resources) go, with keys that it has.
+    /// [`responder_resources`](ConnParams::responder_resources) go, with keys that it has. Of reads there
+    /// are no more at one time than the device can do, whatever the peer has offered: what it is told must
+    /// not be more than that.
     ///
     /// Errors: [`EINVAL`] if the connection is not that far, if it has no such state, or if the queue
     /// pair is of another device.
@@ -219,6 +221,11 @@ impl<T: Handler> Id<T> {
         }
         let mut attr = self.core().init_qp_attr(state.as_raw())?;
         let (raw, mask) = attr.as_raw();
+        let limits = qp.device().attributes();
+        let at_most = |limit: u32| u8::try_from(limit).unwrap_or(u8::MAX);
+        // The connection manager has what the peer has offered, and C corrects it by what is answered.
+        raw.max_dest_rd_atomic = raw.max_dest_rd_atomic.min(at_most(limits.max_qp_rd_atom()));
+        raw.max_rd_atomic = raw.max_rd_atomic.min(at_most(limits.max_qp_init_rd_atom()));
         qp.modify_raw(raw, mask)
     }
 
