@@ -125,8 +125,8 @@ streams() {
 	grep ' messages from ' /tmp/recv
 }
 
-# complete PORT: that the stream from the other node's PORT came, all of it.
-complete() {
+# whole PORT: that the stream from the other node's PORT came, all of it.
+whole() {
 	streams | grep -q "^$PEER:$1: $MESSAGES messages from number 0 on, ended\$" || {
 		cat /tmp/recv
 		return 1
@@ -143,6 +143,12 @@ over() {
 		cat "$2"
 		return 1
 	}
+}
+
+# all_came PORT [CUT_OFF]: the stream from the other node's PORT, after that of one that was cut off, if there is.
+all_came() {
+	over "$recv" /tmp/recv && whole "$1" || return 1
+	[ $# = 1 ] || cut_off "$2"
 }
 
 # happens: what happens to this node, and its programs go on.
@@ -204,7 +210,7 @@ hit() {
 		happens || die "it does not come back"
 		check "$what: that was in the middle" [ "$(received)" -lt "$MESSAGES" ]
 		check "$what: all that was sent arrives" over "$send" /tmp/send
-		check "$what: all that came is complete, in order" eval 'over "$recv" /tmp/recv && complete "$sport"'
+		check "$what: all that came is complete, in order" all_came "$sport"
 		;;
 	esac
 }
@@ -218,13 +224,12 @@ stay() {
 		within 100 settled "$port" || die "the connection is not given up"
 		publish "first$number" "$(first_pending "$port" "$start")"
 		check "$what: all that was sent arrives" over "$send" /tmp/send
-		check "$what: all that came is complete, in order" \
-			eval 'over "$recv" /tmp/recv && complete "$second" && cut_off "$sport"'
+		check "$what: all that came is complete, in order" all_came "$second" "$sport"
 		diag "$(streams | sed 's/.*: \([0-9]* messages\) .*, /\1, /' | xargs)"
 		;;
 	*)
 		check "$what: all that was sent arrives" over "$send" /tmp/send
-		check "$what: all that came is complete, in order" eval 'over "$recv" /tmp/recv && complete "$sport"'
+		check "$what: all that came is complete, in order" all_came "$sport"
 		;;
 	esac
 }
