@@ -3,7 +3,10 @@
  * Many threads do everything at once with RDS sockets that they share: bind,
  * send, receive, poll, set options, list, and close them under each other.
  *
- *   rds_storm FAMILY THREADS SECONDS
+ *   rds_storm FAMILY THREADS SECONDS [OURS THEIRS]
+ *
+ * Within the process, over the loopback address; or with the same program on
+ * another host: between our address and theirs.
  *
  * Prints how much of each was done; fails if something was never done, or a
  * message was not what was sent.
@@ -28,6 +31,7 @@
 #define MAX_LEN 20000
 
 static int family;
+static struct in_addr ours, theirs;
 static atomic_int fds[SOCKETS];
 static atomic_int over;
 static atomic_long made, sent, received, refused, polled, listed, bad;
@@ -38,7 +42,7 @@ static void renew(int place)
 	struct sockaddr_in at = {
 		.sin_family = AF_INET,
 		.sin_port = htons(BASE + place),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_addr = ours,
 	};
 	int fd, on = 1;
 
@@ -65,7 +69,7 @@ static void send_one(int fd, unsigned int *seed, char *data)
 	struct sockaddr_in to = {
 		.sin_family = AF_INET,
 		.sin_port = htons(BASE + rand_r(seed) % SOCKETS),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+		.sin_addr = theirs,
 	};
 	int len = rand_r(seed) % MAX_LEN;
 
@@ -130,7 +134,12 @@ int main(int argc, char **argv)
 	int threads, seconds, i;
 	pthread_t *all;
 
-	if (argc != 4)
+	ours.s_addr = htonl(INADDR_LOOPBACK);
+	theirs = ours;
+	if (argc != 4 && argc != 6)
+		return 2;
+	if (argc == 6 && (inet_pton(AF_INET, argv[4], &ours) != 1 ||
+			  inet_pton(AF_INET, argv[5], &theirs) != 1))
 		return 2;
 	family = atoi(argv[1]);
 	threads = atoi(argv[2]);
