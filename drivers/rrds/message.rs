@@ -3,8 +3,13 @@
 //! Messages: what sockets hand to paths, and paths to sockets.
 
 mod payload;
+mod spares;
 
 pub(crate) use payload::Payload;
+pub(crate) use spares::{
+    Lent,
+    Spares, //
+};
 
 use crate::{
     backlog::Charge,
@@ -213,7 +218,7 @@ impl Stamps {
 pub(crate) enum Body {
     /// It was received from another host, whose account it is charged to, or made by us.
     Own {
-        payload: Payload,
+        payload: Lent,
         _charge: Option<Charge>,
     },
     /// It was sent on this host, and is shared with what was sent.
@@ -314,7 +319,7 @@ impl Incoming {
     /// Returns the data.
     pub(crate) fn payload(&self) -> &Payload {
         match &self.body {
-            Body::Own { payload, .. } => payload,
+            Body::Own { payload, .. } => payload.payload(),
             Body::Shared(message) => message.payload(),
         }
     }

@@ -82,6 +82,11 @@ impl Payload {
         Ok(())
     }
 
+    /// Takes the pieces out, in any order.
+    pub(crate) fn into_pieces(self) -> impl Iterator<Item = KVec<u8>> {
+        Iterator::chain(self.rest.into_iter(), core::iter::once(self.first))
+    }
+
     /// Returns the length in bytes.
     pub(crate) fn len(&self) -> u32 {
         self.len

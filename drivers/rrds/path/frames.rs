@@ -8,9 +8,11 @@ use crate::{
     message::{
         Body,
         Endpoint,
+        Lent,
         Origin,
         Payload,
         Room,
+        Spares,
         Stamps, //
     },
     transport::rc::Buffer, //
@@ -18,11 +20,15 @@ use crate::{
 use kernel::{
     num::casts::u32_as_usize,
     prelude::*,
+    sync::Arc,
     time::Instant, //
 };
 use rds_proto::{
     conn::ConnId,
-    consts::HEADER_LEN,
+    consts::{
+        FRAGMENT_LEN,
+        HEADER_LEN, //
+    },
     error::DropReason,
     recv::{
         Fragment,
@@ -86,7 +92,7 @@ impl Partial {
 
 impl Path {
     /// Takes a frame of `len` bytes that came in on a connection: its header, and its data in `buffer`,
-    /// which may be emptied.
+    /// which may be emptied. Memory for data that is not needed any more goes to `spares`.
     ///
     /// Any context; [`pump`](Self::pump) is to follow.
     pub(crate) fn receive(
@@ -95,6 +101,7 @@ impl Path {
         header: &[u8; HEADER_LEN],
         len: u32,
         buffer: &mut Buffer,
+        spares: &Arc<Spares>,
     ) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -116,7 +123,7 @@ impl Path {
         let mut map_changed = false;
         match received {
             Ok(Received::Message(header)) => {
-                map_changed = self.complete(&header, &mut state.partial)
+                map_changed = self.complete(&header, &mut state.partial, spares)
             }
             Ok(Received::Ping(port)) => {
                 if !self.peer.is_congested(port) {
@@ -147,7 +154,7 @@ impl Path {
 
     /// Delivers a message that is complete. Returns whether the congestion map of our address has
     /// changed.
-    fn complete(&self, header: &Header, partial: &mut Partial) -> bool {
+    fn complete(&self, header: &Header, partial: &mut Partial, spares: &Arc<Spares>) -> bool {
         let Partial { payload, room } = core::mem::take(partial);
         let Some((room, stamps, charge)) = room else {
             // The first piece has made it.
@@ -170,8 +177,9 @@ impl Path {
             complete: Instant::now(),
             ..stamps
         };
+        let spares = (payload.len() >= FRAGMENT_LEN).then(|| spares.clone());
         let body = Body::Own {
-            payload,
+            payload: Lent::new(payload, spares),
             _charge: Some(charge),
         };
         let message = room.fill(body, origin, header.seq, stamps);

@@ -15,6 +15,7 @@ use crate::{
         Body,
         Endpoint,
         Incoming,
+        Lent,
         Message,
         Origin,
         Outgoing,
@@ -128,7 +129,7 @@ impl Route for LoopbackRoute {
             };
             (
                 Body::Own {
-                    payload: Payload::empty(),
+                    payload: Lent::new(Payload::empty(), None),
                     _charge: None,
                 },
                 origin,

@@ -4,7 +4,7 @@
 
 use super::{
     pools::{
-        OnBatch,
+        OnSent,
         Pools, //
     },
     Station, //
@@ -140,7 +140,7 @@ impl Link {
             profile.send_cqe.saturating_add(1),
             conn.0,
             Poll::Softirq,
-            OnBatch(pools.clone()),
+            OnSent(pools.clone()),
         )?;
         let init = QpInit {
             pd: station.pd().clone(),

@@ -10,7 +10,10 @@ use super::{
         RecvRequest, //
     }, //
 };
-use crate::path::Path;
+use crate::{
+    message::Spares,
+    path::Path, //
+};
 use kernel::{
     list::{
         List,
@@ -59,30 +62,32 @@ pub(crate) struct Pools {
     /// Send requests that are not in use.
     #[pin]
     sends: SpinLockIrq<KVec<SendRequest>>,
+    /// Memory for what is received.
+    spares: Arc<Spares>,
     /// Paths that are to be pumped at the end of the batch.
     #[pin]
     touched: SpinLockIrq<List<Path>>,
 }
 
-/// Ends a batch of completions.
-pub(super) struct OnBatch(pub(super) Arc<Pools>);
+/// Ends a batch of completions of what was received.
+pub(super) struct OnReceived(pub(super) Arc<Pools>);
 
-impl BatchEnd for OnBatch {
+impl BatchEnd for OnReceived {
     fn batch_end(&self, _completions: u32) {
         // First: what is sent below may bring more.
         if !self.0.refill(GFP_ATOMIC) {
             self.0.waker.wake();
         }
+        self.0.pump();
+    }
+}
 
-        loop {
-            // The guard must not live while the path is pumped.
-            let next = self.0.touched.lock().pop_front();
-            let Some(path) = next else {
-                return;
-            };
-            // If it is touched from here on it is listed again.
-            path.into_arc().pump();
-        }
+/// Ends a batch of completions of what was sent.
+pub(super) struct OnSent(pub(super) Arc<Pools>);
+
+impl BatchEnd for OnSent {
+    fn batch_end(&self, _completions: u32) {
+        self.0.pump();
     }
 }
 
@@ -113,6 +118,7 @@ impl Pools {
                     KVec::with_capacity(SPARE, GFP_KERNEL)?,
                     "rrds::Pools::sends"
                 ),
+                spares: Spares::new()?,
                 touched <- new_spinlock_irq!(List::new(), "rrds::Pools::touched"),
             }? Error),
             GFP_KERNEL,
@@ -121,6 +127,10 @@ impl Pools {
 
     pub(super) fn device(&self) -> &Device {
         &self.dev
+    }
+
+    pub(super) fn spares(&self) -> &Arc<Spares> {
+        &self.spares
     }
 
     pub(super) fn module(&self) -> &'static ThisModule {
@@ -193,6 +203,19 @@ impl Pools {
 
     pub(super) fn take_send(&self) -> Option<SendRequest> {
         self.sends.lock().pop()
+    }
+
+    /// Gives the paths that were listed what there is to do.
+    fn pump(&self) {
+        loop {
+            // The guard must not live while the path is pumped.
+            let next = self.touched.lock().pop_front();
+            let Some(path) = next else {
+                return;
+            };
+            // If it is touched from here on it is listed again.
+            path.into_arc().pump();
+        }
     }
 
     /// Lists a path, to be pumped at the end of the batch.

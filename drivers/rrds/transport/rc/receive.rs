@@ -18,7 +18,6 @@ use krdma::rdma::{
     post::RecvBatch,
     request::Status,
     Completion,
-    Device,
     Operation,
     Request,
     Srq, //
@@ -59,10 +58,13 @@ impl Buffer {
     }
 
     /// Makes sure that there is memory.
-    fn fill(&mut self, dev: &Device, flags: kernel::alloc::Flags) -> Result {
+    fn fill(&mut self, pools: &Pools, flags: kernel::alloc::Flags) -> Result {
         if self.0.is_none() {
-            let bytes = KVec::from_elem(0, FRAGMENT_BYTES, flags)?;
-            self.0 = Some(Mapping::new(dev, bytes)?);
+            let bytes = match pools.spares().take() {
+                Some(bytes) => bytes,
+                None => KVec::from_elem(0, FRAGMENT_BYTES, flags)?,
+            };
+            self.0 = Some(Mapping::new(pools.device(), bytes)?);
         }
         Ok(())
     }
@@ -71,7 +73,7 @@ impl Buffer {
 /// Makes a receive request.
 pub(super) fn new(pools: &Arc<Pools>) -> Result<RecvRequest> {
     let mut data = Buffer(None);
-    data.fill(pools.device(), GFP_KERNEL)?;
+    data.fill(pools, GFP_KERNEL)?;
 
     Request::new(
         Receive {
@@ -101,7 +103,7 @@ pub(super) fn post(pools: &Pools, srq: &Srq, flags: kernel::alloc::Flags) -> boo
                 .data_mut()
                 .get_mut()
                 .data
-                .fill(pools.device(), flags);
+                .fill(pools, flags);
             if filled.is_err() {
                 pools.put_receive(request);
                 complete = false;
@@ -148,9 +150,13 @@ impl Operation for Receive {
                 Status::Success => {
                     let mut bytes = [0; HEADER_LEN];
                     bytes.copy_from_slice(&header.cpu());
-                    owner
-                        .path
-                        .receive(owner.conn, &bytes, completion.byte_len(), data);
+                    owner.path.receive(
+                        owner.conn,
+                        &bytes,
+                        completion.byte_len(),
+                        data,
+                        pools.spares(),
+                    );
                 }
                 // The connection is being closed.
                 Status::Flushed => {}

@@ -4,7 +4,7 @@
 
 use super::{
     pools::{
-        OnBatch,
+        OnReceived,
         Pools, //
     },
     Shared, //
@@ -125,7 +125,7 @@ impl Station {
             profile.recv_cqe,
             0,
             Poll::Softirq,
-            OnBatch(pools.clone()),
+            OnReceived(pools.clone()),
         )?;
         let srq = Srq::new(&pd, &cq, depth, profile.recv_sge, None)?;
         let this = Arc::new(

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory for fragments that are received, kept when a message has been read.
+
+use super::Payload;
+use kernel::{
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        Arc,
+        SpinLockIrq, //
+    },
+};
+use rds_proto::consts::FRAGMENT_BYTES;
+
+/// Most fragments that are kept: those of the longest message.
+const MOST: usize = 256;
+
+/// Memory for fragments. New memory would have to be zeroed; this has what was in an earlier message,
+/// and a device writes over it before a piece of it is shown to anyone.
+#[pin_data]
+pub(crate) struct Spares {
+    #[pin]
+    list: SpinLockIrq<KVec<KVec<u8>>>,
+}
+
+impl Spares {
+    /// None at first.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let list = KVec::with_capacity(MOST, GFP_KERNEL)?;
+
+        Arc::pin_init(
+            pin_init!(Self {
+                list <- new_spinlock_irq!(list, "rrds::Spares::list"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Returns memory of [`FRAGMENT_BYTES`], if there is any.
+    pub(crate) fn take(&self) -> Option<KVec<u8>> {
+        self.list.lock().pop()
+    }
+
+    /// Keeps the memory of a message, as far as there is room and its pieces are full.
+    fn keep(&self, payload: Payload) {
+        let mut list = self.list.lock();
+
+        for piece in payload.into_pieces() {
+            if piece.len() == FRAGMENT_BYTES {
+                let refused = list.push_within_capacity(piece);
+                drop(refused);
+            }
+        }
+    }
+}
+
+/// The data of a received message, whose memory goes back to where it is from.
+pub(crate) struct Lent {
+    payload: Payload,
+    spares: Option<Arc<Spares>>,
+}
+
+impl Lent {
+    /// Data whose full pieces are to go to `spares`, if any, and the rest to the allocator.
+    pub(crate) fn new(payload: Payload, spares: Option<Arc<Spares>>) -> Self {
+        Self { payload, spares }
+    }
+
+    pub(crate) fn payload(&self) -> &Payload {
+        &self.payload
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(spares) = &self.spares {
+            spares.keep(core::mem::take(&mut self.payload));
+        }
+    }
+}
