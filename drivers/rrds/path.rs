@@ -55,7 +55,8 @@ use kernel::{
     sync::{
         Arc,
         Mutex,
-        SpinLockIrq, //
+        SpinLockIrq,
+        SpinLockIrqGuard, //
     },
     time::Delta, //
 };
@@ -197,9 +198,13 @@ impl Path {
     ///
     /// Any context.
     pub(crate) fn pump(&self) {
+        self.pump_locked(self.state.lock());
+    }
+
+    /// [`pump`](Self::pump), by who has the lock already.
+    fn pump_locked<'a>(&'a self, mut guard: SpinLockIrqGuard<'a, State>) {
         loop {
-            let mut state = self.state.lock();
-            let state = &mut *state;
+            let state = &mut *guard;
 
             state.engine.reap(|message, outcome| message.end(outcome));
             if !self.transmit(state) {
@@ -210,6 +215,9 @@ impl Path {
                 }
                 return;
             }
+            // Others get the lock.
+            drop(guard);
+            guard = self.state.lock();
         }
     }
 
@@ -331,15 +339,20 @@ fn slots(count: usize) -> Result<Slots> {
 }
 
 impl Path {
-    /// Queues a message, in larger storage if need be.
-    fn queue(&self, mut message: Outgoing, ack_required: bool) -> Result {
+    /// Queues a message, in larger storage if need be. Returns with the lock held.
+    fn queue(
+        &self,
+        mut message: Outgoing,
+        ack_required: bool,
+    ) -> Result<SpinLockIrqGuard<'_, State>> {
         let mut larger = None;
+        // Dropped after the lock.
+        let mut _old;
 
         loop {
             let mut state = self.state.lock();
             let engine = &mut state.engine;
-            // Dropped without the lock.
-            let _old = larger.take().map(|slots| engine.grow(slots));
+            _old = larger.take().map(|slots| engine.grow(slots));
             let handle = message.message().clone();
 
             match engine.queue(message, ack_required) {
@@ -349,8 +362,7 @@ impl Path {
                     if engine.state() != ConnState::Up {
                         self.waker.wake();
                     }
-                    drop(state);
-                    return Ok(());
+                    return Ok(state);
                 }
                 Err(back) => {
                     let count = engine.sender().queue.capacity();
@@ -374,8 +386,9 @@ impl Route for Path {
     }
 
     fn send(&self, message: Outgoing, ack_required: bool) -> Result {
-        self.queue(message, ack_required)?;
-        self.pump();
+        let state = self.queue(message, ack_required)?;
+
+        self.pump_locked(state);
         Ok(())
     }
 
