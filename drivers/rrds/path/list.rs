@@ -74,7 +74,7 @@ impl Path {
                 sl: link.way().service_level,
                 max_send_wr: state.settings.send_ring,
                 max_recv_wr: link.receives(),
-                max_send_sge: link.device().attributes().max_send_sge(),
+                max_send_sge: link.send_pieces(),
                 ..none
             },
             _ => none,

@@ -48,7 +48,6 @@ use krdma::rdma::{
     },
     Completion,
     Cq,
-    Device,
     Gid,
     Operation,
     Qp,
@@ -73,6 +72,9 @@ const ROOM: usize = 256;
 
 /// Frames that are posted by one call.
 const BATCH: usize = 4;
+
+/// Pieces of memory that one frame is gathered from: a header, and a part of a message.
+const SEND_SGE: u32 = 2;
 
 /// The queue pair of a connection.
 pub(crate) struct Link {
@@ -149,7 +151,7 @@ impl Link {
             qp_type: QpType::Rc,
             cap: Capabilities {
                 max_send_wr: profile.send_queue,
-                max_send_sge: 2,
+                max_send_sge: SEND_SGE,
                 ..Capabilities::default()
             },
             port: 0,
@@ -193,9 +195,9 @@ impl Link {
         self.receives
     }
 
-    /// Returns the device.
-    pub(crate) fn device(&self) -> &Device {
-        self.qp.device()
+    /// Returns from how many pieces of memory one frame can be gathered.
+    pub(crate) fn send_pieces(&self) -> u32 {
+        SEND_SGE
     }
 
     /// Waits until nothing of the connection is in flight, and no frame of it will come in.
