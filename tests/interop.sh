@@ -5,7 +5,7 @@
 
 . /lab/lib/rds.sh
 
-plan 13
+plan 14
 
 US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
 US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
@@ -74,5 +74,11 @@ check "stress with verification" rds stress -n 2 -d 8 -s 0,1,15-17,4095-4097,64K
 barrier stressed
 check "the server saw no error" wait "$server"
 check "the connections are listed and up" [ "$(rds info -n | grep -c -e '--U')" -ge 3 ]
+# RDS of either kind gives a queue pair 8 at most, whatever more the device can do.
+gathers() {
+	command rds info --json -I >/tmp/pairs || return 1
+	grep -q '"max_send_sge": *[1-8]\b' /tmp/pairs && ! grep '"max_send_sge": *[0-9][0-9]' /tmp/pairs
+}
+check "the listed queue pairs gather what RDS lets them" gathers
 check "counters are listed" rds info --counters
 barrier end
