@@ -55,6 +55,11 @@ impl Credits {
         self.available.is_some()
     }
 
+    /// SENDs that the peer has buffers for, if it tells.
+    pub const fn available(&self) -> Option<u32> {
+        self.available
+    }
+
     /// Notes that `count` receive buffers were posted.
     pub fn on_posted(&mut self, count: u32) {
         if self.granting {

@@ -36,6 +36,19 @@ impl Violation {
         }
     }
 
+    /// A name in one word, for programs.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Header(WireError::Truncated) => "truncated",
+            Self::Header(WireError::Checksum) => "checksum",
+            Self::FragmentMismatch => "fragment_mismatch",
+            Self::FragmentShort => "fragment_short",
+            Self::TooLong => "too_long",
+            Self::AckBeyondSent => "ack_beyond_sent",
+            Self::Opcode => "opcode",
+        }
+    }
+
     /// The section of the specification that states the rule.
     pub const fn rule(self) -> &'static str {
         match self {
@@ -86,6 +99,20 @@ impl DropReason {
             Self::Local => "closed locally",
         }
     }
+
+    /// A name in one word, for programs.
+    pub const fn token(self) -> &'static str {
+        match self {
+            Self::Violation(v) => v.token(),
+            Self::Transport => "transport",
+            Self::Rejected => "rejected",
+            Self::Version => "version",
+            Self::Timeout => "timeout",
+            Self::Superseded => "superseded",
+            Self::NoMemory => "no_memory",
+            Self::Local => "local",
+        }
+    }
 }
 
 impl fmt::Display for DropReason {
@@ -124,8 +151,15 @@ mod tests {
             .map(DropReason::Violation)
             .into_iter()
             .chain(others);
-        let names: BTreeSet<_> = reasons.map(|r| format!("{r}")).collect();
+        let names: BTreeSet<_> = reasons.clone().map(|r| format!("{r}")).collect();
         assert_eq!(names.len(), 14);
+        let tokens: BTreeSet<_> = reasons.map(DropReason::token).collect();
+        assert_eq!(tokens.len(), 14);
+        // Tracepoints, which are C, call them the same.
+        let events = include_str!("../tracepoints.h");
+        for token in tokens {
+            assert!(events.contains(&format!(", \"{token}\" }}")), "{token}");
+        }
         assert_eq!(
             format!("{}", Violation::FragmentShort),
             "fragment too short (RDS 1.4)"

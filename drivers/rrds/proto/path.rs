@@ -180,6 +180,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.reassembly.expected()
     }
 
+    /// SENDs that the peer has buffers for, if it tells.
+    pub const fn credits(&self) -> Option<u32> {
+        self.credits.available()
+    }
+
     /// Statistics.
     pub const fn stats(&self) -> &Counters {
         &self.stats

@@ -30,6 +30,8 @@
 //! | May a socket send more, and has it received too much? | [`account`] |
 //! | Why was a connection dropped? | [`error`] |
 //! | What is counted? | [`stats`] |
+//! | How long does the peer take to acknowledge? | [`rtt`] |
+//! | What has become of the connections, and how much of it may be logged? | [`conn::history`], [`throttle`] |
 //! | How is memory handed in? | [`ring`] |
 //!
 //! # Reading a header
@@ -59,10 +61,12 @@ pub mod path;
 pub mod probe;
 pub mod recv;
 pub mod ring;
+pub mod rtt;
 pub mod send;
 pub mod seq;
 pub mod settings;
 pub mod stats;
+pub mod throttle;
 pub mod time;
 pub mod wire;
 

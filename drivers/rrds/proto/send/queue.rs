@@ -144,6 +144,11 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         self.acked
     }
 
+    /// Highest sequence handed over on this connection that demands an acknowledgement; 0 if none did.
+    pub fn demanded(&self) -> u64 {
+        self.demanded
+    }
+
     /// The entry at `index` and whether it was sent on this connection, for listings.
     pub fn get(&self, index: usize) -> Option<(&Entry<M>, bool)> {
         Some((self.ring.get(index)?, index < self.sent))
