@@ -4,7 +4,11 @@
 
 use crate::{
     backlog::Backlog,
-    space::Space, //
+    space::Space,
+    trace::{
+        self,
+        Port, //
+    },
 };
 use kernel::{
     new_spinlock_irq,
@@ -58,7 +62,16 @@ impl Local {
     ///
     /// Any context.
     pub(crate) fn set(&self, port: u16, congested: bool) -> bool {
-        self.map.lock().set(port, congested)
+        let changed = self.map.lock().set(port, congested);
+        if changed {
+            let what = if congested {
+                Port::Congested
+            } else {
+                Port::Freed
+            };
+            trace::congestion(self.addr, port, what);
+        }
+        changed
     }
 
     /// Returns whether a port is congested.

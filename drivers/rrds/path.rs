@@ -13,10 +13,14 @@
 //! behind a mutex, which comes before the state's lock; no method of a connection is called with it.
 
 mod connect;
+mod dump;
 mod frames;
 mod list;
+mod log;
 mod table;
+mod watch;
 
+pub(crate) use log::of_all as log_throttle;
 pub(crate) use table::Table;
 
 use crate::{
@@ -33,6 +37,7 @@ use crate::{
         RouteKey, //
     },
     space::Space,
+    trace,
     transport::rc::{
         Link,
         Realm,
@@ -50,13 +55,10 @@ use kernel::{
         TryNewListArc, //
     },
     new_mutex,
-    new_spinlock_irq,
     prelude::*,
     sync::{
         Arc,
-        Mutex,
-        SpinLockIrq,
-        SpinLockIrqGuard, //
+        Mutex, //
     },
     time::Delta, //
 };
@@ -68,10 +70,12 @@ use krdma::work::{
 use rds_proto::{
     conn::{
         ConnId,
+        History,
         Identity,
         State as ConnState, //
     },
     error::DropReason,
+    rtt::Rtt,
     send::{
         Cancel,
         Entry,
@@ -80,7 +84,11 @@ use rds_proto::{
     },
     seq,
     settings::Settings,
-    time::Instant, //
+    throttle::Throttle, //
+};
+use watch::{
+    Locked,
+    Watched, //
 };
 
 /// Storage of messages to send.
@@ -98,9 +106,6 @@ const BUDGET: u32 = 32;
 /// After what time a transmission that failed for lack of memory is tried again.
 const RETRY: Delta = Delta::from_millis(1);
 
-/// How long nothing is logged of a path's connections after a line was.
-const LOG_INTERVAL_NS: u64 = 1_000_000_000;
-
 /// A path.
 #[pin_data]
 pub(crate) struct Path {
@@ -111,7 +116,7 @@ pub(crate) struct Path {
     realm: Arc<Realm>,
     waker: Waker,
     #[pin]
-    state: SpinLockIrq<State>,
+    state: Watched,
     #[pin]
     connections: Mutex<Connections>,
     /// Lists the path where it was touched by completions, see
@@ -131,6 +136,7 @@ impl_list_item! {
 
 /// What the path's lock protects.
 struct State {
+    key: RouteKey,
     engine: Engine,
     settings: Settings,
     /// The queue pair of the current connection, from when it can be used to when it is closed.
@@ -143,8 +149,11 @@ struct State {
     timed: bool,
     /// Transmission stopped for lack of memory.
     starved: bool,
-    /// When the last line about the connection was logged.
-    logged: Option<Instant>,
+    /// What has become of connections.
+    history: History,
+    rtt: Rtt,
+    /// Room for lines in the log.
+    throttle: Throttle,
 }
 
 impl Path {
@@ -175,7 +184,8 @@ impl Path {
                     space,
                     realm,
                     waker,
-                    state <- new_spinlock_irq!(State {
+                    state <- Watched::new(State {
+                        key: *key,
                         engine,
                         settings: Settings::default(),
                         link: None,
@@ -183,8 +193,10 @@ impl Path {
                         heard: None,
                         timed: false,
                         starved: false,
-                        logged: None,
-                    }, "rrds::Path::state"),
+                        history: History::new(Shared::now()),
+                        rtt: Rtt::default(),
+                        throttle: log::of_path(),
+                    }),
                     connections <- new_mutex!(Connections::default(), "rrds::Path::connections"),
                     links <- ListLinks::new(),
                     tracker <- AtomicTracker::new(),
@@ -202,11 +214,13 @@ impl Path {
     }
 
     /// [`pump`](Self::pump), by who has the lock already.
-    fn pump_locked<'a>(&'a self, mut guard: SpinLockIrqGuard<'a, State>) {
+    fn pump_locked<'a>(&'a self, mut guard: Locked<'a>) {
         loop {
             let state = &mut *guard;
 
-            state.engine.reap(|message, outcome| message.end(outcome));
+            state
+                .engine
+                .reap(|message, outcome| self.end(message, outcome));
             if !self.transmit(state) {
                 match state.wanted_job() {
                     Some(after) if after.is_zero() => self.waker.wake(),
@@ -221,6 +235,12 @@ impl Path {
         }
     }
 
+    /// Tells the sender how a message ended.
+    fn end(&self, message: Outgoing, outcome: Outcome) {
+        trace::ended(&self.key, &message, outcome);
+        message.end(outcome);
+    }
+
     /// Hands frames to the device. Returns whether there are more.
     fn transmit(&self, state: &mut State) -> bool {
         let State {
@@ -228,6 +248,7 @@ impl Path {
             settings,
             link: Some(link),
             starved,
+            rtt,
             ..
         } = state
         else {
@@ -239,7 +260,9 @@ impl Path {
 
         let mut batch = link.batch();
         let end = engine.transmit(settings, BUDGET, |frame| {
-            link.push(&mut batch, &frame, &self.local)
+            link.push(&mut batch, &frame, &self.local)?;
+            trace::posted(&self.key, link.conn(), &frame);
+            Ok::<(), Error>(())
         });
         let posted = batch.finish();
 
@@ -247,6 +270,9 @@ impl Path {
             // The engine takes for posted what was not: the connection can't be used any more.
             engine.fail(DropReason::Transport);
             return false;
+        }
+        if rtt.is_idle() && engine.sender().awaits_ack() {
+            rtt.on_demand(engine.sender().queue.demanded(), Shared::now());
         }
         *starved = matches!(end, Transmit::Stopped(_));
         matches!(end, Transmit::Budget)
@@ -294,19 +320,6 @@ impl Path {
 }
 
 impl State {
-    /// Whether a line about the connection may be logged now: a peer must not fill the log.
-    fn may_log(&mut self) -> bool {
-        let now = Shared::now();
-        let may = self
-            .logged
-            .is_none_or(|last| now >= last.after(LOG_INTERVAL_NS));
-
-        if may {
-            self.logged = Some(now);
-        }
-        may
-    }
-
     /// After what time the job is to look at the path, if it does not do so by itself before.
     ///
     /// That something is awaited is no reason to run it at once: then each message would. It looks
@@ -358,6 +371,7 @@ impl Path {
             match engine.queue(message, ack_required) {
                 Ok(seq) => {
                     handle.set_seq(seq);
+                    trace::sent(&self.key, &handle);
                     engine.connect(Shared::now());
                     if engine.state() != ConnState::Up {
                         self.waker.wake();
@@ -400,7 +414,7 @@ impl Route for Path {
     fn cancel(&self, message: &Message) {
         let cancelled = self.state.lock().engine.cancel(message.seq());
         if let Cancel::Removed(message) = cancelled {
-            message.end(Outcome::Cancelled);
+            self.end(message, Outcome::Cancelled);
         }
     }
 }

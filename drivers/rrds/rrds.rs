@@ -24,6 +24,7 @@
 
 mod backlog;
 mod congestion;
+mod debug;
 mod info;
 mod message;
 mod path;
@@ -33,9 +34,11 @@ mod space;
 mod stats;
 mod sysctl;
 mod table;
+mod trace;
 mod transport;
 
 use crate::{
+    debug::Debug,
     socket::Socket,
     space::Space,
     transport::rc::{
@@ -85,6 +88,9 @@ pub(crate) fn family() -> u8 {
 /// The module. What is dropped first comes first.
 #[pin_data]
 struct Rrds {
+    /// Shows what there is.
+    #[pin]
+    debug: Debug,
     /// Makes sockets.
     #[pin]
     sockets: family::Registration<Socket>,
@@ -103,6 +109,7 @@ impl kernel::InPlaceModule for Rrds {
             let shared = rc::Shared::new(module, ports)?;
 
             Ok(try_pin_init!(Self {
+                debug <- Debug::new(shared.clone()),
                 devices <- client::Registration::new(Devices(shared.clone())),
                 // The last step: from here on there may be sockets, and peers can connect.
                 sockets <- family::Registration::new(

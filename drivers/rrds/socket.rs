@@ -32,6 +32,10 @@ use crate::{
         BindKey,
         Space, //
     },
+    trace::{
+        self,
+        Why, //
+    },
 };
 use core::mem;
 use kernel::{
@@ -383,6 +387,7 @@ impl Socket {
 
         if receives.dead {
             drop(receives);
+            trace::undelivered(&message, Why::DeadSock);
             this.space.stats.recv_drop_dead_sock.add(1);
             return Delivered { map_changed: false };
         }
@@ -392,6 +397,7 @@ impl Socket {
         let limit = rcvbuf(sock).saturating_mul(receives.patience);
         let change = receives.account.add(len, true_size, limit);
         let map_changed = receives.note(change);
+        trace::delivered(&message);
         receives.queue.push_back(message);
         drop(receives);
 

@@ -27,6 +27,10 @@ use crate::{
     },
     stats::Stats,
     sysctl::Sysctls,
+    trace::{
+        self,
+        Why, //
+    },
     transport::rc, //
 };
 use binds::Binds;
@@ -209,6 +213,7 @@ impl Space {
         match self.binds.find(&key) {
             Some(sock) => Socket::deliver(&sock, message),
             None => {
+                trace::undelivered(&message, Why::NoSock);
                 self.stats.recv_drop_no_sock.add(1);
                 Delivered { map_changed: false }
             }

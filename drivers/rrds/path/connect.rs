@@ -6,11 +6,17 @@ use super::{
     Path,
     State, //
 };
-use crate::transport::rc::{
-    Link,
-    Shared,
-    Station,
-    Way, //
+use crate::{
+    trace::{
+        self,
+        Why, //
+    },
+    transport::rc::{
+        Link,
+        Shared,
+        Station,
+        Way, //
+    },
 };
 use core::mem;
 use kernel::{
@@ -246,6 +252,7 @@ impl Path {
         };
         let connection = self.connections.lock().take(conn);
 
+        self.log_closed(conn, reason);
         if let Some(connection) = &connection {
             match connection.state() {
                 cm::State::Requested => refuse(connection),
@@ -257,9 +264,6 @@ impl Path {
             }
         }
         if let Some(link) = link {
-            if self.state.lock().may_log() {
-                pr_info!("{}: closed: {}\n", self, reason.name());
-            }
             link.end();
         }
         // Waits for callbacks.
@@ -301,6 +305,7 @@ impl Path {
         match verdict {
             Verdict::Reject(datum) => {
                 drop(connections);
+                trace::refused(self.key.local, self.key.peer, self.key.tos, Why::Race);
                 // The peer notices in the end if this does not reach it.
                 let _ = request.reject(&datum.emit());
             }
@@ -335,19 +340,10 @@ impl Path {
 
     /// Notes that a connection is established. Returns whether it can be used.
     fn established(&self, conn: ConnId, reply: Option<&PrivateData>) -> bool {
-        let (up, how) = {
-            let engine = &mut self.state.lock().engine;
-            let how = match engine.state() {
-                ConnState::Dialing => "dialed",
-                _ => "accepted",
-            };
-            (engine.on_established(conn, reply), how)
-        };
+        let up = self.state.lock().engine.on_established(conn, reply);
 
         if up {
-            if self.state.lock().may_log() {
-                pr_info!("{}: connected, {}\n", self, how);
-            }
+            self.log_connected();
             self.pump();
         }
         self.waker.wake();
@@ -371,7 +367,7 @@ impl Path {
         self.state
             .lock()
             .engine
-            .drain(|message, outcome| message.end(outcome));
+            .drain(|message, outcome| self.end(message, outcome));
         let rest = mem::take(&mut *self.connections.lock());
         drop(rest);
     }

@@ -15,7 +15,11 @@ use crate::{
         Spares,
         Stamps, //
     },
-    transport::rc::Buffer, //
+    trace,
+    transport::rc::{
+        Buffer,
+        Shared, //
+    },
 };
 use kernel::{
     num::casts::u32_as_usize,
@@ -114,11 +118,19 @@ impl Path {
                 .charge(bytes, limit)
                 .inspect_err(|_| self.space.stats.ib_rx_alloc_limit.add(1))
         };
+        let acked = state.engine.sender().queue.acked();
+        trace::arrived(&self.key, conn, header, len);
         let received = state
             .engine
             .on_frame(&state.settings, conn, header, len, |fragment| {
                 partial.store(&fragment, buffer, charge)
             });
+
+        let now_acked = state.engine.sender().queue.acked();
+        trace::acked(&self.key, acked, now_acked);
+        if state.rtt.is_ended_by(now_acked) {
+            state.rtt.on_ack(Shared::now());
+        }
 
         let mut map_changed = false;
         match received {
@@ -132,6 +144,7 @@ impl Path {
                 }
             }
             Ok(Received::CongMap { offset, len }) => {
+                trace::map(&self.key, offset, len);
                 buffer.read(|bytes| {
                     if let Some(bytes) = bytes.get(..u32_as_usize(len)) {
                         self.peer.apply(&self.space, offset, bytes);
@@ -141,9 +154,10 @@ impl Path {
             // Of no use before the handshake is over. Nobody sends before: our last message of it
             // leaves when this side is ready.
             Ok(Received::Early) => state.engine.on_lost(conn, DropReason::Transport),
-            Ok(Received::Ack | Received::Partial | Received::Ignored(_) | Received::Stale) => {}
+            Ok(Received::Ignored(why)) => trace::ignored(&self.key, header, why),
+            Ok(Received::Ack | Received::Partial | Received::Stale) => {}
             // The engine has given the connection up.
-            Err(_) => {}
+            Err(_) => trace::violated(&self.key, header, state.engine.last_reason()),
         }
         drop(guard);
 

@@ -23,6 +23,7 @@ use crate::{
         Stamps, //
     },
     space::Space,
+    trace,
 };
 use core::net::Ipv6Addr;
 use kernel::{
@@ -100,6 +101,7 @@ impl Route for LoopbackRoute {
     fn send(&self, message: Outgoing, _ack_required: bool) -> Result {
         let seq = self.next_seq.fetch_add(1, Relaxed);
         message.set_seq(seq);
+        trace::sent(&self.key, &message);
 
         let (source, dest) = (message.source(), message.dest());
         let origin = Origin {

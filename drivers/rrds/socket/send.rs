@@ -19,7 +19,11 @@ use crate::{
         Outgoing,
         Payload, //
     },
-    table::Table, //
+    table::Table,
+    trace::{
+        self,
+        Port, //
+    },
 };
 use kernel::{
     num::casts::u32_as_usize,
@@ -268,12 +272,14 @@ fn wait_for_port(
     Socket::on_refused(sock, port)?;
     if nonblocking {
         if peer.is_congested(port) {
+            trace::congestion(route.key().peer, port, Port::Refused);
             stats.cong_send_error.add(1);
             return Err(ENOBUFS);
         }
         return Ok(());
     }
 
+    trace::congestion(route.key().peer, port, Port::Blocked);
     stats.cong_send_blocked.add(1);
     loop {
         let end = sock.wait(timeout, || {

@@ -32,7 +32,11 @@ use crate::{
         Listed,
         RdmaConnection, //
     },
-    path::Table,
+    path::{
+        log_throttle,
+        Path,
+        Table, //
+    },
     socket::seam::{
         Route,
         RouteKey,
@@ -81,6 +85,7 @@ use krdma::{
 use listen::Accept;
 use rds_proto::{
     stats::Counters,
+    throttle::Throttle,
     time::Instant,
     wire::{
         Addr,
@@ -103,6 +108,12 @@ pub(crate) struct Shared {
     incarnation: NonZeroU32,
     #[pin]
     stations: Mutex<KVec<Arc<Station>>>,
+    /// Those that somebody holds.
+    #[pin]
+    realms: Mutex<KVec<Arc<Realm>>>,
+    /// Room for lines about connections in the log.
+    #[pin]
+    log: SpinLockIrq<Throttle>,
 }
 
 /// What paths and listeners of a namespace share.
@@ -130,6 +141,8 @@ impl Shared {
                 // Zero once in four billion.
                 incarnation: NonZeroU32::new(random_u32()).unwrap_or(NonZeroU32::MIN),
                 stations <- new_mutex!(KVec::new(), "rrds::Shared::stations"),
+                realms <- new_mutex!(KVec::new(), "rrds::Shared::realms"),
+                log <- new_spinlock_irq!(log_throttle(), "rrds::Shared::log"),
             }),
             GFP_KERNEL,
         )
@@ -156,6 +169,24 @@ impl Shared {
     /// Returns the time of day in nanoseconds since 1970.
     pub(crate) fn time_of_day() -> u64 {
         u64::try_from(RealTime::ktime_get()).unwrap_or(0)
+    }
+
+    /// Takes room for a line about a connection in the log. Returns how many found none since the last
+    /// one did. Any context.
+    pub(crate) fn may_log(&self, now: Instant) -> Option<u64> {
+        self.log.lock().take(now)
+    }
+
+    /// Calls `f` with the paths of all namespaces. May sleep.
+    pub(crate) fn for_each_path(&self, mut f: impl FnMut(&Path)) {
+        for realm in self.realms.lock().iter() {
+            realm.table.for_each(&mut f);
+        }
+    }
+
+    /// Calls `f` with what is made of each device that carries RDS. May sleep.
+    pub(crate) fn for_each_station(&self, mut f: impl FnMut(&Station)) {
+        self.stations.lock().iter().for_each(|station| f(station));
     }
 
     /// Returns what is made of a device, if it carries RDS.
@@ -210,6 +241,11 @@ impl Realm {
     /// Returns what all namespaces share.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Returns the namespace.
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.ns
     }
 
     /// Starts an id of the connection manager.
@@ -286,7 +322,9 @@ impl Transport for Rc {
         if holders.count == 0 {
             let realm = Realm::new(&self.shared, ns)?;
 
-            holders.listeners = listen::listen(&realm, space)?;
+            let listeners = listen::listen(&realm, space)?;
+            self.shared.realms.lock().push(realm.clone(), GFP_KERNEL)?;
+            holders.listeners = listeners;
             *self.realm.lock() = Some(realm);
         }
         // OVERFLOW: It counts sockets.
@@ -303,6 +341,10 @@ impl Transport for Rc {
             drop(core::mem::take(&mut holders.listeners));
             let realm = self.realm.lock().take();
             if let Some(realm) = realm {
+                self.shared
+                    .realms
+                    .lock()
+                    .retain(|other| !Arc::ptr_eq(other, &realm));
                 realm.table.stop();
             }
         }

@@ -65,6 +65,15 @@ impl Namespace {
         Some(unsafe { ARef::from_raw(ptr.cast()) })
     }
 
+    /// Returns the number that names the namespace in `/proc/PID/ns/net` (C: `ns_common::inum`).
+    ///
+    /// Any context.
+    #[inline]
+    pub fn inode(&self) -> u32 {
+        // SAFETY: By the type invariant, the namespace exists; the number does not change.
+        unsafe { (*self.as_raw()).ns.inum }
+    }
+
     /// Returns a reference to the namespace behind a C pointer.
     ///
     /// # Safety

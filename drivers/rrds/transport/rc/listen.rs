@@ -6,7 +6,11 @@ use super::Realm;
 use crate::{
     path::Path,
     socket::seam::RouteKey,
-    space::Space, //
+    space::Space,
+    trace::{
+        self,
+        Why, //
+    },
 };
 use core::net::{
     IpAddr,
@@ -84,13 +88,19 @@ impl Accept {
         let (local, scope) = request.local_addr().map(from_socket).ok_or(NO)?;
         let (peer, _) = request.peer_addr().map(from_socket).ok_or(NO)?;
         let params = request.params();
-        let private = PrivateData::parse(params.private_data, local.family()).map_err(|_| NO)?;
+        let refused = |tos, why| trace::refused(local, peer, tos, why);
+        let private = PrivateData::parse(params.private_data, local.family()).map_err(|_| {
+            refused(0, Why::PrivateData);
+            NO
+        })?;
 
         if !private.matches(peer, local) {
+            refused(private.tos, Why::WrongAddress);
             pr_debug!("{:?} claims to be {:?}: refused\n", peer, private.saddr);
             return Err(NO);
         }
         if self.realm.shared.station(request.device()).is_none() {
+            refused(private.tos, Why::NoDevice);
             return Err(NO);
         }
 
@@ -104,7 +114,10 @@ impl Accept {
             .table
             .path_of_request(&self.realm, &self.space, key)
             .map(|path| (path, private))
-            .map_err(|err| RejectDatum::from_errno(err.to_errno()))
+            .map_err(|err| {
+                refused(private.tos, Why::NoMemory);
+                RejectDatum::from_errno(err.to_errno())
+            })
     }
 }
 

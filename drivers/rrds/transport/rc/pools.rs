@@ -178,6 +178,16 @@ impl Pools {
         drop(refused);
     }
 
+    /// How many receive requests are not in the queue.
+    pub(super) fn receives_aside(&self) -> usize {
+        self.receives.lock().len()
+    }
+
+    /// How many send requests are kept for the next frame.
+    pub(super) fn spare_sends(&self) -> usize {
+        self.sends.lock().len()
+    }
+
     pub(super) fn take_receive(&self) -> Option<RecvRequest> {
         self.receives.lock().pop()
     }

@@ -10,6 +10,7 @@ use super::{
     Shared, //
 };
 use kernel::{
+    fmt,
     prelude::*,
     sync::Arc, //
 };
@@ -170,6 +171,22 @@ impl Station {
             send_ring: wanted.send_ring.min(self.profile.send_ring),
             ..wanted
         }
+    }
+
+    /// Writes a line about the device, for `/sys/kernel/debug/rrds/devices`. May sleep.
+    pub(crate) fn dump(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Receive::Shared(depth) = self.profile.receive else {
+            return Ok(());
+        };
+
+        f.write_fmt(fmt!(
+            "device={} receive_ring={} receive_missing={} send_ring={} spare_sends={}\n",
+            self.device().name(),
+            depth,
+            self.pools.receives_aside(),
+            self.profile.send_ring,
+            self.pools.spare_sends(),
+        ))
     }
 
     pub(crate) fn pools(&self) -> &Arc<Pools> {

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A path in one line, for `/sys/kernel/debug/rrds/paths`.
+//!
+//! Pairs of a name and a value without spaces: for people and for programs. Names do not change their
+//! meaning; new ones may come, in any place.
+
+use super::{
+    Path,
+    State, //
+};
+use crate::transport::rc::Shared;
+use kernel::{
+    fmt,
+    prelude::*, //
+};
+use rds_proto::{
+    conn::{
+        history::Lost,
+        State as ConnState, //
+    },
+    time::Instant, //
+};
+
+/// What waits in a path's queue.
+#[derive(Default)]
+struct Queue {
+    unsent: u64,
+    unacked: u64,
+    bytes: u64,
+}
+
+impl Queue {
+    fn of(state: &State) -> Self {
+        let queue = &state.engine.sender().queue;
+        let mut this = Self::default();
+
+        for index in 0..queue.len() {
+            let Some((entry, sent)) = queue.get(index) else {
+                break;
+            };
+            let Some(message) = entry.message() else {
+                continue;
+            };
+            let count = if sent {
+                &mut this.unacked
+            } else {
+                &mut this.unsent
+            };
+            *count = count.saturating_add(1);
+            this.bytes = this.bytes.saturating_add(message.payload().len().into());
+        }
+        this
+    }
+}
+
+fn name(state: ConnState) -> &'static str {
+    match state {
+        ConnState::Down => "down",
+        ConnState::Dialing => "dialing",
+        ConnState::Accepting => "accepting",
+        ConnState::Up => "up",
+        ConnState::Closing => "closing",
+    }
+}
+
+/// Milliseconds from `then` to `now`.
+fn age(now: Instant, then: Instant) -> u64 {
+    now.0.saturating_sub(then.0) / 1_000_000
+}
+
+impl Path {
+    /// Writes the line. May sleep.
+    pub(crate) fn dump(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let now = Shared::now();
+        // Nothing is formatted with the lock held.
+        let (queue, history, stats, link) = {
+            let state = self.state.lock();
+            (
+                Queue::of(&state),
+                state.history,
+                *state.engine.stats(),
+                state.link.clone(),
+            )
+        };
+        let (conn, next_tx, acked, next_rx, credits, rtt) = {
+            let state = self.state.lock();
+            let engine = &state.engine;
+            let queue = &engine.sender().queue;
+            (
+                engine.current().0,
+                queue.next_seq(),
+                queue.acked(),
+                engine.expected(),
+                engine.credits(),
+                state.rtt.smoothed_ns(),
+            )
+        };
+        let key = &self.key;
+
+        write!(
+            f,
+            "local={:?} peer={:?} tos={} scope={} netns={} state={} for_ms={}",
+            key.local,
+            key.peer,
+            key.tos,
+            key.scope,
+            self.realm.namespace().inode(),
+            name(history.state()),
+            age(now, history.since()),
+        )?;
+        let role = match (conn, history.is_initiator()) {
+            (0, _) => "none",
+            (_, true) => "initiator",
+            (_, false) => "acceptor",
+        };
+        write!(f, " role={role} conn={conn}")?;
+        match &link {
+            Some(link) => f.write_fmt(fmt!(
+                " device={} qp={}",
+                link.device().name(),
+                link.qp().number()
+            ))?,
+            None => write!(f, " device=none qp=0")?,
+        }
+        write!(
+            f,
+            " connected={} reset={} attempts={}",
+            stats.connected,
+            stats.conn_reset,
+            history.attempts(),
+        )?;
+        match history.lost() {
+            Some(Lost { reason, at, .. }) => {
+                write!(f, " error={} error_ms={}", reason.token(), age(now, at))?
+            }
+            None => write!(f, " error=none error_ms=0")?,
+        }
+        write!(
+            f,
+            " unsent={} unacked={} bytes={} next_tx={next_tx} acked={acked} next_rx={next_rx}",
+            queue.unsent, queue.unacked, queue.bytes,
+        )?;
+        write!(
+            f,
+            " retransmitted={} duplicates={}",
+            stats.send_retransmitted, stats.recv_drop_old_seq,
+        )?;
+        match credits {
+            Some(credits) => write!(f, " credits={credits}")?,
+            None => write!(f, " credits=off")?,
+        }
+        writeln!(f, " rtt_us={}", rtt.unwrap_or(0) / 1000)
+    }
+}

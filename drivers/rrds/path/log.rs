@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is logged of connections.
+//!
+//! One line when a connection is up, one when it is lost, and one when it could not be made for a
+//! while. Each names both addresses, and why. A peer must not fill the log: neither one path alone, nor
+//! all of them together when a switch restarts.
+
+use super::Path;
+use crate::transport::rc::Shared;
+use kernel::prelude::*;
+use rds_proto::{
+    conn::ConnId,
+    error::{
+        DropReason,
+        Violation, //
+    },
+    throttle::Throttle, //
+};
+
+/// Lines about connections: how many at once, and after what time one more.
+const BURST: u32 = 20;
+const INTERVAL_NS: u64 = 500_000_000;
+
+/// How long nothing is logged of a path after a line was.
+const PATH_INTERVAL_NS: u64 = 1_000_000_000;
+
+/// Room for lines about one path.
+pub(super) const fn of_path() -> Throttle {
+    // One line about how a connection ended and one about the next.
+    Throttle::new(2, PATH_INTERVAL_NS)
+}
+
+/// Room for lines about all paths.
+pub(crate) const fn of_all() -> Throttle {
+    Throttle::new(BURST, INTERVAL_NS)
+}
+
+/// What an administrator can do about it.
+fn advice(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::Transport | DropReason::Timeout => {
+            "; is the peer up, RDS loaded there, and the way to it open for RDMA?"
+        }
+        DropReason::Rejected => "; is RDS loaded there, with a device for that address?",
+        DropReason::Version => "; update the older of both",
+        DropReason::Violation(Violation::Opcode) => "; the peer's software or device is faulty",
+        DropReason::Violation(_) => "; the peer's software is faulty, or not RDS",
+        DropReason::NoMemory => "; this host is short of memory",
+        DropReason::Superseded | DropReason::Local => "",
+    }
+}
+
+impl Path {
+    /// Whether a line about the path may be logged now.
+    fn may_log(&self) -> bool {
+        let now = Shared::now();
+
+        if self.state.lock().throttle.take(now).is_none() {
+            return false;
+        }
+        match self.realm.shared().may_log(now) {
+            None => false,
+            Some(0) => true,
+            Some(missed) => {
+                pr_info!("{missed} lines about connections left out\n");
+                true
+            }
+        }
+    }
+
+    /// Logs that a connection is up, and who made it.
+    pub(super) fn log_connected(&self) {
+        let history = self.state.lock().history;
+        let how = if history.is_initiator() {
+            "dialed"
+        } else {
+            "accepted"
+        };
+
+        if self.may_log() {
+            match history.took() {
+                0 | 1 => pr_info!("{}: connected, {}\n", self, how),
+                attempts => pr_info!("{}: connected, {}, at attempt {}\n", self, how, attempts),
+            }
+        }
+    }
+
+    /// Logs that a connection, or the attempt at one, is given up, if that is worth a line.
+    pub(super) fn log_closed(&self, conn: ConnId, reason: DropReason) {
+        let (was_up, overdue, attempts) = {
+            let mut state = self.state.lock();
+            if state.engine.current() != conn {
+                return;
+            }
+            let history = &mut state.history;
+            (
+                history.lost().is_some_and(|lost| lost.was_up),
+                history.is_overdue(Shared::now()),
+                history.attempts(),
+            )
+        };
+
+        if was_up {
+            if self.may_log() {
+                pr_info!("{}: closed: {}{}\n", self, reason.name(), advice(reason));
+            }
+        } else if overdue && self.may_log() {
+            pr_warn!(
+                "{}: no connection after {} attempts: {}{}\n",
+                self,
+                attempts,
+                reason.name(),
+                advice(reason)
+            );
+        }
+    }
+}
