@@ -4,6 +4,7 @@
 
 use crate::context::Context;
 use crate::failure::{printed, reason, Failure, Outcome};
+use crate::paths;
 use crate::table::Table;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use rds::info::{Connection, Counter, Message, RdmaConnection, SocketInfo, Source, TcpSocket};
@@ -120,6 +121,12 @@ pub fn command() -> Command {
         command = command.arg(arg);
     }
     command
+        .arg(
+            Arg::new("paths")
+                .long("paths")
+                .action(ArgAction::SetTrue)
+                .help("Show: paths of rrds, with their last error (root only)"),
+        )
         .arg(
             Arg::new("all")
                 .short('a')
@@ -401,7 +408,8 @@ fn rdma(socket: &Socket, choice: &Choice, section: &Section) -> io::Result<(Tabl
 
 /// Runs it.
 pub fn run(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
-    let chosen = SECTIONS.iter().any(|section| args.get_flag(section.name));
+    let show_paths = args.get_flag("paths");
+    let chosen = show_paths || SECTIONS.iter().any(|section| args.get_flag(section.name));
     let choice = Choice {
         four_only: args.get_flag("ipv4"),
         six_only: args.get_flag("ipv6"),
@@ -436,6 +444,23 @@ pub fn run(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
             }
             Err(error) => {
                 anstream::eprintln!("rds: {}: {}", section.name, reason(&error));
+                good = false;
+            }
+        }
+    }
+    if show_paths {
+        match paths::read() {
+            Ok((_, value)) if context.json => {
+                everything.insert("paths".into(), value);
+            }
+            Ok((table, _)) => {
+                if !first {
+                    printed(writeln!(out))?;
+                }
+                printed(table.print(&mut out))?;
+            }
+            Err(error) => {
+                anstream::eprintln!("rds: paths: {error}");
                 good = false;
             }
         }

@@ -10,6 +10,7 @@ mod failure;
 mod info;
 mod pages;
 mod parse;
+mod paths;
 mod ping;
 mod streams;
 mod stress;
