@@ -71,7 +71,7 @@ impl Debug {
         try_pin_init!(Self {
             paths <- dir.read_only_file(c"paths", Paths(shared.clone())),
             devices <- dir.read_only_file(c"devices", Stations(shared)),
-            dir: dir,
+            dir,
         })
     }
 }
