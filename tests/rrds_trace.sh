@@ -190,7 +190,7 @@ if [ "$NODE" = b ]; then
 	barrier down
 	barrier "sent into the void"
 	rxe_del rxe0
-	check "the device is not in the dump any more" eval '! grep -q device=rxe0 "$DUMP/devices"'
+	check_not "the device is not in the dump any more" grep -q device=rxe0 "$DUMP/devices"
 	ip link set eth0 up
 	rxe_add rxe0 eth0
 	check "all has come" wait "$receiver"
