@@ -43,9 +43,9 @@ sleep 1
 check "a stream the other way to the same address, later" in_left send --pattern "$MESSAGES" -W 60s $RIGHT:4200
 check "all of it, in order" wait "$receiver"
 
-in_left recv -c 1 -W 60s $LEFT:4300 >/tmp/one 2>&1 &
+ip netns exec left /lab/bin/rds recv -c 1 -W 60s $LEFT:4300 >/tmp/one 2>&1 &
 one=$!
-in_right recv -c 1 -W 60s $RIGHT:4300 >/tmp/other 2>&1 &
+ip netns exec right /lab/bin/rds recv -c 1 -W 60s $RIGHT:4300 >/tmp/other 2>&1 &
 other=$!
 sleep 1
 check "ping between them" in_left ping -c 3 -i 0 -W 10s $RIGHT

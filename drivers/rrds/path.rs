@@ -353,11 +353,7 @@ fn slots(count: usize) -> Result<Slots> {
 
 impl Path {
     /// Queues a message, in larger storage if need be. Returns with the lock held.
-    fn queue(
-        &self,
-        mut message: Outgoing,
-        ack_required: bool,
-    ) -> Result<SpinLockIrqGuard<'_, State>> {
+    fn queue(&self, mut message: Outgoing, ack_required: bool) -> Result<Locked<'_>> {
         let mut larger = None;
         // Dropped after the lock.
         let mut _old;

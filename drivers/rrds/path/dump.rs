@@ -118,7 +118,7 @@ impl Path {
         match &link {
             Some(link) => f.write_fmt(fmt!(
                 " device={} qp={}",
-                link.device().name(),
+                link.qp().device().name(),
                 link.qp().number()
             ))?,
             None => write!(f, " device=none qp=0")?,

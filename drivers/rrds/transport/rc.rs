@@ -66,6 +66,7 @@ use kernel::{
     },
     time::{
         ClockSource,
+        Delta,
         Monotonic,
         RealTime, //
     }, //
@@ -80,6 +81,11 @@ use krdma::{
             PortSpace, //
         },
         Device, //
+    },
+    work::{
+        Job,
+        Waker,
+        Work, //
     }, //
 };
 use listen::Accept;
@@ -260,12 +266,17 @@ impl Realm {
 }
 
 /// [`Transport`] for the sockets of a namespace.
+pub(crate) struct Rc(Job<Tenure>);
+
+/// What [`Rc`] has.
 ///
 /// Peers can connect, and paths exist, as long as somebody [holds](Transport::hold) it: sockets that
-/// are bound to it and, in the initial namespace, the module.
+/// are bound to it and, in the initial namespace, the module. After the last socket they stay for a
+/// moment, so that peers get to know what that has received.
 #[pin_data]
-pub(crate) struct Rc {
+struct Tenure {
     shared: Arc<Shared>,
+    waker: Waker,
     /// Is there while somebody holds the transport.
     #[pin]
     realm: SpinLockIrq<Option<Arc<Realm>>>,
@@ -277,24 +288,75 @@ pub(crate) struct Rc {
 #[derive(Default)]
 struct Holders {
     count: usize,
+    /// Until when the realm stays if there is none.
+    until: Instant,
     listeners: KVec<Listener<Accept>>,
 }
+
+/// How long the realm stays after the last socket.
+const LINGER_MS: i64 = 2000;
 
 impl Rc {
     /// Makes the transport for a namespace.
     pub(crate) fn new(shared: &Arc<Shared>) -> Result<Arc<Self>> {
-        Arc::pin_init(
-            pin_init!(Self {
-                shared: shared.clone(),
-                realm <- new_spinlock_irq!(None, "rrds::Rc::realm"),
-                holders <- new_mutex!(Holders::default(), "rrds::Rc::holders"),
-            }),
-            GFP_KERNEL,
-        )
+        let job = Job::new(|waker| {
+            Arc::pin_init(
+                pin_init!(Tenure {
+                    shared: shared.clone(),
+                    waker,
+                    realm <- new_spinlock_irq!(None, "rrds::Rc::realm"),
+                    holders <- new_mutex!(Holders::default(), "rrds::Rc::holders"),
+                }),
+                GFP_KERNEL,
+            )
+        })?;
+
+        Ok(Arc::new(Self(job), GFP_KERNEL)?)
     }
 
     fn realm(&self) -> Option<Arc<Realm>> {
-        self.realm.lock().clone()
+        self.0.data().realm.lock().clone()
+    }
+}
+
+impl Tenure {
+    fn start(&self, holders: &mut Holders, ns: &Namespace, space: &Arc<Space>) -> Result {
+        let realm = Realm::new(&self.shared, ns)?;
+        let listeners = listen::listen(&realm, space)?;
+
+        self.shared.realms.lock().push(realm.clone(), GFP_KERNEL)?;
+        holders.listeners = listeners;
+        *self.realm.lock() = Some(realm);
+        Ok(())
+    }
+
+    fn stop(&self, holders: &mut Holders) {
+        // Nobody asks for a new path after this.
+        drop(core::mem::take(&mut holders.listeners));
+        let realm = self.realm.lock().take();
+        if let Some(realm) = realm {
+            self.shared
+                .realms
+                .lock()
+                .retain(|other| !Arc::ptr_eq(other, &realm));
+            realm.table.stop();
+        }
+    }
+}
+
+impl Work for Tenure {
+    fn run(this: &Arc<Self>) -> Option<Delta> {
+        let mut holders = this.holders.lock();
+        let now = Shared::now();
+
+        if holders.count > 0 {
+            return None;
+        }
+        if now < holders.until {
+            return Some(Delta::from_millis(LINGER_MS));
+        }
+        this.stop(&mut holders);
+        None
     }
 }
 
@@ -310,22 +372,19 @@ impl Transport for Rc {
         Ok(())
     }
 
-    fn detach(&self, ns: &Namespace, _space: &Arc<Space>) {
-        if ns == Namespace::initial() {
-            self.release();
-        }
+    fn detach(&self, _ns: &Namespace, _space: &Arc<Space>) {
+        let this = self.0.data();
+
+        // No socket is left.
+        this.stop(&mut this.holders.lock());
     }
 
     fn hold(&self, ns: &Namespace, space: &Arc<Space>) -> Result {
-        let mut holders = self.holders.lock();
+        let this = self.0.data();
+        let mut holders = this.holders.lock();
 
-        if holders.count == 0 {
-            let realm = Realm::new(&self.shared, ns)?;
-
-            let listeners = listen::listen(&realm, space)?;
-            self.shared.realms.lock().push(realm.clone(), GFP_KERNEL)?;
-            holders.listeners = listeners;
-            *self.realm.lock() = Some(realm);
+        if this.realm.lock().is_none() {
+            this.start(&mut holders, ns, space)?;
         }
         // OVERFLOW: It counts sockets.
         holders.count = holders.count.wrapping_add(1);
@@ -333,25 +392,20 @@ impl Transport for Rc {
     }
 
     fn release(&self) {
-        let mut holders = self.holders.lock();
+        let this = self.0.data();
+        let mut holders = this.holders.lock();
 
         holders.count = holders.count.saturating_sub(1);
         if holders.count == 0 {
-            // Nobody asks for a new path after this.
-            drop(core::mem::take(&mut holders.listeners));
-            let realm = self.realm.lock().take();
-            if let Some(realm) = realm {
-                self.shared
-                    .realms
-                    .lock()
-                    .retain(|other| !Arc::ptr_eq(other, &realm));
-                realm.table.stop();
-            }
+            let linger = Delta::from_millis(LINGER_MS);
+
+            holders.until = Shared::now().after(linger.as_nanos().unsigned_abs());
+            this.waker.wake_after(linger);
         }
     }
 
     fn owns(&self, ns: &Namespace, _space: &Space, addr: Addr, scope: u32) -> bool {
-        self.shared.owns(ns, addr, scope)
+        self.0.data().shared.owns(ns, addr, scope)
     }
 
     fn route(&self, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>> {
