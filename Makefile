@@ -27,7 +27,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'V=1 shows all output; TESTS="GLOB.." picks node tests; KDIR=FOLDER is a kernel of your own.'
 
-demo: ## boot two nodes on a stock kernel, load the modules, show what they report
+demo: ## boot two nodes with rrds and one with the kernel's own RDS, show what they exchange
 	$(Q)scripts/krdma demo
 
 bench: ## measure rrds beside the C implementation, and raw verbs (BENCH_ROUNDS=N; see testing.rst)

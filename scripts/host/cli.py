@@ -20,7 +20,7 @@ from host.steps import FailedStep, Provisioned
 USAGE = """\
 usage: scripts/krdma COMMAND
 
-  demo            two nodes, the modules loaded, what they report
+  demo            two nodes with rrds, a third with C RDS, what they exchange
   bench           measure rrds beside the C implementation (BENCH_ROUNDS=N)
   test            all tests
   soak            the long tests, with full counts

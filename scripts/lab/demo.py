@@ -19,7 +19,7 @@ from .env import Env, LabError
 from .run import Report
 from .table import Steps
 
-COLD_BUDGET, WARM_BUDGET = 720.0, 60.0
+COLD_BUDGET, WARM_BUDGET = 720.0, 180.0
 
 _TOLD = re.compile(r"\bdemo: (traffic|memory) (.*)$", re.MULTILINE)
 
