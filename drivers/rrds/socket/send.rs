@@ -283,9 +283,10 @@ fn wait_for_port(
     stats.cong_send_blocked.add(1);
     loop {
         let end = sock.wait(timeout, || {
-            let receives = sock.data().receives.lock();
-            // A change of the map took the mark away: look, and if need be make it anew.
-            (!receives.refused).then_some(())
+            let marked = sock.data().receives.lock().refused;
+            // A change of the map took the mark away: look, and if need be make it anew. The port may
+            // have got free before there was a mark.
+            (!marked || !peer.is_congested(port)).then_some(())
         });
         if !peer.is_congested(port) {
             return Ok(());
