@@ -13,6 +13,20 @@ LEFT=10.8.0.1 RIGHT=10.8.0.2
 in_left() { ip netns exec left /lab/bin/rds "$@"; }
 in_right() { ip netns exec right /lab/bin/rds "$@"; }
 
+# receive NAMESPACE NAME ADDRESS:PORT OPTION...: in the background, as $!; what it says is in /tmp/NAME. The
+# program is started, not the shell's function of the same name: a signal to $! would end the shell around it only.
+receive() {
+	local ns="$1" name="$2" at="$3"
+
+	shift 3
+	/usr/bin/ip netns exec "$ns" /lab/bin/rds recv "$@" -W 60s "$at" >"/tmp/$name" 2>&1 &
+	within 20 bound_in "$ns" "${at##*:}" || die "rds recv does not bind: $(cat "/tmp/$name")"
+}
+
+# bound_in NAMESPACE PORT: whether a socket of the namespace has the port.
+bound_in() {
+	ip netns exec "$1" /lab/bin/rds info --sockets | grep -q ":$2 "
+}
 
 # counter NAMESPACE NAME: a counter of the namespace.
 counter() {
@@ -37,17 +51,15 @@ check "stress from one to the other, verified" in_left stress -n 2 -d 4 -s 0-100
 check "its server is content" wait "$server"
 check "what was there for the sockets is gone" within 20 rdma_resources_are "$before"
 
-in_right recv --pattern -c "$MESSAGES" -W 60s $RIGHT:4200 >/tmp/receiver 2>&1 &
+receive right receiver $RIGHT:4200 --pattern -c "$MESSAGES"
 receiver=$!
-sleep 1
 check "a stream the other way to the same address, later" in_left send --pattern "$MESSAGES" -W 60s $RIGHT:4200
 check "all of it, in order" wait "$receiver"
 
-ip netns exec left /lab/bin/rds recv -c 1 -W 60s $LEFT:4300 >/tmp/one 2>&1 &
+receive left one $LEFT:4300 -c 1
 one=$!
-ip netns exec right /lab/bin/rds recv -c 1 -W 60s $RIGHT:4300 >/tmp/other 2>&1 &
+receive right other $RIGHT:4300 -c 1
 other=$!
-sleep 1
 check "ping between them" in_left ping -c 3 -i 0 -W 10s $RIGHT
 check_eq "a connection is listed" "$(in_left info -n | grep -c "$LEFT.*$RIGHT")" 1
 check_eq "and its other end there" "$(in_right info -n | grep -c "$RIGHT.*$LEFT")" 1
