@@ -2,11 +2,6 @@
 # shellcheck shell=busybox
 # Node a runs rrds, node b the C implementation; the same module uses either.
 
-. /lab/lib/rds.sh
-
-US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
-US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
-
 if [ "$NODE" = a ]; then
 	plan 11
 else
@@ -41,17 +36,10 @@ refcount() {
 	cat "/sys/module/$1/refcnt"
 }
 
-if [ "$NODE" = a ]; then
-	exchange "C asks rrds" a "$US" "$PEER"
-	exchange "rrds asks C" b "$PEER" "$US"
-	exchange "C asks rrds by IPv6" a "$US6" "$PEER6"
-	exchange "rrds asks C by IPv6" b "$PEER6" "$US6"
-else
-	exchange "C asks rrds" a "$PEER" "$US"
-	exchange "rrds asks C" b "$US" "$PEER"
-	exchange "C asks rrds by IPv6" a "$PEER6" "$US6"
-	exchange "rrds asks C by IPv6" b "$US6" "$PEER6"
-fi
+exchange "C asks rrds" a "$(addr4 a)" "$(addr4 b)"
+exchange "rrds asks C" b "$(addr4 b)" "$(addr4 a)"
+exchange "C asks rrds by IPv6" a "$(addr6 a)" "$(addr6 b)"
+exchange "rrds asks C by IPv6" b "$(addr6 b)" "$(addr6 a)"
 
 if [ "$NODE" = a ]; then
 	mark
