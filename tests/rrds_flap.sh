@@ -18,12 +18,11 @@ else
 fi
 barrier loaded
 
-# What goes and comes: the link of either node in turn; on node a also the device.
+# What goes and comes of node a: its link, then its device.
 flap() {
 	ip link set eth0 down
 	sleep 1
 	ip link set eth0 up
-	[ "$NODE" = b ] && return
 	sleep 2
 	rxe_del rxe0
 	sleep 1
