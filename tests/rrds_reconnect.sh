@@ -15,8 +15,8 @@
 #          Of what the node sent before: some first part has arrived, once each and in order; the rest is gone
 #          with it. What it sends afterwards: all of it, as above, nothing taken for a duplicate.
 #
-# While the node comes back nothing that it sends arrives, so that it has no connection, until its program has the port: a message to a port that nobody
-# has is acknowledged and dropped.
+# While the node comes back nothing that it sends arrives, so that it has no connection, until its program has
+# the port: a message to a port that nobody has is acknowledged and dropped.
 
 . /lab/lib/rds.sh
 

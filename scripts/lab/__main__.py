@@ -17,7 +17,7 @@ def arguments() -> argparse.ArgumentParser:
         prog="python3 -m lab", description="boots nodes and runs tests on them"
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("demo", help="build, boot two nodes, show what the modules do")
+    commands.add_parser("demo", help="build, boot three nodes, show what the modules do")
     commands.add_parser("bench", help="measure rrds beside the C implementation")
     test = commands.add_parser("test", help="all checks and tests, in order")
     soak = commands.add_parser("soak", help="the node tests with their large numbers")

@@ -56,7 +56,7 @@ rdma_devices() {
 	done | sort | xargs
 }
 
-# owned KIND DEVICE: the kernel owners, in brackets, of a device's objects (pd, cq, qp, cm_id, ...), sorted, each once.
+# owners KIND DEVICE: the kernel owners, in brackets, of a device's objects (pd, cq, qp, cm_id, ...), sorted, each once.
 owners() {
 	rdma resource show "$1" dev "$2" 2>/dev/null | sed -n 's/.* comm \(\[[^]]*\]\).*/\1/p' | sort -u | xargs
 }
