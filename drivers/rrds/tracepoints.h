@@ -235,29 +235,15 @@ DECLARE_EVENT_CLASS(rrds_message,
 		  __entry->dport, __entry->seq, __entry->len)
 );
 
-DEFINE_EVENT(rrds_message, rrds_send,
+#define DEFINE_RRDS_MESSAGE_EVENT(name)					\
+DEFINE_EVENT(rrds_message, name,					\
+	TP_PROTO(const u8 *local, const u8 *peer, u8 tos, u16 sport,	\
+		 u16 dport, u64 seq, u32 len),				\
+	TP_ARGS(local, peer, tos, sport, dport, seq, len))
 
-	TP_PROTO(const u8 *local, const u8 *peer, u8 tos, u16 sport, u16 dport,
-		 u64 seq, u32 len),
-
-	TP_ARGS(local, peer, tos, sport, dport, seq, len)
-);
-
-DEFINE_EVENT(rrds_message, rrds_retransmit,
-
-	TP_PROTO(const u8 *local, const u8 *peer, u8 tos, u16 sport, u16 dport,
-		 u64 seq, u32 len),
-
-	TP_ARGS(local, peer, tos, sport, dport, seq, len)
-);
-
-DEFINE_EVENT(rrds_message, rrds_receive,
-
-	TP_PROTO(const u8 *local, const u8 *peer, u8 tos, u16 sport, u16 dport,
-		 u64 seq, u32 len),
-
-	TP_ARGS(local, peer, tos, sport, dport, seq, len)
-);
+DEFINE_RRDS_MESSAGE_EVENT(rrds_send);
+DEFINE_RRDS_MESSAGE_EVENT(rrds_retransmit);
+DEFINE_RRDS_MESSAGE_EVENT(rrds_receive);
 
 TRACE_EVENT(rrds_drop,
 
@@ -339,21 +325,14 @@ DECLARE_EVENT_CLASS(rrds_frame,
 		  rrds_show_flags(__entry->flags), __entry->credit)
 );
 
-DEFINE_EVENT(rrds_frame, rrds_frame_send,
+#define DEFINE_RRDS_FRAME_EVENT(name)					\
+DEFINE_EVENT(rrds_frame, name,						\
+	TP_PROTO(const u8 *local, const u8 *peer, u8 tos, u32 conn,	\
+		 const u8 *header, u32 data_len),			\
+	TP_ARGS(local, peer, tos, conn, header, data_len))
 
-	TP_PROTO(const u8 *local, const u8 *peer, u8 tos, u32 conn,
-		 const u8 *header, u32 data_len),
-
-	TP_ARGS(local, peer, tos, conn, header, data_len)
-);
-
-DEFINE_EVENT(rrds_frame, rrds_frame_receive,
-
-	TP_PROTO(const u8 *local, const u8 *peer, u8 tos, u32 conn,
-		 const u8 *header, u32 data_len),
-
-	TP_ARGS(local, peer, tos, conn, header, data_len)
-);
+DEFINE_RRDS_FRAME_EVENT(rrds_frame_send);
+DEFINE_RRDS_FRAME_EVENT(rrds_frame_receive);
 
 TRACE_EVENT(rrds_ack,
 

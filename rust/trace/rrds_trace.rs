@@ -54,6 +54,27 @@ macro_rules! fire {
     }};
 }
 
+/// [`fire`], for events that begin with a path.
+macro_rules! on_path {
+    ($event:ident($path:expr $(, $arg:expr)* $(,)?)) => {
+        fire!($event($path.local.as_ptr(), $path.peer.as_ptr(), $path.tos $(, $arg)*))
+    };
+}
+
+/// [`fire`], for events of a message on a path.
+macro_rules! on_message {
+    ($event:ident($path:expr, $message:expr $(, $arg:expr)* $(,)?)) => {
+        on_path!($event(
+            $path,
+            $message.sport,
+            $message.dport,
+            $message.seq,
+            $message.len
+            $(, $arg)*
+        ))
+    };
+}
+
 macro_rules! numbers {
     ($(#[$attr:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $value:ident,)* }) => {
         $(#[$attr])*
@@ -183,135 +204,61 @@ pub struct Message {
 /// A connection came up. `attempts` counts those since the last one was up.
 #[inline(always)]
 pub fn connect(path: &Path<'_>, conn: u32, initiator: bool, qp: u32, attempts: u32) {
-    fire!(rrds_connect(
-        path.local.as_ptr(),
-        path.peer.as_ptr(),
-        path.tos,
-        conn,
-        initiator,
-        qp,
-        attempts,
-    ));
+    on_path!(rrds_connect(path, conn, initiator, qp, attempts));
 }
 
 /// The state of a connection has changed; `why` is of interest if it is being closed.
 #[inline(always)]
 pub fn state(path: &Path<'_>, conn: u32, from: State, to: State, why: Why) {
-    fire!(rrds_state(
-        path.local.as_ptr(),
-        path.peer.as_ptr(),
-        path.tos,
-        conn,
-        from as u32,
-        to as u32,
-        why as u32,
-    ));
+    on_path!(rrds_state(path, conn, from as u32, to as u32, why as u32));
 }
 
 /// A request of a peer was refused.
 #[inline(always)]
 pub fn refuse(path: &Path<'_>, why: Why) {
-    fire!(rrds_refuse(
-        path.local.as_ptr(),
-        path.peer.as_ptr(),
-        path.tos,
-        why as u32,
-    ));
+    on_path!(rrds_refuse(path, why as u32));
 }
 
 /// A message was taken over from a socket.
 #[inline(always)]
 pub fn send(path: &Path<'_>, message: &Message) {
-    fire!(rrds_send(
-        path.local.as_ptr(),
-        path.peer.as_ptr(),
-        path.tos,
-        message.sport,
-        message.dport,
-        message.seq,
-        message.len,
-    ));
+    on_message!(rrds_send(path, message));
 }
 
 /// A message is sent again, on a new connection.
 #[inline(always)]
 pub fn retransmit(path: &Path<'_>, message: &Message) {
-    fire!(rrds_retransmit(
-        path.local.as_ptr(),
-        path.peer.as_ptr(),
-        path.tos,
-        message.sport,
-        message.dport,
-        message.seq,
-        message.len,
-    ));
+    on_message!(rrds_retransmit(path, message));
 }
 
 /// A message was put in the queue of a socket.
 #[inline(always)]
 pub fn receive(path: &Path<'_>, message: &Message) {
-    fire!(rrds_receive(
-        path.local.as_ptr(),
-        path.peer.as_ptr(),
-        path.tos,
-        message.sport,
-        message.dport,
-        message.seq,
-        message.len,
-    ));
+    on_message!(rrds_receive(path, message));
 }
 
 /// A message, or a frame that may be of one, was dropped.
 #[inline(always)]
 pub fn drop(path: &Path<'_>, message: &Message, why: Why) {
-    fire!(rrds_drop(
-        path.local.as_ptr(),
-        path.peer.as_ptr(),
-        path.tos,
-        message.sport,
-        message.dport,
-        message.seq,
-        message.len,
-        why as u32,
-    ));
+    on_message!(rrds_drop(path, message, why as u32));
 }
 
 /// A frame was posted, with `data_len` bytes behind its header.
 #[inline(always)]
 pub fn frame_send(path: &Path<'_>, conn: u32, header: &[u8; 48], data_len: u32) {
-    fire!(rrds_frame_send(
-        path.local.as_ptr(),
-        path.peer.as_ptr(),
-        path.tos,
-        conn,
-        header.as_ptr(),
-        data_len,
-    ));
+    on_path!(rrds_frame_send(path, conn, header.as_ptr(), data_len));
 }
 
 /// A frame came in, with `data_len` bytes behind its header, which was not looked at yet.
 #[inline(always)]
 pub fn frame_receive(path: &Path<'_>, conn: u32, header: &[u8; 48], data_len: u32) {
-    fire!(rrds_frame_receive(
-        path.local.as_ptr(),
-        path.peer.as_ptr(),
-        path.tos,
-        conn,
-        header.as_ptr(),
-        data_len,
-    ));
+    on_path!(rrds_frame_receive(path, conn, header.as_ptr(), data_len));
 }
 
 /// The peer, which had acknowledged all messages up to number `from`, has those up to `to`.
 #[inline(always)]
 pub fn ack(path: &Path<'_>, from: u64, to: u64) {
-    fire!(rrds_ack(
-        path.local.as_ptr(),
-        path.peer.as_ptr(),
-        path.tos,
-        from,
-        to,
-    ));
+    on_path!(rrds_ack(path, from, to));
 }
 
 /// Something has happened to a port of an address, be it ours or a peer's.
@@ -323,11 +270,5 @@ pub fn congestion(addr: &Addr, port: u16, what: Port) {
 /// A piece of the peer's congestion map came in.
 #[inline(always)]
 pub fn map(path: &Path<'_>, offset: u32, len: u32) {
-    fire!(rrds_map(
-        path.local.as_ptr(),
-        path.peer.as_ptr(),
-        path.tos,
-        offset,
-        len,
-    ));
+    on_path!(rrds_map(path, offset, len));
 }
