@@ -24,13 +24,13 @@ use rds_proto::{
 
 /// What waits in a path's queue.
 #[derive(Default)]
-struct Queue {
+struct Waiting {
     unsent: u64,
     unacked: u64,
     bytes: u64,
 }
 
-impl Queue {
+impl Waiting {
     fn of(state: &State) -> Self {
         let queue = &state.engine.sender().queue;
         let mut this = Self::default();
@@ -74,20 +74,15 @@ impl Path {
     pub(crate) fn dump(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let now = Shared::now();
         // Nothing is formatted with the lock held.
-        let (queue, history, stats, link) = {
-            let state = self.state.lock();
-            (
-                Queue::of(&state),
-                state.history,
-                *state.engine.stats(),
-                state.link.clone(),
-            )
-        };
-        let (conn, next_tx, acked, next_rx, credits, rtt) = {
+        let (waiting, history, stats, link, conn, next_tx, acked, next_rx, credits, rtt) = {
             let state = self.state.lock();
             let engine = &state.engine;
             let queue = &engine.sender().queue;
             (
+                Waiting::of(&state),
+                state.history,
+                *engine.stats(),
+                state.link.clone(),
                 engine.current().0,
                 queue.next_seq(),
                 queue.acked(),
@@ -139,7 +134,7 @@ impl Path {
         write!(
             f,
             " unsent={} unacked={} bytes={} next_tx={next_tx} acked={acked} next_rx={next_rx}",
-            queue.unsent, queue.unacked, queue.bytes,
+            waiting.unsent, waiting.unacked, waiting.bytes,
         )?;
         write!(
             f,
