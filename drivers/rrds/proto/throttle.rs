@@ -40,7 +40,7 @@ impl Throttle {
         if more > 0 {
             let more = u32::try_from(more).unwrap_or(u32::MAX);
             self.left = self.left.saturating_add(more).min(self.burst);
-            // What has passed of the next interval counts, unless there was room enough anyway.
+            // What has passed of the next interval counts.
             let rest = passed.checked_rem(self.interval_ns).unwrap_or(0);
             self.filled = Instant(now.0.saturating_sub(rest));
         }

@@ -237,6 +237,8 @@ static int look_at(const char *label, char **command, long cpus)
 	lost = 0;
 	memset(pairs, 0, sizeof(pairs));
 	pid = fork();
+	if (pid < 0)
+		return 1;
 	if (!pid) {
 		execvp(command[0], command);
 		_exit(127);
