@@ -98,6 +98,10 @@ module! {
     },
 }
 
+/// The RDMA ports that nodes with RDS connect to, by IPv4 and IPv6.
+pub(crate) const PORT: u16 = 18634;
+pub(crate) const PORT6: u16 = 16385;
+
 /// The port of the other node's socket that is read. At the next one is a socket that is not.
 pub(crate) const SINK: u16 = 4100;
 

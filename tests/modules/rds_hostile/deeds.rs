@@ -33,6 +33,7 @@ use crate::{
     },
     SINK, //
 };
+use core::ops::Range;
 use kernel::{
     num::casts::u32_as_usize,
     prelude::*,
@@ -42,10 +43,8 @@ use kernel::{
     }, //
 };
 
-/// Connections that are held at one time.
-const MANY: u8 = 16;
-/// The first type of service of those.
-const FIRST: u8 = 32;
+/// Types of service of connections that are held at one time.
+const MANY: Range<u8> = 32..48;
 
 /// Cases: `"name": function;`.
 macro_rules! deeds {
@@ -162,27 +161,28 @@ fn unfinished(run: &mut Run) -> Verdict {
     run.down(&link)
 }
 
-/// Makes many connections, of different types of service.
-fn many(run: &Run, until: Until, stage: Stage) -> core::result::Result<KVec<Link>, Fault> {
+/// Makes connections of these types of service.
+fn many(
+    run: &Run,
+    types: impl Iterator<Item = u8>,
+    until: Until,
+    stage: Stage,
+) -> core::result::Result<KVec<Link>, Fault> {
     let mut links = KVec::new();
 
-    for tos in FIRST..FIRST + MANY {
+    for tos in types {
         links
             .push(run.ask(tos, until)?, GFP_KERNEL)
             .map_err(Error::from)?;
     }
     for link in &links {
-        let (there, facts) = run.wait(link, |facts| facts.stage == stage || facts.is_over());
-
-        if !there || facts.is_over() {
-            return Err(Fault("one of many connections is not made", Some(facts)));
-        }
+        run.come_to(link, stage, "one of many connections is not made")?;
     }
     Ok(links)
 }
 
 fn many_unfinished(run: &mut Run) -> Verdict {
-    let links = many(run, Until::Up, Stage::Up)?;
+    let links = many(run, MANY, Until::Up, Stage::Up)?;
     let fragment = MSG.body(1 << 20, 4096).to(SINK);
 
     for link in &links {
@@ -247,13 +247,8 @@ fn disconnected(run: &mut Run) -> Verdict {
 /// Makes a connection that works on this side, and is not confirmed.
 fn ready(run: &Run) -> core::result::Result<Link, Fault> {
     let link = run.ask(TOS_OF_DEEDS, Until::Ready)?;
-    let (there, facts) = run.wait(&link, |facts| {
-        facts.stage == Stage::Stopped || facts.is_over()
-    });
 
-    if !there || facts.is_over() {
-        return Err(Fault("it is not accepted", Some(facts)));
-    }
+    run.come_to(&link, Stage::Stopped, "it is not accepted")?;
     Ok(link)
 }
 
@@ -279,7 +274,7 @@ fn never(run: &mut Run) -> Verdict {
 }
 
 fn half_open(run: &mut Run) -> Verdict {
-    let links = many(run, Until::Asked, Stage::Stopped)?;
+    let links = many(run, MANY, Until::Asked, Stage::Stopped)?;
 
     still_there(run)?;
     drop(links);
@@ -314,11 +309,8 @@ fn with_receives(run: &Run, receives: u32) -> core::result::Result<Link, Fault> 
             until: Until::Up,
         },
     )?;
-    let (there, facts) = run.wait(&link, |facts| facts.stage == Stage::Up || facts.is_over());
 
-    if !there || facts.is_over() {
-        return Err(Fault("it is not accepted", Some(facts)));
-    }
+    run.come_to(&link, Stage::Up, "it is not accepted")?;
     Ok(link)
 }
 
@@ -403,22 +395,11 @@ fn every_tos(run: &mut Run) -> Verdict {
     let mut left = 0..=u8::MAX;
 
     loop {
-        let mut links = KVec::new();
+        let types = left.by_ref().take(u32_as_usize(run.config.at_once.max(1)));
+        let links = many(run, types, Until::Up, Stage::Up)?;
 
-        for tos in left.by_ref().take(u32_as_usize(run.config.at_once.max(1))) {
-            links
-                .push(run.ask(tos, Until::Up)?, GFP_KERNEL)
-                .map_err(Error::from)?;
-        }
         if links.is_empty() {
             return Ok(());
-        }
-        for link in &links {
-            let (told, facts) = run.wait(link, |facts| facts.stage == Stage::Up || facts.is_over());
-
-            if !told || facts.is_over() {
-                return Err(Fault("a type of service is refused", Some(facts)));
-            }
         }
         for link in &links {
             run.ping(link)?;

@@ -9,7 +9,8 @@ use crate::{
         Seen,
         Side, //
     },
-    Config, //
+    Config,
+    PORT, //
 };
 use core::net::{
     Ipv4Addr,
@@ -81,8 +82,6 @@ impl Door {
 
     /// Waits for requests, which are refused unless an answer is planned.
     pub(crate) fn open(this: &Arc<Self>) -> Result<Listener<Doorman>> {
-        const PORT: u16 = 18634;
-
         Builder::new(Namespace::initial(), PortSpace::Tcp, this.config.module).listen(
             SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)),
             16,
@@ -130,19 +129,14 @@ impl Door {
         match self.next.lock().take() {
             None => request.reject(&1_i32.to_ne_bytes()),
             Some(Answer::Refuse(bytes)) => request.reject(bytes),
-            Some(Answer::Ignore(plan)) => {
-                let seen = Seen::new()?;
-                let side = Side::new(self.config, plan, seen.clone());
-
-                *taken = Some(Link::new(request.into_connection(side)?, seen));
-                Ok(())
-            }
-            Some(Answer::Accept(plan)) => {
+            Some(answer @ (Answer::Accept(plan) | Answer::Ignore(plan))) => {
                 let seen = Seen::new()?;
                 let side = Side::new(self.config, plan, seen.clone());
                 let connection = request.into_connection(side)?;
 
-                Side::accept(&connection)?;
+                if matches!(answer, Answer::Accept(_)) {
+                    Side::accept(&connection)?;
+                }
                 *taken = Some(Link::new(connection, seen));
                 Ok(())
             }

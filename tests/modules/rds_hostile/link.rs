@@ -8,7 +8,9 @@ use crate::{
         Carrier,
         Private, //
     },
-    Config, //
+    Config,
+    PORT,
+    PORT6, //
 };
 use kernel::{
     new_mutex,
@@ -406,8 +408,6 @@ pub(crate) struct Link {
 impl Link {
     /// Asks the other node for a connection, at one of its addresses.
     pub(crate) fn ask(config: &Config, v6: bool, plan: Plan) -> Result<Self> {
-        const PORT: u16 = 18634;
-        const PORT6: u16 = 16385;
         let seen = Seen::new()?;
         let peer = if v6 {
             (config.peer6.ok_or(EADDRNOTAVAIL)?, PORT6)

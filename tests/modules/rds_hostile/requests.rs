@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Cases of requests: `"name", Welcome: private data, manners;`.
+/// Cases of requests: `"name", by IPv6, welcome, private data, manners;`.
 macro_rules! requests {
     ($($name:literal, $v6:literal, $welcome:expr, $private:expr, $manners:expr;)*) => {
         &[$(Case {

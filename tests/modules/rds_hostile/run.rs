@@ -136,8 +136,7 @@ pub(crate) fn all(config: Config, wanted: RangeInclusive<u32>) -> Result {
         config,
         usual: None,
         numbers: Numbers {
-            next: 1000,
-            last: 1000,
+            sent: 1000,
             received: 0,
         },
         received: KVec::from_elem(0, crate::link::PATHS, GFP_KERNEL)?,
@@ -211,11 +210,8 @@ impl Run {
     /// Makes a connection as an honest peer does, with our map first, and waits until it is up.
     pub(crate) fn honest(&mut self, tos: u8) -> core::result::Result<Link, Fault> {
         let link = self.ask(tos, Until::Up)?;
-        let (up, facts) = self.wait(&link, |facts| facts.stage == Stage::Up || facts.is_over());
 
-        if !up || facts.stage != Stage::Up {
-            return Err(Fault("an honest connection is not made", Some(facts)));
-        }
+        self.come_to(&link, Stage::Up, "an honest connection is not made")?;
         for half in [MAP, MAP] {
             self.send(&link, &half)?;
         }
@@ -238,6 +234,16 @@ impl Run {
 
     pub(crate) fn wait(&self, link: &Link, wanted: impl Fn(&Facts) -> bool) -> (bool, Facts) {
         link.seen.wait(self.config.patience, wanted)
+    }
+
+    /// Wants a connection to come to a stage; what is `wrong` if it does not.
+    pub(crate) fn come_to(&self, link: &Link, stage: Stage, wrong: &'static str) -> Verdict {
+        let (told, facts) = self.wait(link, |facts| facts.stage == stage || facts.is_over());
+
+        if !told || facts.is_over() {
+            return Err(Fault(wrong, Some(facts)));
+        }
+        Ok(())
     }
 
     /// Sends a frame.
@@ -283,7 +289,7 @@ impl Run {
             // Else the other node would be after us to send it again.
             let _ = self.send(link, &ACK.ack(Ack::Last));
             if let Some((.., ack)) = facts.pong.filter(|_| is_ours(&facts)) {
-                return if ack != self.numbers.next {
+                return if ack != self.numbers.sent {
                     Err(Fault(
                         "the answer to a ping does not acknowledge it",
                         Some(facts),
@@ -367,9 +373,6 @@ impl Run {
             manners,
             until: Until::Up,
         };
-        if v6 && self.config.peer6.is_none() {
-            return Ok(());
-        }
         // What it asks for itself is refused, so that soon it does not ask.
         for tries in (0..40).rev() {
             let link = Link::ask(&self.config, v6, plan)?;

@@ -26,7 +26,7 @@ pub(crate) const NOWHERE: u16 = 4999;
 #[derive(Clone, Copy)]
 pub(crate) enum Seq {
     Next,
-    /// As the frame before.
+    /// The last one again.
     Same,
     Is(u64),
     /// So many before the last.
@@ -235,28 +235,24 @@ impl Frame {
 /// The numbers that are told relative to others.
 #[derive(Clone, Copy)]
 pub(crate) struct Numbers {
-    /// The next message of ours, and the number that the last frame had.
-    pub(crate) next: u64,
-    pub(crate) last: u64,
+    /// The last message of ours.
+    pub(crate) sent: u64,
     /// The last message that came.
     pub(crate) received: u64,
 }
 
 impl Numbers {
     fn seq(&mut self, seq: Seq) -> u64 {
-        let is = match seq {
+        match seq {
             Seq::Next => {
-                self.next = self.next.wrapping_add(1);
-                self.next
+                self.sent = self.sent.wrapping_add(1);
+                self.sent
             }
-            Seq::Same => self.last,
-            Seq::Is(is) => return is,
-            Seq::Back(by) => return self.next.wrapping_sub(by),
-            Seq::Ahead(by) => return self.next.wrapping_add(by),
-        };
-
-        self.last = is;
-        is
+            Seq::Same => self.sent,
+            Seq::Is(is) => is,
+            Seq::Back(by) => self.sent.wrapping_sub(by),
+            Seq::Ahead(by) => self.sent.wrapping_add(by),
+        }
     }
 
     fn ack(&self, ack: Ack) -> u64 {
