@@ -22,13 +22,15 @@ const OVERHEAD: usize = 256;
 /// # Invariants
 ///
 /// Every piece but the last has [`FRAGMENT_BYTES`] bytes, the last has at least one, and all together
-/// have `len`.
+/// have `len`, in memory of `room` bytes.
 #[derive(Default)]
 pub(crate) struct Payload {
     /// The first piece. Most messages have only this one.
     first: KVec<u8>,
     rest: KVec<KVec<u8>>,
     len: u32,
+    /// The memory of all pieces.
+    room: usize,
 }
 
 impl Payload {
@@ -39,6 +41,7 @@ impl Payload {
             first: KVec::new(),
             rest: KVec::new(),
             len: 0,
+            room: 0,
         }
     }
 
@@ -72,11 +75,14 @@ impl Payload {
             .filter(|len| *len <= MAX_MESSAGE_LEN)
             .ok_or(EMSGSIZE)?;
 
+        let room = piece.capacity();
+
         if self.len == 0 {
             self.first = piece;
         } else {
             self.rest.push(piece, flags)?;
         }
+        self.room = self.room.saturating_add(room);
         // INVARIANT: The pieces before this one are full.
         self.len = len;
         Ok(())
@@ -98,13 +104,7 @@ impl Payload {
             .rest
             .capacity()
             .saturating_mul(core::mem::size_of::<KVec<u8>>());
-        let size = self
-            .rest
-            .iter()
-            .fold(self.first.capacity().saturating_add(list), |sum, piece| {
-                sum.saturating_add(piece.capacity())
-            })
-            .saturating_add(OVERHEAD);
+        let size = self.room.saturating_add(list).saturating_add(OVERHEAD);
 
         u32::try_from(size).unwrap_or(u32::MAX)
     }
