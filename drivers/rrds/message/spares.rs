@@ -44,14 +44,18 @@ impl Spares {
 
     /// Keeps the memory of a message, as far as there is room and its pieces are full.
     fn keep(&self, payload: Payload) {
+        let mut pieces = payload
+            .into_pieces()
+            .filter(|piece| piece.len() == FRAGMENT_BYTES);
         let mut list = self.list.lock();
+        let room = list.capacity().saturating_sub(list.len());
 
-        for piece in payload.into_pieces() {
-            if piece.len() == FRAGMENT_BYTES {
-                let refused = list.push_within_capacity(piece);
-                drop(refused);
-            }
+        for piece in pieces.by_ref().take(room) {
+            // There is room.
+            let _ = list.push_within_capacity(piece);
         }
+        // The rest is freed without the lock.
+        drop(list);
     }
 }
 
