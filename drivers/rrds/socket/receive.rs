@@ -143,8 +143,11 @@ fn leave(sock: &Open<'_, Socket>, message: &Incoming) {
     let limit = rcvbuf(sock).saturating_mul(receives.patience);
 
     let change = receives.account.remove(len, true_size, limit);
-    let changed = receives.note(change);
-    let local = receives.local.clone().filter(|_| changed);
+    let local = if receives.note(change) {
+        receives.local.clone()
+    } else {
+        None
+    };
     let port = receives.port;
     drop(receives);
 
