@@ -220,9 +220,7 @@ def main(env: Env) -> int:
     steps = Steps(out, env.terminal)
     test = configured(topology.load(env.tests / "bench.toml", soak=True), os.environ)
     with steps.step("build", "Building the modules"):
-        lines: list[str] = []
-        if hosttests.build_modules(env, lines.append, "rdma_pingpong").failed:
-            raise LabError("the modules do not build:\n" + "\n".join(lines))
+        hosttests.need_modules(env, "rdma_pingpong")
     how = env.accel or qemu.default_accel()
     doing = f"Measuring on {env.release} ({how}), {test.params['ROUNDS']} rounds"
     with steps.step("run", doing):

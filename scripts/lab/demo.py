@@ -15,7 +15,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from . import hosttests, ktap, programs, qemu, run, table, topology
-from .env import Env, LabError
+from .env import Env
 from .run import Report
 from .table import Steps
 
@@ -112,9 +112,7 @@ def main(env: Env) -> int:
     steps = Steps(out, env.terminal)
     try:
         with steps.step("build", "Building the modules"):
-            lines: list[str] = []
-            if hosttests.build_modules(env, lines.append, "none").failed:
-                raise LabError("the modules do not build:\n" + "\n".join(lines))
+            hosttests.need_modules(env, "none")
         with steps.step("tool", "Building the rds tool"):
             asyncio.run(programs.build(env, ("rds",)))
         report = asyncio.run(_play(env, steps))

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 
-from .env import Env
+from .env import Env, LabError
 from .ktap import Count
 
 Say = Callable[[str], None]
@@ -156,3 +156,10 @@ def build_modules(env: Env, say: Say, samples: str = "") -> Count:
         return Count(failed=1)
     say("ok make modules")
     return Count(passed=1)
+
+
+def need_modules(env: Env, samples: str) -> None:
+    """`make modules` with some samples only, for what can do nothing without."""
+    lines: list[str] = []
+    if build_modules(env, lines.append, samples).failed:
+        raise LabError("the modules do not build:\n" + "\n".join(lines))
