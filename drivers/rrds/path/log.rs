@@ -46,7 +46,9 @@ fn advice(reason: DropReason) -> &'static str {
         DropReason::Version => "; update the older of both",
         DropReason::Violation(Violation::Opcode) => "; the peer's software or device is faulty",
         DropReason::Violation(_) => "; the peer's software is faulty, or not RDS",
-        DropReason::NoMemory => "; this host is short of memory",
+        DropReason::NoMemory => {
+            "; is memory short here, or does no program read what the peer sends?"
+        }
         DropReason::Superseded | DropReason::Local => "",
     }
 }
