@@ -96,7 +96,7 @@ use send::Sends;
 /// The level of the options and control messages of RDS.
 const SOL_RDS: i32 = 276;
 
-/// Length of the largest thing that a path through memory traces.
+/// Most parts of the way of a message whose times RXPATH_LATENCY can tell.
 const TRACES: usize = 3;
 
 /// Not in a [`Registry`](crate::registry::Registry).
