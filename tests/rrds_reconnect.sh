@@ -66,12 +66,6 @@ stack_down() {
 	fi
 }
 
-# path COLUMN: of the connection to the other node: 5 its state, 6 the number of the message that comes next.
-path() {
-	command rds info -4 --connections | awk -v us="$US" -v peer="$PEER" -v column="$1" '
-		$1 == us && $2 == peer && $3 == 0 { print $column }'
-}
-
 # pending PORT: the numbers of the messages to that port that the other node has not acknowledged. (C lists
 # addresses as 0.0.0.0 here.)
 pending() {
@@ -80,7 +74,7 @@ pending() {
 
 # settled PORT: nothing more can be acknowledged: there is no connection, or nothing that awaits it.
 settled() {
-	! path 5 | grep -q U || [ -z "$(pending "$1")" ]
+	! connection 0 5 | grep -q U || [ -z "$(pending "$1")" ]
 }
 
 # first_pending PORT START: the first message that is not acknowledged, counted from START.
@@ -88,7 +82,7 @@ first_pending() {
 	local first
 
 	first=$(pending "$1" | head -n 1)
-	echo $((${first:-$(path 6)} - $2))
+	echo $((${first:-$(connection 0 6)} - $2))
 }
 
 receiver() {
@@ -259,7 +253,7 @@ for round in $(seq "$ROUNDS"); do
 			fi
 		fi
 		receiver
-		start=$(path 6)
+		start=$(connection 0 6)
 		barrier "$number begin"
 		if [ "$(victim "$round" "$kind")" = "$NODE" ]; then
 			hit

@@ -25,8 +25,7 @@ made() {
 }
 
 connected() {
-	command rds info -4 --connections | awk -v us="$US" -v peer="$PEER" -v tos="$tos" '
-		$1 == us && $2 == peer && $3 == tos && $5 ~ /U/ { up = 1 } END { exit !up }'
+	connection "$tos" 5 | grep -q U
 }
 
 fresh() {

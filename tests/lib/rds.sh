@@ -28,3 +28,10 @@ check_status() {
 bound() {
 	command rds info --sockets | grep -q -e ":$1 "
 }
+
+# connection TOS COLUMN: what is listed of the one from $US to $PEER: 5 is its state, 6 the number of the message
+# that comes next.
+connection() {
+	command rds info -4 --connections | awk -v us="$US" -v peer="$PEER" -v tos="$1" -v column="$2" '
+		$1 == us && $2 == peer && $3 == tos { print $column }'
+}
