@@ -152,7 +152,7 @@ pub(crate) const CASES: &[Case] = requests! {
     "queue pair 1", false, V3_1, HONEST, number(1);
     "a queue pair of nobody", false, V3_1, HONEST, number(0xff_fff0);
 
-    // IPv6, if there is an address of it.
+    // IPv6, which need the address peer6.
     "IPv6", true, V3_1, HONEST, MANNERS;
     "IPv6, no private data", true, NO, HONEST.len(0), MANNERS;
     "IPv6, one address", true, NO, HONEST.len(16), MANNERS;
