@@ -66,6 +66,8 @@ mod queues;
 mod requests;
 #[path = "rdma_verbs/shared.rs"]
 mod shared;
+#[path = "rdma_verbs/silent.rs"]
+mod silent;
 #[path = "rdma_verbs/states.rs"]
 mod states;
 
@@ -114,6 +116,7 @@ type Step = fn(&Bench<'_>) -> Result;
 const STEPS: &[(&str, Step)] = &[
     ("operations", operations::reliable),
     ("unreliable connection", operations::unreliable),
+    ("requests that are not signalled", silent::requests),
     ("no more is posted than completions fit", queues::room),
     ("a reset gives back what is posted", queues::reset),
     ("the pool", queues::pool),

@@ -281,6 +281,11 @@ impl Cq {
         self.inner.pooled
     }
 
+    /// Whether the queue is polled in calls only.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.inner.poll == Poll::Direct
+    }
+
     /// Returns the number of entries, as granted.
     pub fn capacity(&self) -> u32 {
         self.inner.capacity

@@ -67,12 +67,19 @@ use kernel::{
     types::Opaque, //
 };
 
+mod caps;
 mod context;
+mod order;
 
+pub use caps::Capabilities;
 pub use context::{
     Context,
     QpContext,
     QpEvent, //
+};
+pub(crate) use order::{
+    List,
+    Order, //
 };
 
 /// The service that a queue pair gives.
@@ -100,44 +107,6 @@ impl QpType {
             Self::Uc => bindings::ib_qp_type_IB_QPT_UC,
             Self::Ud => bindings::ib_qp_type_IB_QPT_UD,
             Self::Gsi => bindings::ib_qp_type_IB_QPT_GSI,
-        }
-    }
-}
-
-/// How large a queue pair's queues are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Capabilities {
-    /// Links in the send queue.
-    pub max_send_wr: u32,
-    /// Requests in the receive queue.
-    pub max_recv_wr: u32,
-    /// Pieces of memory of a send link.
-    pub max_send_sge: u32,
-    /// Pieces of memory of a receive request.
-    pub max_recv_sge: u32,
-    /// Bytes that can be sent inline.
-    pub max_inline_data: u32,
-}
-
-impl Capabilities {
-    pub(crate) fn as_raw(&self) -> bindings::ib_qp_cap {
-        bindings::ib_qp_cap {
-            max_send_wr: self.max_send_wr,
-            max_recv_wr: self.max_recv_wr,
-            max_send_sge: self.max_send_sge,
-            max_recv_sge: self.max_recv_sge,
-            max_inline_data: self.max_inline_data,
-            max_rdma_ctxs: 0,
-        }
-    }
-
-    pub(crate) fn from_raw(raw: &bindings::ib_qp_cap) -> Self {
-        Self {
-            max_send_wr: raw.max_send_wr,
-            max_recv_wr: raw.max_recv_wr,
-            max_send_sge: raw.max_send_sge,
-            max_recv_sge: raw.max_recv_sge,
-            max_inline_data: raw.max_inline_data,
         }
     }
 }
@@ -198,6 +167,9 @@ struct Inner {
     send_room: Room,
     recv_room: Room,
     qp_type: QpType,
+    /// The requests in the send queue, but of a service of datagrams.
+    #[pin]
+    order: Order,
     /// Of a service of datagrams: the requests that are sent and whose handlers have not returned.
     sending: Atomic<u32>,
     /// Requests that were posted in part. Handlers post, in softirq context too.
@@ -304,6 +276,7 @@ impl Qp {
             used: Atomic::new(false),
             changing <- new_mutex!(()),
             qp_type: init.qp_type,
+            order <- Order::new(cap.max_send_wr.saturating_sub(DRAIN)),
             sending: Atomic::new(0),
             stranded <- new_spinlock_irq!(Stranded {
                 requests: KVec::new(),
@@ -470,6 +443,11 @@ impl Qp {
     /// Whether the service is one of datagrams, which need an address each.
     pub(crate) fn is_datagram(&self) -> bool {
         self.inner.qp_type.is_datagram()
+    }
+
+    /// The requests in the send queue; not those of a service of datagrams, each of which is signalled.
+    pub(crate) fn order(&self) -> Option<&Order> {
+        (!self.is_datagram()).then_some(&self.inner.order)
     }
 
     /// Counts the requests that are sent, if the service is one of datagrams: the queue pair waits for
@@ -729,7 +707,14 @@ impl Inner {
         if self.qp_type.is_datagram() {
             self.drain_datagrams();
         } else {
-            self.send_cq.cq().exclude_polls(drain_sq);
+            let send_cq = self.send_cq.cq();
+
+            send_cq.exclude_polls(|| {
+                drain_sq();
+                // SAFETY: The queue was just drained, so the entry that this took is free again. Nobody
+                // else polls a completion queue that is polled in calls only.
+                unsafe { self.order.sweep(self.ptr.as_ptr(), send_cq.is_direct()) };
+            });
         }
         match &self.receive {
             ReceiveQueue::Own(reservation) => {
@@ -758,27 +743,14 @@ impl PinnedDrop for Inner {
 
         // The hardware has given up what it had of these.
         self.end_stranded();
+        // SAFETY: As above. These are those that were not to be swept up.
+        unsafe { self.order.clear() };
     }
 }
 
 #[kunit_tests(krdma_qp)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn capabilities_there_and_back() {
-        let cap = Capabilities {
-            max_send_wr: 1,
-            max_recv_wr: 2,
-            max_send_sge: 3,
-            max_recv_sge: 4,
-            max_inline_data: 5,
-        };
-        let raw = cap.as_raw();
-
-        assert_eq!(Capabilities::from_raw(&raw), cap);
-        assert_eq!((raw.max_send_wr, raw.max_recv_sge), (1, 4));
-    }
 
     #[test]
     fn numbers_are_those_of_c() {

@@ -14,7 +14,10 @@ use crate::{
     bindings, callback,
     rdma::{
         mr::Exposure,
-        qp::QpRef,
+        qp::{
+            Order,
+            QpRef, //
+        },
         room::Room,
         srq::Posted,
         Device, //
@@ -57,6 +60,12 @@ pub(crate) struct Header {
     status: bindings::ib_wc_status,
     /// Where the request is listed while it is in a shared receive queue.
     pub(crate) posted: Posted,
+    /// The order of the send queue that the request is in, or null.
+    pub(crate) order: *const Order,
+    /// The request that was posted after this one, if that is in the order.
+    pub(crate) next: *mut Header,
+    /// Whether the request need not be signalled.
+    pub(crate) silent: bool,
     /// The queue that the request has `entries` of, or null.
     pub(crate) room: *const Room,
     /// How many entries of a queue the request takes.
@@ -153,6 +162,9 @@ impl<T: Operation> Request<T> {
             },
             status: bindings::ib_wc_status_IB_WC_SUCCESS,
             posted: Posted::new(),
+            order: ptr::null(),
+            next: ptr::null_mut(),
+            silent: false,
             room: ptr::null(),
             entries: 0,
             counted: ptr::null(),
@@ -184,6 +196,8 @@ impl<T: Operation> Request<T> {
         // SAFETY: We own the request, so that nobody else uses the header.
         unsafe {
             (*header).status = bindings::ib_wc_status_IB_WC_SUCCESS;
+            (*header).order = ptr::null();
+            (*header).silent = false;
             (*header).room = ptr::null();
             (*header).counted = ptr::null();
             (*header).registers = ptr::null();
@@ -221,6 +235,12 @@ impl<T: Operation> Request<T> {
     unsafe extern "C" fn done_callback(cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
         // SAFETY: `wc` is valid for this call, and names the `cqe` that it was posted with.
         let header = Header::of_cqe(unsafe { (*wc).__bindgen_anon_1.wr_cqe });
+        // SAFETY: The header is valid. The queue pair that the order belongs to waits for this handler
+        // before it goes.
+        if let Some(order) = unsafe { (*header).order.as_ref() } {
+            // SAFETY: The request is in the order, as that is not null. This is its handler.
+            unsafe { order.complete(header, cq, wc) };
+        }
         // SAFETY: The header is valid, and completion handlers of a queue do not overlap.
         let (first, posted, room, entries, counted, revokes) = unsafe {
             (

@@ -82,7 +82,7 @@ pub(crate) fn region(bench: &Bench<'_>, qp: &Qp) -> Result<Arc<Mr>> {
 }
 
 /// Returns the first eight bytes of a region.
-fn word(mr: &Mr) -> Result<u64> {
+pub(crate) fn word(mr: &Mr) -> Result<u64> {
     let mut bytes = [0; 8];
 
     mr.pages().ok_or(ENOENT)?.read(0, &mut bytes)?;

@@ -52,7 +52,7 @@ pub(crate) struct Ended {
 /// The most requests that a log takes.
 const CAPACITY: usize = 128;
 /// How long a request may take, in milliseconds. Nothing here waits that long unless it is broken.
-const PATIENCE: u32 = 20_000;
+pub(crate) const PATIENCE: u32 = 20_000;
 
 /// Where requests write how they have ended, in that order.
 #[pin_data]

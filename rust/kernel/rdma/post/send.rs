@@ -13,6 +13,10 @@ use super::{
 use crate::{
     bindings,
     rdma::{
+        qp::{
+            List,
+            Order, //
+        },
         request::{
             Header,
             Operation,
@@ -31,6 +35,9 @@ use kernel::{
     prelude::*,
     sync::atomic::ordering::Relaxed, //
 };
+
+/// That a link completes visibly.
+const SIGNALED: c_int = bindings::ib_send_flags_IB_SEND_SIGNALED as c_int;
 
 /// Send requests to be posted to a queue pair by one call: of `N` links in all, with `P` pieces of
 /// memory. Those not posted are dropped with it.
@@ -72,6 +79,39 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
     pub fn push(
         &mut self,
         request: Pin<KBox<Request<T>>>,
+        describe: impl for<'a> FnOnce(&'a T, &mut Links<'a, '_>) -> Result,
+    ) -> core::result::Result<(), Refused<T>> {
+        self.add(request, true, describe)
+    }
+
+    /// As [`push`](Self::push), of a request that the device need not signal: this saves a completion.
+    ///
+    /// Its handler is called right before that of a later request which is signalled, whichever that
+    /// is. If it fails, or the queue pair is [drained](Qp::drain), it is called without that, and when
+    /// half of the queue is taken by such requests the next one is signalled all the same. (A device
+    /// that has failed itself may take no request to drain the queue. Then the request is dropped with
+    /// the queue pair.)
+    ///
+    /// Errors: As for [`push`](Self::push), and [`EINVAL`] on a queue pair for datagrams.
+    pub fn push_unsignaled(
+        &mut self,
+        request: Pin<KBox<Request<T>>>,
+        describe: impl for<'a> FnOnce(&'a T, &mut Links<'a, '_>) -> Result,
+    ) -> core::result::Result<(), Refused<T>> {
+        if self.qp.is_datagram() {
+            return Err(Refused {
+                error: EINVAL,
+                request,
+            });
+        }
+        self.add(request, false, describe)
+    }
+
+    #[inline]
+    fn add(
+        &mut self,
+        request: Pin<KBox<Request<T>>>,
+        signaled: bool,
         describe: impl for<'a> FnOnce(&'a T, &mut Links<'a, '_>) -> Result,
     ) -> core::result::Result<(), Refused<T>> {
         if self.nr_requests == N {
@@ -117,10 +157,13 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
         // The last link completes the request. The others have the `fault` as their handler, and are
         // not signalled.
         last.__bindgen_anon_1.wr_cqe = header.cast();
-        last.send_flags |= bindings::ib_send_flags_IB_SEND_SIGNALED as c_int;
+        if signaled {
+            last.send_flags |= SIGNALED;
+        }
 
         // SAFETY: The header was made above. The queue pair waits for both counts before it goes.
         unsafe {
+            (*header).silent = !signaled;
             (*header).room = self.qp.send_room();
             // CAST: There are not more than fit in a batch.
             (*header).entries = (nr_links - before.0) as u32;
@@ -188,6 +231,13 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
                 .fetch_add(self.nr_requests as u32, Relaxed);
         }
 
+        let queue = self.qp.order();
+        let mut order = queue.map(Order::lock);
+        let before = order.as_ref().map_or(ptr::null_mut(), |order| order.end());
+        if let Some((queue, order)) = queue.zip(order.as_mut()) {
+            self.enlist(queue, order);
+        }
+
         let mut bad = ptr::null();
         // SAFETY: The links and their pieces are initialized and live on our stack for the call. What
         // they name is owned by the requests, which are the hardware's from now on.
@@ -195,10 +245,50 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
             bindings::ib_post_send(self.qp.as_raw(), self.links[0].as_ptr().cast(), &mut bad)
         };
         if ret == 0 {
+            drop(order);
             self.reset();
             return Ok(());
         }
-        Err(self.unposted(Error::from_errno(ret), bad))
+        let (last, unposted) = self.unposted(Error::from_errno(ret), bad);
+        if let Some(mut order) = order {
+            // SAFETY: It was locked all along. If none was posted it ends where it did before.
+            unsafe { order.cut(last.unwrap_or(before)) };
+        }
+        Err(unposted)
+    }
+
+    /// Appends the requests to the order of the queue, and sees to it that enough are signalled.
+    #[inline]
+    fn enlist(&mut self, queue: &Order, order: &mut List) {
+        for i in 0..self.nr_requests {
+            let end = self.end_of(i);
+            // CAST: There are not more than fit in a batch.
+            let links = (end - self.first_link[i]) as u32;
+            let header = self.headers[i];
+
+            // SAFETY: The request is ours, and posted by our caller. The queue pair that the order
+            // belongs to waits for the handler before it goes.
+            let signal = unsafe {
+                (*header).order = queue;
+                order.append(header, links)
+            };
+            if signal {
+                // SAFETY: The link was written; all kinds begin with the plain one.
+                let last = unsafe { &mut self.links[end - 1].assume_init_mut().send };
+
+                last.send_flags |= SIGNALED;
+            }
+        }
+    }
+
+    /// Returns the end of the links of a request.
+    #[inline]
+    fn end_of(&self, request: usize) -> usize {
+        if request + 1 < self.nr_requests {
+            self.first_link[request + 1]
+        } else {
+            self.nr_links
+        }
     }
 
     /// Returns all requests.
@@ -215,9 +305,13 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
         unsafe { Unposted::new(error, headers) }
     }
 
-    /// Tells the requests that were posted from the others.
+    /// Tells the requests that were posted, the last of which is returned, from the others.
     #[cold]
-    fn unposted(&mut self, error: Error, bad: *const bindings::ib_send_wr) -> Unposted<T, N> {
+    fn unposted(
+        &mut self,
+        error: Error,
+        bad: *const bindings::ib_send_wr,
+    ) -> (Option<*mut Header>, Unposted<T, N>) {
         // A driver that does not say which link was bad has taken none.
         let bad = (0..self.nr_links)
             .find(|&i| ptr::eq(self.links[i].as_ptr().cast(), bad))
@@ -225,16 +319,12 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
 
         let mut headers = self.headers;
         let mut ours = 0;
+        let mut last = None;
 
         for (i, header) in headers.iter_mut().enumerate().take(self.nr_requests) {
-            let end = if i + 1 < self.nr_requests {
-                self.first_link[i + 1]
-            } else {
-                self.nr_links
-            };
-
-            if end <= bad {
+            if self.end_of(i) <= bad {
                 // The hardware has it.
+                last = Some(*header);
                 *header = ptr::null_mut();
             } else if self.first_link[i] < bad {
                 // The hardware has a part of it.
@@ -257,7 +347,7 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
         }
         self.reset();
         // SAFETY: Those left were made by `into_header` and are ours.
-        unsafe { Unposted::new(error, headers) }
+        (last, unsafe { Unposted::new(error, headers) })
     }
 
     /// Forgets all requests, which are somebody else's now.
