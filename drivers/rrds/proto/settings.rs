@@ -14,6 +14,9 @@ pub struct Settings {
     pub send_ring: u32,
     /// Work requests posted without a completion before one asks for it.
     pub max_unsignaled: u32,
+    /// Bytes of data up to which the transport copies them when it posts a frame. Such a frame, as one
+    /// without data, keeps nothing until it completes, so that its completion can wait.
+    pub copied: u32,
     /// Messages without ACK_REQUIRED between two with it.
     pub max_unacked_packets: u32,
     /// Bytes without ACK_REQUIRED before it is set.
@@ -38,6 +41,7 @@ impl Default for Settings {
         Self {
             send_ring: consts::SEND_RING,
             max_unsignaled: 16,
+            copied: 0,
             max_unacked_packets: consts::MAX_UNACKED_PACKETS,
             max_unacked_bytes: consts::MAX_UNACKED_BYTES,
             reconnect_min_ns: consts::RECONNECT_MIN_NS,

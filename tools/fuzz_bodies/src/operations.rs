@@ -131,6 +131,7 @@ pub fn operations(input: &[u8]) {
     let settings = Settings {
         send_ring: u32::from(choices.byte() % 30) + 3,
         max_unsignaled: u32::from(choices.byte() % 20),
+        copied: u32::from(choices.byte()),
         ..Settings::default()
     };
     let identity = Identity {

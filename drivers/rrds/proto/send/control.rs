@@ -26,22 +26,14 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             bump(&mut cx.stats.tx_throttle);
             return Ok(());
         }
-        // Nothing is freed by the completion of a bare acknowledgement: it asks for one only on behalf
-        // of others, or when the ring needs it.
         let shape = Shape {
             last: true,
-            follows: !self.slots.is_owing(),
+            follows: false,
             fence: false,
         };
         let posted = self.send(cx, Header::default(), Data::None, shape, emit)?;
         bump(&mut cx.stats.ack_sent);
-        self.account(
-            cx,
-            Posted {
-                bare: true,
-                ..posted
-            },
-        );
+        self.account(cx, posted);
         Ok(())
     }
 

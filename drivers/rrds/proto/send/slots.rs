@@ -4,8 +4,8 @@
 //!
 //! Completions of a reliable connection come in the order of posting, so that one number tells all:
 //! whatever was posted up to a completed work request is completed. C asks for a completion with the
-//! last fragment of every message; here one is asked for when nothing follows, when the ring is full
-//! and after every [`Settings::max_unsignaled`](crate::settings::Settings::max_unsignaled) others.
+//! last fragment of every message; here one is asked for when nothing follows and memory is to be
+//! freed, when the ring is full and after every [`Settings::max_unsignaled`](crate::settings::Settings::max_unsignaled) others.
 
 use crate::consts::ACK_ROOM;
 
@@ -54,7 +54,7 @@ impl Slots {
             || self.in_flight().saturating_add(count) >= ring
     }
 
-    /// Whether work requests other than bare acknowledgements wait for one that asks for a completion.
+    /// Whether work requests that hold on to memory wait for one that asks for a completion.
     pub(crate) const fn is_owing(&self) -> bool {
         self.owing
     }

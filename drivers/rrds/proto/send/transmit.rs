@@ -60,7 +60,7 @@ pub(super) struct Posted {
     pub(super) signaled: bool,
     /// Credits advertised, if it was a SEND.
     pub(super) send: Option<u8>,
-    /// A bare acknowledgement: nothing is freed when it completes.
+    /// Nothing is freed when it completes.
     pub(super) bare: bool,
 }
 
@@ -413,9 +413,17 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         let stalls = shape.follows && cx.credits.stalls_after(credit);
         let follows = shape.follows && !stalls;
         let set = cx.settings;
-        let signaled = self
-            .slots
-            .must_signal(1, follows, set.send_ring, set.max_unsignaled);
+        let bare = match data {
+            Data::None => true,
+            Data::Message { len, .. } => len <= set.copied,
+            Data::CongMap { .. } => false,
+        };
+        let signaled = self.slots.must_signal(
+            1,
+            follows || (bare && !self.slots.is_owing()),
+            set.send_ring,
+            set.max_unsignaled,
+        );
         let header = Header {
             ack: cx.ack.value(),
             credit,
@@ -435,7 +443,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             wrs: 1,
             signaled,
             send: Some(credit),
-            bare: false,
+            bare,
         })
     }
 

@@ -127,6 +127,28 @@ fn a_full_ring_waits_for_completions() {
 }
 
 #[test]
+fn what_keeps_nothing_need_not_complete_at_once() {
+    let mut a = up();
+    a.settings.max_unsignaled = 3;
+    a.settings.copied = 100;
+    a.drain();
+    let mut signaled = |len| {
+        a.send(1, len);
+        a.drain().iter().map(|f| f.signaled).collect::<Vec<_>>()
+    };
+    // The frames before have left none without a completion that keeps something.
+    assert_eq!(signaled(101), [true], "memory is to be freed");
+    assert_eq!(signaled(100), [false]);
+    assert_eq!(signaled(0), [false]);
+    assert_eq!(signaled(100), [false]);
+    assert_eq!(signaled(1), [true], "the fourth");
+    assert_eq!(signaled(1), [false]);
+    assert_eq!(signaled(101), [true], "on behalf of the one before, too");
+    // The last one stands for the first, which keeps its piece of the message.
+    assert_eq!(signaled(4096 + 1), [false, true]);
+}
+
+#[test]
 fn a_map_goes_between_messages_and_once_for_many_changes() {
     let mut a = up();
     a.send(1, 9000);
