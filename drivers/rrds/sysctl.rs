@@ -2,7 +2,10 @@
 
 //! What an administrator can tune in a namespace (spec §4.11).
 
-use crate::space::Space;
+use crate::{
+    space::Space,
+    transport::rc::COPIED, //
+};
 use krdma::{
     memory::total_bytes,
     net::sysctl::{
@@ -80,6 +83,7 @@ impl Sysctls {
         Settings {
             send_ring: number(self.max_send_wr.get()),
             max_unsignaled: number(self.max_unsignaled_wr.get()),
+            copied: COPIED,
             max_unacked_packets: self.max_unacked_packets.get(),
             max_unacked_bytes: self.max_unacked_bytes.get(),
             reconnect_min_ns: ns(self.reconnect_min_delay_ms.get()),

@@ -18,7 +18,8 @@ mod station;
 
 pub(crate) use link::{
     Link,
-    Way, //
+    Way,
+    COPIED, //
 };
 pub(crate) use receive::Buffer;
 pub(crate) use station::{

@@ -34,6 +34,7 @@ use krdma::rdma::{
     post::{
         Flag,
         Flags,
+        Links,
         SendBatch,
         With, //
     },
@@ -69,6 +70,9 @@ pub(super) type SendRequest = Pin<KBox<Request<Send>>>;
 /// Room for the header of a frame, and for data that is short: it is copied, so that the frame is in
 /// one piece.
 const ROOM: usize = 256;
+
+/// Bytes of data up to which they are copied.
+pub(crate) const COPIED: u32 = (ROOM - HEADER_LEN) as u32;
 
 /// Frames that are posted by one call.
 const BATCH: usize = 4;
@@ -245,18 +249,15 @@ impl Link {
         } else {
             Flags::default()
         };
-        let pushed = batch.inner.push(request, |send, links| {
-            let head = send.room.sge().slice(0..send.len)?;
-            match &send.data {
-                _ if send.len == 0 => {
-                    let nowhere = Remote { addr: 0, key: 0 };
-                    links.write(&[], nowhere, None, flags)
-                }
-                Piece::None => links.send(&[head], With::Nothing, flags),
-                Piece::Message(data) => links.send(&[head, data.sge()], With::Nothing, flags),
-                Piece::Map(data) => links.send(&[head, data.sge()], With::Nothing, flags),
-            }
-        });
+        let pushed = if frame.signaled {
+            batch
+                .inner
+                .push(request, |send, links| send.describe(links, flags))
+        } else {
+            batch
+                .inner
+                .push_unsignaled(request, |send, links| send.describe(links, flags))
+        };
         pushed.map_err(|refused| {
             drop(refused.request);
             refused.error
@@ -300,7 +301,8 @@ pub(super) struct Send {
     /// Bytes of `room` that are sent; none for a probe.
     len: u32,
     data: Piece,
-    id: u32,
+    /// Its number, if the path is to know when it is done.
+    id: Option<u32>,
 }
 
 /// Data that follows the header.
@@ -317,10 +319,25 @@ impl Send {
                 room: Mapping::new(pools.device(), KBox::new([0; ROOM], GFP_ATOMIC)?)?,
                 len: 0,
                 data: Piece::None,
-                id: 0,
+                id: None,
             },
             GFP_ATOMIC,
         )
+    }
+
+    /// Describes the frame to the device.
+    fn describe<'a>(&'a self, links: &mut Links<'a, '_>, flags: Flags) -> Result {
+        let head = self.room.sge().slice(0..self.len)?;
+
+        match &self.data {
+            _ if self.len == 0 => {
+                let nowhere = Remote { addr: 0, key: 0 };
+                links.write(&[], nowhere, None, flags)
+            }
+            Piece::None => links.send(&[head], With::Nothing, flags),
+            Piece::Message(data) => links.send(&[head, data.sge()], With::Nothing, flags),
+            Piece::Map(data) => links.send(&[head, data.sge()], With::Nothing, flags),
+        }
     }
 
     /// Forgets the frame, and gives up the message that it is of.
@@ -331,7 +348,7 @@ impl Send {
 
     /// Takes in a frame.
     fn fill(&mut self, pools: &Pools, frame: &Frame<'_, Outgoing>, local: &Local) -> Result {
-        self.id = frame.id;
+        self.id = frame.signaled.then_some(frame.id);
         let (header, data) = match &frame.body {
             Body::Send { header, data } => (header, data),
             Body::Probe => return Ok(()),
@@ -387,12 +404,15 @@ impl Operation for Send {
             return;
         };
 
-        if completion.status().is_success() {
-            owner.path.sent(owner.conn, id);
-        } else {
-            owner.path.lost(owner.conn, DropReason::Transport);
+        owner.pools.put_send(this);
+        match id {
+            _ if !completion.status().is_success() => {
+                owner.path.lost(owner.conn, DropReason::Transport)
+            }
+            Some(id) => owner.path.sent(owner.conn, id),
+            // A later one tells.
+            None => return,
         }
         owner.pools.touch(&owner.path);
-        owner.pools.put_send(this);
     }
 }
