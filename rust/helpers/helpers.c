@@ -13,6 +13,7 @@
  */
 #define __rust_helper
 
+#include "bottom_half.c"
 #include "ib_verbs.c"
 #include "mm.c"
 #include "net_namespace.c"

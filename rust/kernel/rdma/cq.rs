@@ -39,6 +39,10 @@ use kernel::{
         Arc,
         Mutex, //
     },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
     types::Opaque, //
 };
 
@@ -114,6 +118,11 @@ struct Inner {
     direct: Mutex<()>,
     #[pin]
     work: Opaque<bindings::work_struct>,
+    /// Has the queue polled in softirq context.
+    #[pin]
+    softirq: Opaque<bindings::irq_poll>,
+    /// Calls of it that have not returned. They use this object when they are no more scheduled.
+    softirqs: Atomic<u32>,
     // Dropped after the queue is destroyed.
     dev: ARef<Device>,
 }
@@ -184,7 +193,12 @@ impl Cq {
             direct <- new_mutex!(()),
             work <- Opaque::ffi_init(|work| {
                 // SAFETY: `work` is pinned; it is disabled before its memory goes.
-                unsafe { Inner::init_work(work, *poll) };
+                unsafe { Inner::init_work(work) };
+            }),
+            softirqs: Atomic::new(0),
+            softirq <- Opaque::ffi_init(|softirq| {
+                // SAFETY: `softirq` is pinned; it is disabled before its memory goes.
+                unsafe { bindings::irq_poll_init(softirq, BUDGET, Some(Inner::softirq_callback)) };
             }),
             dev: dev.into(),
             ptr: {
@@ -259,7 +273,12 @@ impl Cq {
             direct <- new_mutex!(()),
             work <- Opaque::ffi_init(|work| {
                 // SAFETY: `work` is pinned. It is never queued.
-                unsafe { Inner::init_work(work, *poll) };
+                unsafe { Inner::init_work(work) };
+            }),
+            softirqs: Atomic::new(0),
+            softirq <- Opaque::ffi_init(|softirq| {
+                // SAFETY: `softirq` is pinned; it is disabled before its memory goes.
+                unsafe { bindings::irq_poll_init(softirq, BUDGET, Some(Inner::softirq_callback)) };
             }),
             dev: dev.into(),
             capacity,
@@ -376,27 +395,21 @@ impl Drop for Reservation {
 impl Inner {
     /// Initializes the work item that polls a queue.
     ///
-    /// There are two lock classes, as lockdep takes work of one class to be of one context. Not inlined, as
-    /// clients would have names of their own for them.
+    /// Not inlined, as clients would have lock classes of their own.
     ///
     /// # Safety
     ///
     /// `work` must be the field of a pinned object, and not be queued when its memory goes.
     #[inline(never)]
-    unsafe fn init_work(work: *mut bindings::work_struct, poll: Poll) {
-        let (name, key) = match poll {
-            Poll::Softirq => (c"krdma_cq_softirq", static_lock_class!()),
-            Poll::Workqueue | Poll::Direct => (c"krdma_cq", static_lock_class!()),
-        };
-
+    unsafe fn init_work(work: *mut bindings::work_struct) {
         // SAFETY: By the function's requirements; the name and the key are static.
         unsafe {
             bindings::init_work_with_key(
                 work,
                 Some(Self::poll_callback),
                 false,
-                name.as_char_ptr(),
-                key.as_ptr(),
+                c"krdma_cq".as_char_ptr(),
+                static_lock_class!().as_ptr(),
             )
         };
     }
@@ -418,22 +431,21 @@ impl Inner {
     }
 
     fn schedule(&self) {
-        // SAFETY: The kernel sets the variable early and never changes it.
-        let bh = unsafe { bindings::system_bh_wq };
-        let wq = match self.poll {
-            Poll::Softirq => bh,
-            Poll::Workqueue => WORKQUEUE.load(Acquire),
-            Poll::Direct => return,
-        };
-
-        // SAFETY: Both workqueues exist while krdma is loaded, which our user sees to.
-        unsafe {
-            bindings::queue_work_on(
-                bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
-                wq,
-                self.work.get(),
-            )
-        };
+        match self.poll {
+            // SAFETY: It was initialized.
+            Poll::Softirq => unsafe { bindings::irq_poll_sched(self.softirq.get()) },
+            Poll::Workqueue => {
+                // SAFETY: The workqueue exists while krdma is loaded, which our user sees to.
+                unsafe {
+                    bindings::queue_work_on(
+                        bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
+                        WORKQUEUE.load(Acquire),
+                        self.work.get(),
+                    )
+                };
+            }
+            Poll::Direct => {}
+        }
     }
 
     /// Handles up to `budget` completions and tells of the end.
@@ -473,27 +485,53 @@ impl Inner {
     }
 
     fn quiesce(&self) {
-        if self.poll == Poll::Direct {
-            let _guard = self.direct.lock();
-            let mut left = self.capacity;
+        match self.poll {
+            Poll::Direct => {
+                let _guard = self.direct.lock();
 
-            while left > 0 {
                 // SAFETY: The lock excludes other polls.
-                let done = unsafe { self.process(c_int::try_from(left).unwrap_or(c_int::MAX)) };
-                if done == 0 {
-                    break;
-                }
-                left = left.saturating_sub(done);
+                unsafe { self.process_all() };
             }
-            return;
+            Poll::Softirq => {
+                // SAFETY: It was initialized. It waits for a poll that is going on, and excludes others
+                // until it is enabled again.
+                unsafe {
+                    bindings::irq_poll_disable(self.softirq.get());
+                    bindings::krdma_local_bh_disable();
+                    self.process_all();
+                    bindings::krdma_local_bh_enable();
+                    bindings::irq_poll_enable(self.softirq.get());
+                }
+                // What was signalled meanwhile was not listened to.
+                self.schedule();
+            }
+            // The entries that are in the queue now are handled when as many as it holds have been, or
+            // when a round has found it empty: then the work is not queued again.
+            Poll::Workqueue => {
+                for _ in 0..=self.capacity / BUDGET as u32 {
+                    self.schedule();
+                    // SAFETY: The work was initialized.
+                    unsafe { bindings::flush_work(self.work.get()) };
+                }
+            }
         }
+    }
 
-        // The entries that are in the queue now are handled when as many as it holds have been, or
-        // when a round has found it empty: then the work is not queued again.
-        for _ in 0..=self.capacity / BUDGET as u32 {
-            self.schedule();
-            // SAFETY: The work was initialized.
-            unsafe { bindings::flush_work(self.work.get()) };
+    /// Handles the completions that are in the queue now.
+    ///
+    /// # Safety
+    ///
+    /// As for [`process`](Self::process).
+    unsafe fn process_all(&self) {
+        let mut left = self.capacity;
+
+        while left > 0 {
+            // SAFETY: The function's requirement.
+            let done = unsafe { self.process(c_int::try_from(left).unwrap_or(c_int::MAX)) };
+            if done == 0 {
+                break;
+            }
+            left = left.saturating_sub(done);
         }
     }
 
@@ -505,6 +543,33 @@ impl Inner {
         let this = unsafe { &*context.cast::<Self>() };
 
         this.schedule();
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the kernel's softirq only, as the function of [`Inner::softirq`].
+    unsafe extern "C" fn softirq_callback(
+        softirq: *mut bindings::irq_poll,
+        budget: c_int,
+    ) -> c_int {
+        // SAFETY: `softirq` is the field of a pinned object. Its drop waits for this call.
+        let this = unsafe { &*container_of!(Opaque::cast_from(softirq), Self, softirq) };
+        this.softirqs.fetch_add(1, Relaxed);
+        // SAFETY: It is polled once at a time.
+        let done = unsafe { this.process(budget) };
+        // CAST: It is at most the budget.
+        let done = done as c_int;
+
+        if done < budget {
+            // SAFETY: It is being polled, and with less than the budget it is for us to end that.
+            unsafe { bindings::irq_poll_complete(softirq) };
+            if this.rearm() {
+                this.schedule();
+            }
+        }
+        // The release pairs with the acquire of the drop: this is the last use.
+        this.softirqs.fetch_sub(1, Release);
+        done
     }
 
     /// # Safety
@@ -541,7 +606,14 @@ impl PinnedDrop for Inner {
         // completion is outstanding and the driver signals no more; what it has signalled is waited
         // for.
         unsafe {
+            bindings::irq_poll_disable(self.softirq.get());
             bindings::disable_work_sync(self.work.get());
+        }
+        while self.softirqs.load(Acquire) != 0 {
+            fsleep(Delta::from_micros(10));
+        }
+        // SAFETY: As above.
+        unsafe {
             bindings::ib_destroy_cq_user(self.ptr.as_ptr(), core::ptr::null_mut());
         }
     }
