@@ -57,6 +57,7 @@ struct Pieces<const P: usize> {
 }
 
 impl<const P: usize> Pieces<P> {
+    #[inline(always)]
     const fn new() -> Self {
         Self {
             raw: [const { MaybeUninit::uninit() }; P],

@@ -396,6 +396,12 @@ impl Completion<'_> {
         Status::from_raw(self.wc.status)
     }
 
+    /// Returns whether the request was carried out.
+    #[inline]
+    pub fn is_success(&self) -> bool {
+        (self.first | self.wc.status) == bindings::ib_wc_status_IB_WC_SUCCESS
+    }
+
     /// Returns the vendor's code of an error.
     #[inline]
     pub fn vendor_error(&self) -> u32 {

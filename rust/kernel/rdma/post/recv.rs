@@ -124,6 +124,8 @@ pub struct RecvBatch<'q, T: Operation, Q: RecvTarget, const N: usize = 4, const 
 
 impl<'q, T: Operation, Q: RecvTarget, const N: usize, const P: usize> RecvBatch<'q, T, Q, N, P> {
     /// Starts a batch for a queue.
+    // It is large: where it is not inlined it is copied.
+    #[inline(always)]
     pub fn new(queue: &'q Q) -> Self {
         Self {
             queue,

@@ -57,6 +57,8 @@ pub struct SendBatch<'q, T: Operation, const N: usize = 4, const P: usize = 8> {
 
 impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
     /// Starts a batch for a queue pair.
+    // It is large: where it is not inlined it is copied.
+    #[inline(always)]
     pub fn new(qp: &'q Qp) -> Self {
         Self {
             qp,
