@@ -14,6 +14,10 @@ use kernel::{
     new_spinlock_irq,
     prelude::*,
     sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
         Arc,
         SpinLockIrq, //
     },
@@ -37,6 +41,8 @@ pub(crate) struct Local {
     addr: Addr,
     #[pin]
     map: SpinLockIrq<Map<Bytes>>,
+    /// How many there are, to be looked at without the lock.
+    count: Atomic<u32>,
 }
 
 impl Local {
@@ -48,6 +54,7 @@ impl Local {
             pin_init!(Self {
                 addr,
                 map <- new_spinlock_irq!(map, "rrds::congestion::Local"),
+                count: Atomic::new(0),
             }),
             GFP_KERNEL,
         )
@@ -62,7 +69,12 @@ impl Local {
     ///
     /// Any context.
     pub(crate) fn set(&self, port: u16, congested: bool) -> bool {
-        let changed = self.map.lock().set(port, congested);
+        let changed = {
+            let mut map = self.map.lock();
+            let changed = map.set(port, congested);
+            self.count.store(map.congested(), Relaxed);
+            changed
+        };
         if changed {
             let what = if congested {
                 Port::Congested
@@ -76,7 +88,8 @@ impl Local {
 
     /// Returns whether a port is congested.
     pub(crate) fn is_congested(&self, port: u16) -> bool {
-        self.map.lock().is_congested(port)
+        // Nobody waits because of what this misses.
+        self.count.load(Relaxed) != 0 && self.map.lock().is_congested(port)
     }
 
     /// Copies a piece of the map, as it goes on the wire, from byte `offset` on. What is beyond the
@@ -107,6 +120,8 @@ pub(crate) struct Peer {
     /// Else it is what the peer has told.
     #[pin]
     map: SpinLockIrq<RemoteMap<Bytes>>,
+    /// Whether it has ever told of a congested port. Most never do.
+    told: Atomic<bool>,
     /// What it makes us store.
     backlog: Arc<Backlog>,
 }
@@ -120,6 +135,7 @@ impl Peer {
             pin_init!(Self {
                 local,
                 map <- new_spinlock_irq!(RemoteMap::default(), "rrds::congestion::Peer"),
+                told: Atomic::new(false),
                 backlog,
             }),
             GFP_KERNEL,
@@ -132,7 +148,8 @@ impl Peer {
     pub(crate) fn is_congested(&self, port: u16) -> bool {
         match &self.local {
             Some(local) => local.is_congested(port),
-            None => self.map.lock().is_congested(port),
+            // Nobody waits because of what this misses.
+            None => self.told.load(Relaxed) && self.map.lock().is_congested(port),
         }
     }
 
@@ -163,6 +180,7 @@ impl Peer {
 
             if let Ok(bytes) = bytes {
                 map.provide(bytes);
+                self.told.store(true, Relaxed);
             }
             map.apply(offset, data)
         });

@@ -59,7 +59,7 @@ pub(crate) struct Endpoint {
 /// A message to send. It does not change once it is made, so that a device may read it while others
 /// do.
 pub(crate) struct Message {
-    payload: Payload,
+    payload: Lent,
     source: Endpoint,
     dest: Endpoint,
     extensions: [u8; EXT_LEN],
@@ -71,7 +71,7 @@ pub(crate) struct Message {
 impl Message {
     /// Returns the data.
     pub(crate) fn payload(&self) -> &Payload {
-        &self.payload
+        self.payload.payload()
     }
 
     /// Returns where the message comes from.
@@ -121,7 +121,7 @@ impl Outgoing {
     /// Allocates with `GFP_KERNEL`.
     pub(crate) fn new(
         owner: Owner,
-        payload: Payload,
+        payload: Lent,
         source: Endpoint,
         dest: Endpoint,
         extensions: [u8; EXT_LEN],
@@ -174,7 +174,7 @@ impl core::ops::Deref for Outgoing {
 
 impl send::Payload for Outgoing {
     fn len(&self) -> u32 {
-        self.payload.len()
+        self.payload().len()
     }
 
     fn sport(&self) -> u16 {
@@ -210,6 +210,19 @@ impl Stamps {
             header: now,
             start: now,
             complete: now,
+        }
+    }
+
+    /// Of a message whose first frame has come. The clock is looked at only if somebody wants to know.
+    pub(crate) fn begin(traced: bool) -> Option<Self> {
+        traced.then(Self::now)
+    }
+
+    /// Of a message that is complete.
+    pub(crate) fn completed(self) -> Self {
+        Self {
+            complete: Instant::now(),
+            ..self
         }
     }
 }
@@ -250,7 +263,8 @@ pub(crate) struct Incoming {
     pub(crate) seq: u64,
     /// The sender's RDMA_DEST cookie, if it sent one.
     pub(crate) cookie: Option<u64>,
-    pub(crate) stamps: Stamps,
+    /// None if nobody wanted to know when it came.
+    pub(crate) stamps: Option<Stamps>,
     /// The wall clock when it was delivered, in nanoseconds, or 0 if nobody asked for that.
     pub(crate) delivered_ns: Atomic<u64>,
     #[pin]
@@ -280,7 +294,7 @@ impl Room {
         body: Body,
         from: Origin,
         seq: u64,
-        stamps: Stamps,
+        stamps: Option<Stamps>,
     ) -> ListArc<Incoming> {
         let filled = self.0.pin_init_with(pin_init!(Incoming {
             body,
@@ -310,7 +324,7 @@ impl Incoming {
         body: Body,
         from: Origin,
         seq: u64,
-        stamps: Stamps,
+        stamps: Option<Stamps>,
         flags: kernel::alloc::Flags,
     ) -> Result<ListArc<Self>> {
         Ok(Room::new(flags)?.fill(body, from, seq, stamps))

@@ -258,6 +258,7 @@ impl Path {
             return false;
         }
 
+        let demanded = engine.sender().queue.demanded();
         let mut batch = link.batch();
         let end = engine.transmit(settings, BUDGET, |frame| {
             link.push(&mut batch, &frame, &self.local)?;
@@ -271,8 +272,10 @@ impl Path {
             engine.fail(DropReason::Transport);
             return false;
         }
-        if rtt.is_idle() && engine.sender().awaits_ack() {
-            rtt.on_demand(engine.sender().queue.demanded(), Shared::now());
+        // One that was handed over just now is measured.
+        let demands = engine.sender().queue.demanded();
+        if demands > demanded && rtt.is_idle() {
+            rtt.on_demand(demands, Shared::now());
         }
         *starved = matches!(end, Transmit::Stopped(_));
         matches!(end, Transmit::Budget)
@@ -368,8 +371,10 @@ impl Path {
                 Ok(seq) => {
                     handle.set_seq(seq);
                     trace::sent(&self.key, &handle);
-                    engine.connect(Shared::now());
-                    if engine.state() != ConnState::Up {
+                    if engine.state() == ConnState::Up {
+                        engine.want();
+                    } else {
+                        engine.connect(Shared::now());
                         self.waker.wake();
                     }
                     return Ok(state);

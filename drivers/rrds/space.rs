@@ -14,7 +14,8 @@ use crate::{
     },
     message::{
         Endpoint,
-        Incoming, //
+        Incoming,
+        Spares, //
     },
     registry::Registry,
     socket::{
@@ -43,6 +44,10 @@ use kernel::{
         RBTreeNode, //
     },
     sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
         Arc,
         ArcBorrow,
         SpinLockIrq, //
@@ -74,6 +79,8 @@ pub(crate) struct Space {
     peers: SpinLockIrq<RBTree<Addr, Arc<Peer>>>,
     /// What peers make us store.
     backlog: Arc<Backlog>,
+    /// Memory for what sockets send.
+    pub(crate) spares: Arc<Spares>,
     /// All sockets.
     #[pin]
     pub(crate) sockets: Registry,
@@ -85,6 +92,8 @@ pub(crate) struct Space {
     #[pin]
     pub(crate) retired: SpinLockIrq<Counters>,
     pub(crate) sysctls: Sysctls,
+    /// A socket has asked for the times of the parts of a message's way.
+    traced: Atomic<bool>,
 }
 
 krdma::pernet_slot!(Space);
@@ -104,6 +113,7 @@ impl PerNamespace for Space {
     fn create(shared: &Self::Shared, ns: &Namespace) -> Result<Arc<Self>> {
         let transports = transports(shared)?;
         let backlog = Backlog::new()?;
+        let spares = Spares::new()?;
         let this = Arc::pin_init(
             pin_init!(Self {
                 transports,
@@ -111,11 +121,13 @@ impl PerNamespace for Space {
                 locals <- new_spinlock_irq!(RBTree::new(), "rrds::Space::locals"),
                 peers <- new_spinlock_irq!(RBTree::new(), "rrds::Space::peers"),
                 backlog,
+                spares,
                 sockets <- Registry::new(),
                 watchers <- Registry::new(),
                 stats: Stats::new(),
                 retired <- new_spinlock_irq!(Counters::default(), "rrds::Space::retired"),
                 sysctls: Sysctls::new(),
+                traced: Atomic::new(false),
             }),
             GFP_KERNEL,
         )?;
@@ -239,6 +251,17 @@ impl Space {
     pub(crate) fn wake(&self, mask: u64) {
         self.watchers
             .for_each_locked(|sock| Socket::on_congestion(sock, mask));
+    }
+
+    /// Has the times of the parts of a message's way noted from here on.
+    pub(crate) fn trace(&self) {
+        self.traced.store(true, Relaxed);
+    }
+
+    /// Returns whether the times of the parts of a message's way are to be noted.
+    #[inline]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.traced.load(Relaxed)
     }
 
     /// Returns what transports have counted, and sockets have not.

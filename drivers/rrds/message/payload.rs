@@ -26,8 +26,9 @@ const OVERHEAD: usize = 256;
 #[derive(Default)]
 pub(crate) struct Payload {
     /// The first piece. Most messages have only this one.
-    first: KVec<u8>,
-    rest: KVec<KVec<u8>>,
+    first: Option<KVec<u8>>,
+    /// The others, if there may be any.
+    rest: Option<KVec<KVec<u8>>>,
     len: u32,
     /// The memory of all pieces.
     room: usize,
@@ -38,8 +39,8 @@ impl Payload {
     pub(crate) const fn empty() -> Self {
         // INVARIANT: There are no pieces.
         Self {
-            first: KVec::new(),
-            rest: KVec::new(),
+            first: None,
+            rest: None,
             len: 0,
             room: 0,
         }
@@ -53,9 +54,13 @@ impl Payload {
             return Err(EMSGSIZE);
         }
         let pieces = u32_as_usize(len).div_ceil(FRAGMENT_BYTES);
+        let rest = match pieces.saturating_sub(1) {
+            0 => None,
+            rest => Some(KVec::with_capacity(rest, flags)?),
+        };
 
         Ok(Self {
-            rest: KVec::with_capacity(pieces.saturating_sub(1), flags)?,
+            rest,
             ..Self::empty()
         })
     }
@@ -78,9 +83,9 @@ impl Payload {
         let room = piece.capacity();
 
         if self.len == 0 {
-            self.first = piece;
+            self.first = Some(piece);
         } else {
-            self.rest.push(piece, flags)?;
+            self.rest.get_or_insert_default().push(piece, flags)?;
         }
         self.room = self.room.saturating_add(room);
         // INVARIANT: The pieces before this one are full.
@@ -90,7 +95,9 @@ impl Payload {
 
     /// Takes the pieces out, in any order.
     pub(crate) fn into_pieces(self) -> impl Iterator<Item = KVec<u8>> {
-        Iterator::chain(self.rest.into_iter(), core::iter::once(self.first))
+        let rest = self.rest.into_iter().flatten();
+
+        Iterator::chain(rest, self.first)
     }
 
     /// Returns the length in bytes.
@@ -102,7 +109,8 @@ impl Payload {
     pub(crate) fn true_size(&self) -> u32 {
         let list = self
             .rest
-            .capacity()
+            .as_ref()
+            .map_or(0, KVec::capacity)
             .saturating_mul(core::mem::size_of::<KVec<u8>>());
         let size = self.room.saturating_add(list).saturating_add(OVERHEAD);
 
@@ -123,8 +131,8 @@ impl Payload {
     pub(crate) fn piece_at(&self, offset: u32) -> Option<&[u8]> {
         let offset = u32_as_usize(offset);
         let piece = match (offset / FRAGMENT_BYTES).checked_sub(1) {
-            None => &self.first,
-            Some(index) => self.rest.get(index)?,
+            None => self.first.as_ref()?,
+            Some(index) => self.rest.as_ref()?.get(index)?,
         };
 
         piece
@@ -134,8 +142,8 @@ impl Payload {
 
     /// Returns the pieces, in order.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let first = Some(&self.first).filter(|first| !first.is_empty());
+        let rest = self.rest.iter().flatten();
 
-        Iterator::chain(first.into_iter(), self.rest.iter()).map(|piece| piece.as_slice())
+        Iterator::chain(self.first.iter(), rest).map(|piece| piece.as_slice())
     }
 }

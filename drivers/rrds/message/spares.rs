@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory for fragments that are received, kept when a message has been read.
+//! Memory for fragments, kept when a message has been read, or what was sent is done with.
 
 use super::Payload;
 use kernel::{
@@ -13,11 +13,11 @@ use kernel::{
 };
 use rds_proto::consts::FRAGMENT_BYTES;
 
-/// Most fragments that are kept: those of the longest message.
-const MOST: usize = 256;
+/// Most fragments that are kept: those of four messages of the greatest length.
+const MOST: usize = 1024;
 
 /// Memory for fragments. New memory would have to be zeroed; this has what was in an earlier message,
-/// and a device writes over it before a piece of it is shown to anyone.
+/// and is written over before a piece of it is shown to anyone.
 #[pin_data]
 pub(crate) struct Spares {
     #[pin]

@@ -24,8 +24,7 @@ use crate::{
 use kernel::{
     num::casts::u32_as_usize,
     prelude::*,
-    sync::Arc,
-    time::Instant, //
+    sync::Arc, //
 };
 use rds_proto::{
     conn::ConnId,
@@ -44,12 +43,19 @@ use rds_proto::{
 /// Pieces up to this length are copied, so that the buffer of a device can be posted again.
 const COPIED: usize = 1024;
 
-/// A message that is coming in.
+/// A message that is coming in, if one is.
 #[derive(Default)]
-pub(super) struct Partial {
+pub(super) struct Partial(Option<Arriving>);
+
+/// What there is of a message.
+struct Arriving {
     payload: Payload,
-    /// What the message becomes, when its first frame came, and what its sender is charged.
-    room: Option<(Room, Stamps, Charge)>,
+    /// What it becomes.
+    room: Room,
+    /// When its first frame came.
+    stamps: Option<Stamps>,
+    /// What its sender is charged.
+    charge: Charge,
 }
 
 impl Partial {
@@ -59,16 +65,20 @@ impl Partial {
         fragment: &Fragment<'_>,
         buffer: &mut Buffer,
         charge: impl FnOnce(u32) -> Result<Charge>,
+        traced: bool,
     ) -> Result {
         if fragment.offset == 0 {
             // What was there is given back first.
-            *self = Self::default();
+            self.0 = None;
             let charge = charge(Payload::true_size_of(fragment.header.len))?;
-            *self = Self {
+            self.0 = Some(Arriving {
                 payload: Payload::with_capacity(fragment.header.len, GFP_ATOMIC)?,
-                room: Some((Room::new(GFP_ATOMIC)?, Stamps::now(), charge)),
-            };
+                room: Room::new(GFP_ATOMIC)?,
+                stamps: Stamps::begin(traced),
+                charge,
+            });
         }
+        let arriving = self.0.as_mut().ok_or(EIO)?;
 
         let len = u32_as_usize(fragment.len);
         let piece = if len == 0 {
@@ -90,7 +100,7 @@ impl Partial {
             piece
         };
 
-        self.payload.push(piece, GFP_ATOMIC)
+        arriving.payload.push(piece, GFP_ATOMIC)
     }
 }
 
@@ -118,12 +128,13 @@ impl Path {
                 .charge(bytes, limit)
                 .inspect_err(|_| self.space.stats.ib_rx_alloc_limit.add(1))
         };
+        let traced = self.space.is_traced();
         let acked = state.engine.sender().queue.acked();
         trace::arrived(&self.key, conn, header, len);
         let received = state
             .engine
             .on_frame(&state.settings, conn, header, len, |fragment| {
-                partial.store(&fragment, buffer, charge)
+                partial.store(&fragment, buffer, charge, traced)
             });
 
         let now_acked = state.engine.sender().queue.acked();
@@ -169,11 +180,16 @@ impl Path {
     /// Delivers a message that is complete. Returns whether the congestion map of our address has
     /// changed.
     fn complete(&self, header: &Header, partial: &mut Partial, spares: &Arc<Spares>) -> bool {
-        let Partial { payload, room } = core::mem::take(partial);
-        let Some((room, stamps, charge)) = room else {
-            // The first piece has made it.
+        // The first piece has made it.
+        let Some(arriving) = partial.0.take() else {
             return false;
         };
+        let Arriving {
+            payload,
+            room,
+            stamps,
+            charge,
+        } = arriving;
         let origin = Origin {
             source: Endpoint {
                 addr: self.key.peer,
@@ -187,10 +203,7 @@ impl Path {
             tos: self.key.tos,
             cookie: None,
         };
-        let stamps = Stamps {
-            complete: Instant::now(),
-            ..stamps
-        };
+        let stamps = stamps.map(Stamps::completed);
         let spares = (payload.len() >= FRAGMENT_LEN).then(|| spares.clone());
         let body = Body::Own {
             payload: Lent::new(payload, spares),

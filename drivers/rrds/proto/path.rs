@@ -204,6 +204,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.machine.connect(now);
     }
 
+    /// As [`Path::connect`], of a path that has a connection.
+    pub fn want(&mut self) {
+        self.machine.want();
+    }
+
     /// Takes the path down for good. [`Action::Close`] follows if there is a connection. Returns a
     /// request that was held and is to be rejected. Messages are taken out by [`Path::drain`].
     pub fn stop(&mut self) -> Option<ConnId> {

@@ -138,7 +138,7 @@ impl Route for LoopbackRoute {
             )
         };
 
-        let incoming = Incoming::new(body, origin, seq, Stamps::now(), GFP_KERNEL)?;
+        let incoming = Incoming::new(body, origin, seq, Some(Stamps::now()), GFP_KERNEL)?;
         let delivered = self.space.deliver(incoming);
         message.end(Outcome::Done);
         if delivered.map_changed {

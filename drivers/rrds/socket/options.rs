@@ -161,6 +161,7 @@ fn trace(sock: &Open<'_, Socket>, value: OptionIn<'_>) -> Result {
     }
     let bad = |trace: &u8| usize::from(*trace) >= TRACES;
     let faulty = traces.iter().take(count.into()).any(bad);
+    sock.data().space.trace();
     let mut receives = sock.data().receives.lock();
 
     receives.traces = traces;

@@ -12,7 +12,8 @@ use crate::{
     congestion,
     message::{
         Endpoint,
-        Incoming, //
+        Incoming,
+        Stamps, //
     },
 };
 use kernel::{
@@ -207,6 +208,9 @@ fn put_all(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>, message: &Incoming) -
         msg.put(SOL_SOCKET, kind, &timeval)?;
     }
 
+    if !sock.data().space.is_traced() {
+        return Ok(());
+    }
     let (traces, traced) = {
         let receives = sock.data().receives.lock();
         (receives.traces, receives.traced)
@@ -221,7 +225,8 @@ fn put_all(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>, message: &Incoming) -
 /// nanoseconds that each took.
 fn latency(message: &Incoming, traces: [u8; super::TRACES], traced: u8) -> [u8; 32] {
     const TIMES: usize = 8;
-    let stamps = &message.stamps;
+    // Of a message that came before anybody asked nothing is known.
+    let stamps = message.stamps.unwrap_or_else(Stamps::now);
     let mut raw = [0; 32];
     let (head, times) = raw.split_at_mut(TIMES);
 

@@ -15,9 +15,11 @@ use super::{
 use crate::{
     message::{
         Endpoint,
+        Lent,
         Message,
         Outgoing,
-        Payload, //
+        Payload,
+        Spares, //
     },
     table::Table,
     trace::{
@@ -222,13 +224,15 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         }
     };
 
-    let payload = copy(msg, len)?;
+    let payload = copy(msg, len, &this.space.spares)?;
     this.space.stats.copy_from_user.add(payload.len().into());
     control::execute(msg.cmsgs())?;
     let owner = Owner {
         sock: sock.get(),
         number: Atomic::new(NOT_ADMITTED),
     };
+    let spares = (len >= FRAGMENT_BYTES).then(|| this.space.spares.clone());
+    let payload = Lent::new(payload, spares);
     let outgoing = Outgoing::new(owner, payload, source, dest, [0; EXT_LEN])?;
     let mut timeout = sock.send_timeout(nonblocking);
 
@@ -240,13 +244,20 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
 }
 
 /// Copies the data of a message from the caller.
-fn copy(msg: &mut SendMsg<'_>, len: usize) -> Result<Payload> {
+///
+/// Memory that is there already was charged to whoever sent first; it is not more than a message.
+fn copy(msg: &mut SendMsg<'_>, len: usize, spares: &Spares) -> Result<Payload> {
     let flags = GFP_KERNEL_ACCOUNT;
     let mut payload = Payload::with_capacity(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)?;
     let mut left = len;
 
     while left > 0 {
-        let piece = msg.take(left.min(FRAGMENT_BYTES), flags)?;
+        let part = left.min(FRAGMENT_BYTES);
+        let mut piece = (part == FRAGMENT_BYTES)
+            .then(|| spares.take())
+            .flatten()
+            .unwrap_or_default();
+        msg.take(part, &mut piece, flags)?;
         left = left.saturating_sub(piece.len());
         payload.push(piece, flags)?;
     }

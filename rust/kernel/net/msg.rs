@@ -165,12 +165,13 @@ impl SendMsg<'_> {
         Cmsgs::new(unsafe { slice::from_raw_parts(control.cast(), len) })
     }
 
-    /// Takes the next `len` bytes, into memory of their own.
+    /// Takes the next `len` bytes into `vec`, in place of what is there.
     ///
     /// Errors: [`ENOMEM`]; [`EFAULT`] if the caller's memory can't be read, or there are less bytes.
-    /// May sleep.
-    pub fn take(&mut self, len: usize, flags: kernel::alloc::Flags) -> Result<KVec<u8>> {
-        let mut vec = KVec::with_capacity(len, flags)?;
+    /// Nothing is in `vec` then. May sleep.
+    pub fn take(&mut self, len: usize, vec: &mut KVec<u8>, flags: kernel::alloc::Flags) -> Result {
+        vec.clear();
+        vec.reserve(len, flags)?;
         let room = vec.spare_capacity_mut().get_mut(..len).ok_or(ENOMEM)?;
 
         if self.iter().copy_from_iter_raw(room).len() != len {
@@ -178,7 +179,7 @@ impl SendMsg<'_> {
         }
         // SAFETY: The vector has room for `len` bytes, and so many were initialized.
         unsafe { vec.inc_len(len) };
-        Ok(vec)
+        Ok(())
     }
 
     fn iter(&mut self) -> &mut IovIterSource<'_> {

@@ -177,10 +177,15 @@ impl Machine {
     /// Asks for a connection, unless there is one or an attempt is due anyway. From here on one is made
     /// again whenever it is lost.
     pub(crate) fn connect(&mut self, now: Instant) {
-        self.wanted = true;
+        self.want();
         if self.state == State::Down && self.timer.is_none() && !self.stopped {
             self.timer = Some(now);
         }
+    }
+
+    /// Has a connection made again whenever it is lost, if there is one.
+    pub(crate) fn want(&mut self) {
+        self.wanted = true;
     }
 
     /// Takes the connection down for good; requests are rejected from now on. Returns the request held,

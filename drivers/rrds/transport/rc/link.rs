@@ -212,6 +212,7 @@ impl Link {
     }
 
     /// Starts a batch of frames.
+    #[inline(always)]
     pub(crate) fn batch(&self) -> Batch<'_> {
         Batch {
             link: self,
@@ -287,7 +288,7 @@ impl Batch<'_> {
     /// Posts what is left.
     ///
     /// Errors: If any frame of the batch was not posted.
-    pub(crate) fn finish(mut self) -> Result {
+    pub(crate) fn finish(&mut self) -> Result {
         if self.failed {
             return Err(EIO);
         }
@@ -406,9 +407,7 @@ impl Operation for Send {
 
         owner.pools.put_send(this);
         match id {
-            _ if !completion.status().is_success() => {
-                owner.path.lost(owner.conn, DropReason::Transport)
-            }
+            _ if !completion.is_success() => owner.path.lost(owner.conn, DropReason::Transport),
             Some(id) => owner.path.sent(owner.conn, id),
             // A later one tells.
             None => return,

@@ -53,12 +53,8 @@ pub(crate) struct Pools {
     dev: ARef<Device>,
     module: &'static ThisModule,
     waker: Waker,
-    /// None before the device is opened and after it is closed.
     #[pin]
-    srq: SpinLockIrq<Option<Arc<Srq>>>,
-    /// Receive requests that are not in the queue. There is room for all.
-    #[pin]
-    receives: SpinLockIrq<KVec<RecvRequest>>,
+    receives: SpinLockIrq<Receives>,
     /// Send requests that are not in use.
     #[pin]
     sends: SpinLockIrq<KVec<SendRequest>>,
@@ -69,13 +65,24 @@ pub(crate) struct Pools {
     touched: SpinLockIrq<List<Path>>,
 }
 
+/// What there is to receive into.
+struct Receives {
+    /// None before the device is opened and after it is closed.
+    srq: Option<Arc<Srq>>,
+    /// Requests that are not in the queue. There is room for all.
+    aside: KVec<RecvRequest>,
+}
+
+/// So many receive requests may be left aside, to be posted by few calls; of a short queue, less.
+const SLACK: usize = 16;
+
 /// Ends a batch of completions of what was received.
 pub(super) struct OnReceived(pub(super) Arc<Pools>);
 
 impl BatchEnd for OnReceived {
     fn batch_end(&self, _completions: u32) {
         // First: what is sent below may bring more.
-        if !self.0.refill(GFP_ATOMIC) {
+        if self.0.is_due() && !self.0.refill(GFP_ATOMIC) {
             self.0.waker.wake();
         }
         self.0.pump();
@@ -109,9 +116,11 @@ impl Pools {
                 dev: dev.into(),
                 module,
                 waker,
-                srq <- new_spinlock_irq!(None, "rrds::Pools::srq"),
                 receives <- new_spinlock_irq!(
-                    KVec::with_capacity(u32_as_usize(depth), GFP_KERNEL)?,
+                    Receives {
+                        srq: None,
+                        aside: KVec::with_capacity(u32_as_usize(depth), GFP_KERNEL)?,
+                    },
                     "rrds::Pools::receives"
                 ),
                 sends <- new_spinlock_irq!(
@@ -143,7 +152,7 @@ impl Pools {
             let request = receive::new(self)?;
             self.put_receive(request);
         }
-        *self.srq.lock() = Some(srq);
+        self.receives.lock().srq = Some(srq);
         if !self.refill(GFP_KERNEL) {
             return Err(ENOMEM);
         }
@@ -152,10 +161,10 @@ impl Pools {
 
     /// Gives up the receive queue, which goes with the last connection, and what is not in it.
     pub(super) fn close(&self) {
-        let srq = self.srq.lock().take();
-        drop(srq);
-
-        let receives = core::mem::take(&mut *self.receives.lock());
+        let receives = {
+            let mut receives = self.receives.lock();
+            (receives.srq.take(), core::mem::take(&mut receives.aside))
+        };
         drop(receives);
         let sends = core::mem::take(&mut *self.sends.lock());
         drop(sends);
@@ -163,7 +172,7 @@ impl Pools {
 
     /// Returns the receive queue, until the device is closed.
     pub(super) fn srq(&self) -> Option<Arc<Srq>> {
-        self.srq.lock().clone()
+        self.receives.lock().srq.clone()
     }
 
     /// Puts a receive request aside, for [`refill`](Self::refill).
@@ -171,6 +180,7 @@ impl Pools {
         let refused = self
             .receives
             .lock()
+            .aside
             .push_within_capacity(request)
             .map_err(|err| err.0);
 
@@ -178,9 +188,17 @@ impl Pools {
         drop(refused);
     }
 
+    /// Whether it is time for [`refill`](Self::refill).
+    fn is_due(&self) -> bool {
+        let receives = self.receives.lock();
+        let aside = &receives.aside;
+
+        aside.len() >= SLACK.min(aside.capacity() / 16).max(1)
+    }
+
     /// How many receive requests are not in the queue.
     pub(super) fn receives_aside(&self) -> usize {
-        self.receives.lock().len()
+        self.receives.lock().aside.len()
     }
 
     /// How many send requests are kept for the next frame.
@@ -188,8 +206,11 @@ impl Pools {
         self.sends.lock().len()
     }
 
-    pub(super) fn take_receive(&self) -> Option<RecvRequest> {
-        self.receives.lock().pop()
+    /// Takes requests that were put aside, as many as there are places.
+    pub(super) fn take_receives<const N: usize>(&self) -> [Option<RecvRequest>; N] {
+        let mut receives = self.receives.lock();
+
+        core::array::from_fn(|_| receives.aside.pop())
     }
 
     /// Posts the receive requests that were put aside. Returns whether none is left.
@@ -217,13 +238,10 @@ impl Pools {
 
     /// Gives the paths that were listed what there is to do.
     fn pump(&self) {
-        loop {
-            // The guard must not live while the path is pumped.
-            let next = self.touched.lock().pop_front();
-            let Some(path) = next else {
-                return;
-            };
-            // If it is touched from here on it is listed again.
+        let mut touched = core::mem::replace(&mut *self.touched.lock(), List::new());
+
+        while let Some(path) = touched.pop_front() {
+            // Who touches it from here on lists it again, and sees to it after its own batch.
             path.into_arc().pump();
         }
     }

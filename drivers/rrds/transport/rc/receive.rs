@@ -94,10 +94,7 @@ pub(super) fn post(pools: &Pools, srq: &Srq, flags: kernel::alloc::Flags) -> boo
         let mut batch: RecvBatch<'_, Receive, Srq, BATCH, { 2 * BATCH }> = RecvBatch::new(srq);
         let mut complete = true;
 
-        while batch.len() < BATCH {
-            let Some(mut request) = pools.take_receive() else {
-                break;
-            };
+        for mut request in pools.take_receives::<BATCH>().into_iter().flatten() {
             let filled = request
                 .as_mut()
                 .data_mut()
@@ -107,7 +104,7 @@ pub(super) fn post(pools: &Pools, srq: &Srq, flags: kernel::alloc::Flags) -> boo
             if filled.is_err() {
                 pools.put_receive(request);
                 complete = false;
-                break;
+                continue;
             }
             let refused = batch.push(request, |receive, buffers| {
                 let data = receive.data.0.as_ref().ok_or(EINVAL)?;
@@ -116,7 +113,6 @@ pub(super) fn post(pools: &Pools, srq: &Srq, flags: kernel::alloc::Flags) -> boo
             if let Err(refused) = refused {
                 pools.put_receive(refused.request);
                 complete = false;
-                break;
             }
         }
 
@@ -141,29 +137,32 @@ impl Operation for Receive {
             data,
             pools,
         } = this.as_mut().data_mut().get_mut();
-        let pools = pools.clone();
+        let qp = completion.qp();
+        let Some(owner) = qp.context::<Owner>() else {
+            let pools = pools.clone();
+            return pools.put_receive(this);
+        };
 
-        if let Some(owner) = completion.qp().context::<Owner>() {
-            match completion.status() {
-                // There is no frame: the buffers still have what came before.
-                Status::Success if completion.is_write() => owner.path.refuse_write(owner.conn),
-                Status::Success => {
-                    let mut bytes = [0; HEADER_LEN];
-                    bytes.copy_from_slice(&header.cpu());
-                    owner.path.receive(
-                        owner.conn,
-                        &bytes,
-                        completion.byte_len(),
-                        data,
-                        pools.spares(),
-                    );
-                }
-                // The connection is being closed.
-                Status::Flushed => {}
-                _ => owner.path.lost(owner.conn, DropReason::Transport),
+        if !completion.is_success() {
+            // When the connection is closed they are flushed.
+            if completion.status() != Status::Flushed {
+                owner.path.lost(owner.conn, DropReason::Transport);
             }
-            pools.touch(&owner.path);
+        } else if completion.is_write() {
+            // There is no frame: the buffers still have what came before.
+            owner.path.refuse_write(owner.conn);
+        } else {
+            let mut bytes = [0; HEADER_LEN];
+            bytes.copy_from_slice(&header.cpu());
+            owner.path.receive(
+                owner.conn,
+                &bytes,
+                completion.byte_len(),
+                data,
+                pools.spares(),
+            );
         }
-        pools.put_receive(this);
+        owner.pools.touch(&owner.path);
+        owner.pools.put_receive(this);
     }
 }
