@@ -323,10 +323,16 @@ impl Rc {
 impl Tenure {
     fn start(&self, holders: &mut Holders, ns: &Namespace, space: &Arc<Space>) -> Result {
         let realm = Realm::new(&self.shared, ns)?;
-        let listeners = listen::listen(&realm, space)?;
 
         self.shared.realms.lock().push(realm.clone(), GFP_KERNEL)?;
-        holders.listeners = listeners;
+        // From the first listener on there may be paths, which keep the realm.
+        holders.listeners = match listen::listen(&realm, space) {
+            Ok(listeners) => listeners,
+            Err(err) => {
+                self.end(&realm);
+                return Err(err);
+            }
+        };
         *self.realm.lock() = Some(realm);
         Ok(())
     }
@@ -336,12 +342,16 @@ impl Tenure {
         drop(core::mem::take(&mut holders.listeners));
         let realm = self.realm.lock().take();
         if let Some(realm) = realm {
-            self.shared
-                .realms
-                .lock()
-                .retain(|other| !Arc::ptr_eq(other, &realm));
-            realm.table.stop();
+            self.end(&realm);
         }
+    }
+
+    fn end(&self, realm: &Arc<Realm>) {
+        self.shared
+            .realms
+            .lock()
+            .retain(|other| !Arc::ptr_eq(other, realm));
+        realm.table.stop();
     }
 }
 
@@ -354,7 +364,8 @@ impl Work for Tenure {
             return None;
         }
         if now < holders.until {
-            return Some(Delta::from_millis(LINGER_MS));
+            let left = holders.until.0.saturating_sub(now.0);
+            return Some(Delta::from_nanos(i64::try_from(left).unwrap_or(i64::MAX)));
         }
         this.stop(&mut holders);
         None
