@@ -42,11 +42,16 @@ impl Spares {
         self.list.lock().pop()
     }
 
-    /// Keeps the memory of a message, as far as there is room and its pieces are full.
+    /// Keeps the memory of a message, as far as there is room and a fragment fits into its pieces.
     fn keep(&self, payload: Payload) {
-        let mut pieces = payload
-            .into_pieces()
-            .filter(|piece| piece.len() == FRAGMENT_BYTES);
+        let mut pieces = payload.into_pieces().filter_map(|mut piece| {
+            if piece.capacity() < FRAGMENT_BYTES {
+                return None;
+            }
+            // What was cut off is zeroed, nothing is allocated.
+            piece.resize(FRAGMENT_BYTES, 0, GFP_ATOMIC).ok()?;
+            Some(piece)
+        });
         let mut list = self.list.lock();
         let room = list.capacity().saturating_sub(list.len());
 
@@ -66,7 +71,8 @@ pub(crate) struct Lent {
 }
 
 impl Lent {
-    /// Data whose full pieces are to go to `spares`, if any, and the rest to the allocator.
+    /// Data whose pieces are to go to `spares`, if there is such and a fragment fits into them, and else
+    /// to the allocator.
     pub(crate) fn new(payload: Payload, spares: Option<Arc<Spares>>) -> Self {
         Self { payload, spares }
     }
