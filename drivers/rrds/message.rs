@@ -5,7 +5,10 @@
 mod payload;
 mod spares;
 
-pub(crate) use payload::Payload;
+pub(crate) use payload::{
+    Payload,
+    SHORT, //
+};
 pub(crate) use spares::{
     Lent,
     Spares, //

@@ -365,12 +365,13 @@ impl Path {
             let mut state = self.state.lock();
             let engine = &mut state.engine;
             _old = larger.take().map(|slots| engine.grow(slots));
-            let handle = message.message().clone();
 
             match engine.queue(message, ack_required) {
                 Ok(seq) => {
-                    handle.set_seq(seq);
-                    trace::sent(&self.key, &handle);
+                    if let Some(message) = engine.sender().queue.last() {
+                        message.message().set_seq(seq);
+                        trace::sent(&self.key, message.message());
+                    }
                     if engine.state() == ConnState::Up {
                         engine.want();
                     } else {

@@ -14,10 +14,23 @@ use rds_proto::consts::{
 /// What a message takes beside its data: its own struct and what lists it.
 const OVERHEAD: usize = 256;
 
+/// Bytes up to which a message is in place.
+pub(crate) const SHORT: usize = 64;
+
+/// The first piece of a message.
+#[derive(Default)]
+enum First {
+    #[default]
+    None,
+    /// Less than a fragment: as many bytes of these as the message has.
+    Short([u8; SHORT]),
+    Piece(KVec<u8>),
+}
+
 /// The data of a message, in kernel memory.
 ///
 /// It is cut as it is on the wire: each piece is one that a frame carries, and is in one piece in
-/// memory, from `kmalloc`, so that it can be mapped for a device.
+/// memory, from `kmalloc`, so that it can be mapped for a device. What is short is in place.
 ///
 /// # Invariants
 ///
@@ -26,7 +39,7 @@ const OVERHEAD: usize = 256;
 #[derive(Default)]
 pub(crate) struct Payload {
     /// The first piece. Most messages have only this one.
-    first: Option<KVec<u8>>,
+    first: First,
     /// The others, if there may be any.
     rest: Option<KVec<KVec<u8>>>,
     len: u32,
@@ -39,7 +52,7 @@ impl Payload {
     pub(crate) const fn empty() -> Self {
         // INVARIANT: There are no pieces.
         Self {
-            first: None,
+            first: First::None,
             rest: None,
             len: 0,
             room: 0,
@@ -83,7 +96,7 @@ impl Payload {
         let room = piece.capacity();
 
         if self.len == 0 {
-            self.first = Some(piece);
+            self.first = First::Piece(piece);
         } else {
             self.rest.get_or_insert_default().push(piece, flags)?;
         }
@@ -93,11 +106,35 @@ impl Payload {
         Ok(())
     }
 
-    /// Takes the pieces out, in any order.
+    /// Makes a message of at most [`SHORT`] bytes, which `fill` writes.
+    ///
+    /// Errors: [`EMSGSIZE`] if there are more bytes, and those of `fill`.
+    pub(crate) fn short(len: usize, fill: impl FnOnce(&mut [u8]) -> Result) -> Result<Self> {
+        let mut bytes = [0; SHORT];
+
+        fill(bytes.get_mut(..len).ok_or(EMSGSIZE)?)?;
+        // INVARIANT: There is one piece, of less than a fragment, unless it is empty.
+        Ok(Self {
+            first: if len == 0 {
+                First::None
+            } else {
+                First::Short(bytes)
+            },
+            // CAST: It is at most `SHORT`.
+            len: len as u32,
+            ..Self::empty()
+        })
+    }
+
+    /// Takes the pieces out that have memory of their own, in any order.
     pub(crate) fn into_pieces(self) -> impl Iterator<Item = KVec<u8>> {
         let rest = self.rest.into_iter().flatten();
+        let first = match self.first {
+            First::Piece(piece) => Some(piece),
+            First::None | First::Short(_) => None,
+        };
 
-        Iterator::chain(rest, self.first)
+        Iterator::chain(rest, first)
     }
 
     /// Returns the length in bytes.
@@ -131,7 +168,7 @@ impl Payload {
     pub(crate) fn piece_at(&self, offset: u32) -> Option<&[u8]> {
         let offset = u32_as_usize(offset);
         let piece = match (offset / FRAGMENT_BYTES).checked_sub(1) {
-            None => self.first.as_ref()?,
+            None => self.first()?,
             Some(index) => self.rest.as_ref()?.get(index)?,
         };
 
@@ -144,6 +181,14 @@ impl Payload {
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let rest = self.rest.iter().flatten();
 
-        Iterator::chain(self.first.iter(), rest).map(|piece| piece.as_slice())
+        Iterator::chain(self.first().into_iter(), rest.map(|piece| piece.as_slice()))
+    }
+
+    fn first(&self) -> Option<&[u8]> {
+        match &self.first {
+            First::None => None,
+            First::Short(bytes) => bytes.get(..u32_as_usize(self.len)),
+            First::Piece(piece) => Some(piece),
+        }
     }
 }

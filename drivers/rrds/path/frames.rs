@@ -13,7 +13,8 @@ use crate::{
         Payload,
         Room,
         Spares,
-        Stamps, //
+        Stamps,
+        SHORT, //
     },
     trace,
     transport::rc::{
@@ -28,10 +29,7 @@ use kernel::{
 };
 use rds_proto::{
     conn::ConnId,
-    consts::{
-        FRAGMENT_LEN,
-        HEADER_LEN, //
-    },
+    consts::HEADER_LEN,
     error::DropReason,
     recv::{
         Fragment,
@@ -67,12 +65,21 @@ impl Partial {
         charge: impl FnOnce(u32) -> Result<Charge>,
         traced: bool,
     ) -> Result {
+        let whole = fragment.header.len;
+        let len = u32_as_usize(fragment.len);
+        let short = len <= SHORT && fragment.len == whole;
+
         if fragment.offset == 0 {
             // What was there is given back first.
             self.0 = None;
-            let charge = charge(Payload::true_size_of(fragment.header.len))?;
+            let charge = charge(Payload::true_size_of(whole))?;
+            let payload = if short {
+                Payload::short(len, |bytes| buffer.copy(bytes))?
+            } else {
+                Payload::with_capacity(whole, GFP_ATOMIC)?
+            };
             self.0 = Some(Arriving {
-                payload: Payload::with_capacity(fragment.header.len, GFP_ATOMIC)?,
+                payload,
                 room: Room::new(GFP_ATOMIC)?,
                 stamps: Stamps::begin(traced),
                 charge,
@@ -80,8 +87,7 @@ impl Partial {
         }
         let arriving = self.0.as_mut().ok_or(EIO)?;
 
-        let len = u32_as_usize(fragment.len);
-        let piece = if len == 0 {
+        let piece = if short || len == 0 {
             return Ok(());
         } else if len <= COPIED {
             let mut piece = KVec::with_capacity(len, GFP_ATOMIC)?;
@@ -204,7 +210,7 @@ impl Path {
             cookie: None,
         };
         let stamps = stamps.map(Stamps::completed);
-        let spares = (payload.len() >= FRAGMENT_LEN).then(|| spares.clone());
+        let spares = (u32_as_usize(payload.len()) > COPIED).then(|| spares.clone());
         let body = Body::Own {
             payload: Lent::new(payload, spares),
             _charge: Some(charge),

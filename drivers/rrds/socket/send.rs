@@ -19,7 +19,8 @@ use crate::{
         Message,
         Outgoing,
         Payload,
-        Spares, //
+        Spares,
+        SHORT, //
     },
     table::Table,
     trace::{
@@ -247,6 +248,9 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
 ///
 /// Memory that is there already was charged to whoever sent first; it is not more than a message.
 fn copy(msg: &mut SendMsg<'_>, len: usize, spares: &Spares) -> Result<Payload> {
+    if len <= SHORT {
+        return Payload::short(len, |bytes| msg.read(bytes));
+    }
     let flags = GFP_KERNEL_ACCOUNT;
     let mut payload = Payload::with_capacity(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)?;
     let mut left = len;

@@ -182,6 +182,16 @@ impl SendMsg<'_> {
         Ok(())
     }
 
+    /// Copies the next bytes, as many as `to` has.
+    ///
+    /// Errors: [`EFAULT`] if the caller's memory can't be read, or there are less bytes. May sleep.
+    pub fn read(&mut self, to: &mut [u8]) -> Result {
+        if self.iter().copy_from_iter(to) != to.len() {
+            return Err(EFAULT);
+        }
+        Ok(())
+    }
+
     fn iter(&mut self) -> &mut IovIterSource<'_> {
         // SAFETY: By the type invariant; the result borrows `self` exclusively.
         unsafe { IovIterSource::from_raw(&raw mut (*self.msg).msg_iter) }

@@ -154,6 +154,11 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         Some((self.ring.get(index)?, index < self.sent))
     }
 
+    /// The message that was queued last, if it has not left.
+    pub fn last(&self) -> Option<&M> {
+        self.ring.get(self.ring.len().checked_sub(1)?)?.message()
+    }
+
     /// Appends a message and returns its number. O(1), but for the rare removal of empty slots.
     ///
     /// # Errors

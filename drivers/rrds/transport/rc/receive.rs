@@ -52,6 +52,18 @@ impl Buffer {
         self.0.as_mut().map(|mapping| f(&mapping.cpu()))
     }
 
+    /// Copies what it begins with.
+    ///
+    /// Errors: [`EIO`] if a frame has not so much, or it was taken.
+    pub(crate) fn copy(&mut self, to: &mut [u8]) -> Result {
+        self.read(|bytes| {
+            let from = bytes.get(..to.len()).ok_or(EIO)?;
+            to.copy_from_slice(from);
+            Ok(())
+        })
+        .unwrap_or(Err(EIO))
+    }
+
     /// Takes the memory out.
     pub(crate) fn take(&mut self) -> Option<KVec<u8>> {
         self.0.take().map(Mapping::unmap)
