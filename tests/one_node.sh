@@ -9,10 +9,10 @@ plan 10
 pingpong() {
 	local server
 
-	timeout 60 ibv_rc_pingpong -d rxe0 -g "$1" -n 100 -s 4096 -m 4096 >/tmp/server 2>&1 &
+	rc_pingpong rxe0 "$1" >/tmp/server 2>&1 &
 	server=$!
-	within 10 sh -c 'netstat -ltn | grep -q :18515' || return 1
-	timeout 60 ibv_rc_pingpong -d rxe1 -g "$1" -n 100 -s 4096 -m 4096 "$2" || return 1
+	within 10 rc_serves || return 1
+	rc_pingpong rxe1 "$1" "$2" || return 1
 	wait "$server"
 }
 
@@ -35,7 +35,7 @@ check "a veth pair in one namespace" veth_pair v0 v1 10.9.0.1 10.9.0.2
 check "an RDMA device on each end" eval "rxe_add rxe0 v0 && rxe_add rxe1 v1"
 need_uverbs || die "no /dev/infiniband"
 load_all krdma rdma_devinfo rrds || die "the modules do not load"
-check "ping goes over the wire" ping -c 3 -i 0.2 -w 10 -I 10.9.0.2 10.9.0.1
+check "ping goes over the wire" ping -c 3 -i 0.2 -w 100 -I 10.9.0.2 10.9.0.1
 before=$(cat /sys/class/net/v0/statistics/rx_bytes)
 check "so does an RC ping-pong" pingpong "$(gid_of rxe0 10.9.0.1)" 10.9.0.1
 after=$(cat /sys/class/net/v0/statistics/rx_bytes)
@@ -43,7 +43,7 @@ check "the bytes were counted there" [ $((after - before)) -ge 400000 ]
 { rxe_del rxe1 && rxe_del rxe0; } || die "the devices do not go"
 
 check "two namespaces joined by a cable" netns_pair left right 10.8.0.1 10.8.0.2
-check "they reach each other" ip netns exec left ping -c 3 -i 0.2 -w 10 10.8.0.2
+check "they reach each other" ip netns exec left ping -c 3 -i 0.2 -w 100 10.8.0.2
 check "an RDMA device in each" eval "ip netns exec left rdma link add rxe0 type rxe netdev v0 &&
 	ip netns exec right rdma link add rxe1 type rxe netdev v0"
 check "a Rust client is told of both" within 5 eval \

@@ -40,7 +40,6 @@ PROGRAMS = {
     "tc": "iproute2",
     "rdma": "iproute2",
     "ibv_devinfo": "ibverbs-utils",
-    "ibv_rc_pingpong": "ibverbs-utils",
 }
 SEARCH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 PROVIDERS = ("rxe", "siw")

@@ -67,3 +67,16 @@ need_uverbs() {
 	mkdir -p /dev/infiniband
 	within 10 test -e /dev/infiniband/uverbs0
 }
+
+# rc_pingpong DEVICE GID [ADDRESS]: a hundred messages there and back over a reliable connection, as the one that
+# waits for the other, or that goes to this address. Each is sent again until it has arrived: for nine seconds, as
+# the other node may stand still for a while, or what $QP_TIMEOUT makes of it. The test names ib_send_lat among its
+# tools. (ibv_rc_pingpong gives up after half a second.)
+rc_pingpong() {
+	timeout 60 ib_send_lat -d "$1" -x "$2" -F -m 4096 -s 4096 -n 100 -u "${QP_TIMEOUT:-18}" ${3:+"$3"}
+}
+
+# rc_serves: whether the one that waits does so.
+rc_serves() {
+	netstat -ltn | grep -q ':18515 '
+}
