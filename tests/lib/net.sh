@@ -76,16 +76,26 @@ netem_dropped() {
 	tc -s qdisc show dev "eth$1" | sed -n 's/.*(dropped \([0-9]*\),.*/\1/p' | head -n 1
 }
 
+# _netem SLOT WORD...: what the test's file says of the NIC's link, with these words in place of `loss 0%`.
+_netem() {
+	local slot="$1"
+
+	shift
+	eval "echo \"\$NIC_$slot\"" | cut -d ' ' -f 7- | sed "s/loss 0%/$*/"
+}
+
 # mute SLOT / unmute SLOT: nothing that this node sends there arrives any more, as if a cable were broken. The
 # link needs `loss = 0` in the test's file. To take the device down, or to put a queueing discipline there only
 # now, is something else: a packet that cannot be sent at that moment takes QP 1 of the stock rxe with it, and
 # so the connection manager, until the RDMA device is made anew.
 mute() {
-	tc qdisc change dev "eth$1" root netem limit 10000 loss 100%
+	# shellcheck disable=SC2046 # words on purpose
+	tc qdisc change dev "eth$1" root netem limit 10000 $(_netem "$1" loss 100%)
 }
 
 unmute() {
-	tc qdisc change dev "eth$1" root netem limit 10000 loss 0%
+	# shellcheck disable=SC2046 # words on purpose
+	tc qdisc change dev "eth$1" root netem limit 10000 $(_netem "$1" loss 0%)
 }
 
 # veth_pair FIRST SECOND ADDRESS1 ADDRESS2: two devices in one namespace whose traffic really goes over the wire.
