@@ -49,7 +49,6 @@ REPORTS = (
     ("rcu-stall", "rcu: INFO: rcu_preempt self-detected stall on CPU"),
     ("rcu-stall", "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:"),
     ("netdev-leak", "unregister_netdevice: waiting for v0 to become free. Usage count = 2"),
-    ("netdev-watchdog", "NETDEV WATCHDOG: CPU: 0: transmit queue 0 timed out 5000 ms"),
     ("duplicate", "sysfs: cannot create duplicate filename '/class/infiniband/rxe0'"),
     ("unknown-symbol", "rrds: Unknown symbol krdma_abi_54e8 (err -2)"),
     ("module-refused", "krdma: version magic '7.3.3 SMP' should be '7.3.4 SMP'"),
@@ -79,6 +78,7 @@ HARMLESS = (
     "DMA-API: preallocated 65536 debug entries",
     "kmemleak: Kernel memory leak detector initialized (mem pool available: 15000)",
     "Kernel command line: console=ttyS0 oops=panic",
+    "virtio_net virtio3 eth0: NETDEV WATCHDOG: CPU: 0: transmit queue 0 timed out 5000 ms",
     "sysrq: Show Blocked State",
 )
 
