@@ -9,11 +9,10 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 import unittest
 
 import support
-from host import cli, enter
+from host import cli
 
 _ENTER = """
 import sys
@@ -21,6 +20,7 @@ sys.path.insert(0, sys.argv[1])
 from host import enter
 from host.namespace import Plan
 plan = Plan(["sh", "-c", sys.argv[2]], "/", {"PATH": "/usr/bin:/bin"})
+enter.SAME_SECONDS = float(sys.argv[3])
 sys.exit(enter.run(plan))
 """
 
@@ -28,9 +28,9 @@ sys.exit(enter.run(plan))
 class Terminal:
     """enter.run on a terminal of its own."""
 
-    def __init__(self, test: unittest.TestCase, script: str) -> None:
+    def __init__(self, test: unittest.TestCase, script: str, same_seconds: float = 600) -> None:
         support.needs_namespaces(test)
-        argv = [sys.executable, "-B", "-c", _ENTER, str(support.SCRIPTS), script]
+        argv = [sys.executable, "-B", "-c", _ENTER, str(support.SCRIPTS), script, str(same_seconds)]
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.execv(argv[0], argv)
@@ -69,10 +69,9 @@ class Signals(unittest.TestCase):
         self.assertEqual(terminal.said.count(b"clean"), 1)
 
     def test_second_ctrl_c_kills(self) -> None:
-        terminal = Terminal(self, "trap 'echo no' INT; echo up; while :; do sleep 1; done")
+        terminal = Terminal(self, "trap 'echo no' INT; echo up; while :; do sleep 1; done", 0)
         terminal.type(b"\x03")
         terminal.read_until(b"no")
-        time.sleep(2 * enter.SAME_SECONDS)
         terminal.type(b"\x03")
         self.assertEqual(terminal.status(), 128 + signal.SIGKILL)
 
@@ -96,7 +95,10 @@ class Signals(unittest.TestCase):
         argv = [sys.executable, "-B", "-c", _ENTER, str(support.SCRIPTS)]
         shell = "trap 'exit 9' INT; echo up; sleep 600 & wait"
         process = subprocess.Popen(
-            [*argv, shell], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, start_new_session=True
+            [*argv, shell, "600"],
+            stdout=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
         assert process.stdout
         self.addCleanup(process.stdout.close)
