@@ -66,7 +66,7 @@ module! {
 /// What is given as the number of a queue pair, since there is none.
 const NO_QP: u32 = 0x1234;
 
-const TIMEOUT: Delta = Delta::from_millis(2000);
+const TIMEOUT: Delta = Delta::from_millis(20_000);
 
 struct EchoModule {
     _asker: Option<Connection<Asker>>,

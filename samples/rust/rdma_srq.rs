@@ -147,7 +147,7 @@ const LEN: usize = 512;
 const WINDOW: u32 = 4;
 /// Connections that one device can take: the completion queue has room for what they send.
 const CONNECTIONS: u32 = 64;
-const TIMEOUT: Delta = Delta::from_millis(2000);
+const TIMEOUT: Delta = Delta::from_millis(20_000);
 
 #[pin_data(PinnedDrop)]
 struct SrqModule {

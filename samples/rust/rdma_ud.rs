@@ -151,7 +151,7 @@ const WINDOW: u32 = 8;
 const DEPTH: u32 = 256;
 /// Bytes of a datagram.
 const LEN: usize = 200;
-const TIMEOUT: Delta = Delta::from_millis(2000);
+const TIMEOUT: Delta = Delta::from_millis(20_000);
 
 #[pin_data(PinnedDrop)]
 struct UdModule {

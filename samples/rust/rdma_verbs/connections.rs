@@ -69,7 +69,7 @@ use krdma::{
 };
 
 const PORT: u16 = 7479;
-const TIMEOUT: Delta = Delta::from_millis(2000);
+const TIMEOUT: Delta = Delta::from_millis(20_000);
 
 /// What both sides share.
 #[pin_data]

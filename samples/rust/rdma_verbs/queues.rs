@@ -10,7 +10,8 @@ use crate::{
         receive,
         send,
         send_to,
-        Log, //
+        Log,
+        PATIENCE, //
     },
     Bench,
     DEPTH,
@@ -83,7 +84,7 @@ pub(crate) fn room(bench: &Bench<'_>) -> Result {
     )?;
 
     // Now somebody looks, and there is room again. The last acknowledgement may be late.
-    for _ in 0..1000 {
+    for _ in 0..PATIENCE {
         if direct.poll(u32::MAX) > 0 || sent.len() == u32_as_usize(posted) {
             break;
         }

@@ -9,7 +9,8 @@ use crate::{
         receive,
         send,
         send_to,
-        Log, //
+        Log,
+        PATIENCE, //
     },
     Bench,
     QKEY, //
@@ -117,7 +118,7 @@ pub(crate) fn transitions(bench: &Bench<'_>) -> Result {
 
 /// Waits until `condition` is met, or fails.
 fn within(condition: &dyn Fn() -> Result<bool>) -> Result {
-    for _ in 0..2000 {
+    for _ in 0..PATIENCE {
         if condition()? {
             return Ok(());
         }

@@ -72,7 +72,7 @@ use krdma::{
 };
 
 /// How long addresses and routes may take.
-const RESOLVE: Delta = Delta::from_millis(5000);
+const RESOLVE: Delta = Delta::from_millis(60_000);
 /// Frames that may be on their way.
 const SENDS: u32 = 64;
 /// Bytes of the largest frame.
