@@ -12,7 +12,8 @@ over() {
 # play N
 play() {
 	mark
-	load rdma_pingpong "peer=$(((10 << 24) + (9 << 16) + 2))" "cycles=$1" rounds=1 max_size=64 || return 1
+	load rdma_pingpong "peer=$(((10 << 24) + (9 << 16) + 2))" "cycles=$1" rounds=1 max_size=64 \
+		timeout=60000 ack_timeout=18 || return 1
 	within 7000 over
 	unload rdma_pingpong && logged "$1 games with $(($1 * 7)) round trips, all data intact"
 }
@@ -41,9 +42,14 @@ parts() {
 	done
 }
 
+# again N: as before, until the numbers are given back.
+again() {
+	play "$1" && sleep 5
+}
+
 exec 5>&1
 check "$CYCLES cycles" parts
 check_eq "rdma resource shows what it showed before" "$(rdma_resources)" "$resources"
 sleep 5
-check_memory "memory is as before" "$CYCLES"
+check_memory "memory is as before" "$CYCLES" again "$CYCLES"
 check "krdma unloads" unload krdma

@@ -74,6 +74,6 @@ under_traffic 5 || die "rdma_srq does not unload"
 KERNEL_NOISE=256
 memory_mark
 check "rdma_srq goes under traffic, $CYCLES times" under_traffic "$CYCLES"
-check_memory "memory is as before" "$CYCLES"
+check_memory "memory is as before" "$CYCLES" under_traffic "$CYCLES"
 check_eq "rdma resource shows what it showed before" "$(held)" "$before"
 check "krdma unloads" unload krdma
