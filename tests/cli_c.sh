@@ -72,7 +72,7 @@ wait "$server"
 
 check "every kind of records can be read" rds info --counters --sockets --connections --receive \
 	--send --retransmit --rdma
-check "the connections are up" [ "$(rds info -n | grep -c -e '--U')" -ge 4 ]
+check "the connections are up" within 20 connections_up 4
 check "both forms of records" eval "rds info -4 --json && rds info -6 --json"
 check_status 1 "what the kernel does not have is an error" rds info --tcp
 check "help, completions and manual pages" eval \

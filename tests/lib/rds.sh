@@ -29,6 +29,12 @@ bound() {
 	command rds info --sockets | grep -q -e ":$1 "
 }
 
+# connections_up LEAST: whether so many are up. Say `within`: a peer that stands still for a second or two loses its
+# connections, and makes them anew.
+connections_up() {
+	[ "$(command rds info -n | grep -c -e '--U')" -ge "$1" ]
+}
+
 # connection TOS COLUMN: what is listed of the one from $US to $PEER: 5 is its state, 6 the number of the message
 # that comes next.
 connection() {
