@@ -13,9 +13,14 @@ over() {
 	logged 'rdma_pingpong: .* games with' || logged 'rdma_pingpong: .* failed'
 }
 
+# serve [PARAMETER=VALUE...]: with patience for a peer that stands still for some seconds.
+serve() {
+	load rdma_pingpong timeout=60000 ack_timeout=18 "$@"
+}
+
 # play [PARAMETER=VALUE...]
 play() {
-	load rdma_pingpong "peer=$(number4 "$other")" "rounds=$ROUNDS" "$@"
+	serve "peer=$(number4 "$other")" "rounds=$ROUNDS" "$@"
 }
 
 rxe_up || die "no rxe"
@@ -38,7 +43,7 @@ if [ "$NODE" = a ]; then
 	check "one game was served" logged 'rdma_pingpong: 1 games served'
 	check_not "nothing has failed" logged 'rdma_pingpong: .*failed'
 else
-	check "the module loads" load rdma_pingpong
+	check "the module loads" serve
 	barrier listening
 	barrier first
 	check "the module unloads" unload rdma_pingpong

@@ -14,7 +14,7 @@ resources=$(rdma_resources)
 
 # Long enough that it never ends by itself.
 play() {
-	load rdma_pingpong "peer=$(number4 b)" rounds=10000 max_size=4096 timeout=3000
+	load rdma_pingpong "peer=$(number4 b)" rounds=10000 max_size=4096 timeout=60000
 }
 
 playing() {

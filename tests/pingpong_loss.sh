@@ -19,14 +19,14 @@ resources=$(rdma_resources)
 mark
 if [ "$NODE" = a ]; then
 	barrier listening
-	load rdma_pingpong "peer=$(number4 b)" "rounds=$ROUNDS" max_size=65536 || die "the module does not load"
+	load rdma_pingpong "peer=$(number4 b)" "rounds=$ROUNDS" max_size=65536 timeout=60000 || die "the module does not load"
 	within 300 over
 	diag "$(klog | grep rdma_pingpong)"
 	check "all data is intact" logged "1 games with $((17 * ROUNDS)) round trips, all data intact"
 	barrier played
 	check "the module unloads" unload rdma_pingpong
 else
-	load rdma_pingpong || die "the module does not load"
+	load rdma_pingpong timeout=60000 || die "the module does not load"
 	barrier listening
 	barrier played
 	check "the module unloads" unload rdma_pingpong

@@ -10,7 +10,7 @@ over() {
 # play ADDRESS: a game against ourselves.
 play() {
 	mark
-	load rdma_pingpong "peer=$1" "rounds=$ROUNDS" || return 1
+	load rdma_pingpong "peer=$1" "rounds=$ROUNDS" timeout=60000 ack_timeout=18 || return 1
 	within 120 over
 	diag "$(klog | grep rdma_pingpong)"
 	unload rdma_pingpong

@@ -19,7 +19,7 @@ mark
 barrier up
 if [ "$NODE" = a ]; then
 	barrier lending
-	check "the module loads" load rdma_write "peer=$(number4 b)"
+	check "the module loads" load rdma_write "peer=$(number4 b)" timeout=60000
 	within 60 over 'A: done' 2
 	diag "$(klog | grep rdma_write)"
 	check_eq "a write after the revocation fails with a remote access error, twice" \
@@ -28,7 +28,7 @@ if [ "$NODE" = a ]; then
 	check "and by the writer" logged 'A: done, the key was revoked by A'
 	barrier written
 else
-	check "the module loads" load rdma_write
+	check "the module loads" load rdma_write timeout=60000
 	barrier lending
 	barrier written
 	within 20 over 'B: nothing was written' 2

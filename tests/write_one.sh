@@ -8,7 +8,7 @@ over() {
 }
 
 write() {
-	load rdma_write "peer=$(((10 << 24) + (9 << 16) + 2))"
+	load rdma_write "peer=$(((10 << 24) + (9 << 16) + 2))" timeout=60000
 }
 
 # At every point of a conversation, by and by.
