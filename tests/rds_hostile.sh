@@ -130,7 +130,7 @@ good() {
 attack() {
 	load rds_hostile "peer=$(number4 victim)" "other=$(number4 good)" peer6_high=0xfd00000000000000 \
 		"peer6_low=$(($(index_of victim) + 1))" "flood=$FLOOD" "mebibytes=$MEBIBYTES" \
-		"at_once=$AT_ONCE" "first=$FIRST" "patience=$((60000 * ${SLOW:-1}))" &&
+		"at_once=$AT_ONCE" "first=$FIRST" "patience=$((60000 * SLOW))" &&
 		unload rds_hostile
 }
 

@@ -40,7 +40,7 @@ ip netns exec left rdma link add rxe0 type rxe netdev v0 || die "no rxe0"
 ip netns exec right rdma link add rxe1 type rxe netdev v0 || die "no rxe1"
 before=$(rdma_resources)
 
-check "loopback in a namespace" in_left ping -c 2 -i 0 -W 10s 127.0.0.1
+check "loopback in a namespace" in_left ping -c 2 -i 0 -W 60s 127.0.0.1
 check_not "an address of another namespace" command rds ping -c 1 -I $LEFT $RIGHT
 
 in_right stress --listen $RIGHT:4100 --once >/tmp/server 2>&1 &
@@ -60,7 +60,7 @@ receive left one $LEFT:4300 -c 1
 one=$!
 receive right other $RIGHT:4300 -c 1
 other=$!
-check "ping between them" in_left ping -c 3 -i 0 -W 10s $RIGHT
+check "ping between them" in_left ping -c 3 -i 0 -W 60s $RIGHT
 check_eq "a connection is listed" "$(in_left info -n | grep -c "$LEFT.*$RIGHT")" 1
 check_eq "and its other end there" "$(in_right info -n | grep -c "$RIGHT.*$LEFT")" 1
 check_eq "but neither here" "$(command rds info -n | grep -c "$LEFT")" 0

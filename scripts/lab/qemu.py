@@ -26,7 +26,7 @@ PR_SET_PDEATHSIG = 1
 CMDLINE = (
     "console=ttyS0 panic=-1 oops=panic printk.devkmsg=on loglevel=7 printk.time=1 "
     "mitigations=off no_timer_check cryptomgr.notests audit=0 random.trust_cpu=on "
-    "net.ifnames=0 log_buf_len=8M sysctl.kernel.hung_task_timeout_secs=60 sysctl.kernel.hung_task_panic=1 "
+    "net.ifnames=0 log_buf_len=8M sysctl.kernel.hung_task_timeout_secs=180 sysctl.kernel.hung_task_panic=1 "
     "sysctl.kernel.hung_task_warnings=-1 watchdog_thresh=30 rcupdate.rcu_cpu_stall_timeout=60"
 )
 

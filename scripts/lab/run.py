@@ -18,7 +18,7 @@ from .ktap import Outcome, Result
 from .node import Logs, Node, guest_environment
 from .topology import NodeSpec, Test
 
-SWITCH_OFF_SECONDS = 15.0
+SWITCH_OFF_SECONDS = 120.0
 EXCERPT_LINES = 25
 DUMP_LINES = 80
 

@@ -15,7 +15,8 @@ import tomllib
 from .env import LabError
 from .klog import KINDS
 
-DEFAULT_TIMEOUT = 120
+# More than five times what takes longest of all that name none: it only says when a test hangs.
+DEFAULT_TIMEOUT = 600
 DEFAULT_MEMORY = 512
 DEFAULT_MTU = 9000
 MAX_NODES, MAX_LINKS = 64, 16

@@ -117,9 +117,13 @@ ktap_finish() {
 	exit 0
 }
 
+# How many times as long as usual what is waited for may take. To wait too long costs nothing where all is well;
+# to wait too short fails on a machine that has other work, too. The strict kernel's nodes have a figure of their own.
+: "${SLOW:=5}"
+
 # within SECONDS COMMAND...: repeat the command until it succeeds. For what happens soon, but not at once.
 within() {
-	local tries=$(($1 * 20 * ${SLOW:-1}))
+	local tries=$(($1 * 20 * SLOW))
 
 	shift
 	while [ "$tries" -gt 0 ]; do
@@ -133,9 +137,9 @@ within() {
 	return 1
 }
 
-# timeout SECONDS COMMAND...: as the program of this name, but with the patience that this kernel needs.
+# timeout SECONDS COMMAND...: as the program of this name, but with the same patience.
 timeout() {
-	local limit=$(($1 * ${SLOW:-1}))
+	local limit=$(($1 * SLOW))
 
 	shift
 	command timeout "$limit" "$@"

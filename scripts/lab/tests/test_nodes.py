@@ -148,7 +148,7 @@ class EndOfTheRunner(unittest.TestCase):
             self.addCleanup(runner.kill)
             self.assertTrue(soon(lambda: running_qemus(folder)), "no node came up")
             runner.send_signal(number)
-            status = runner.wait(20)
+            status = runner.wait(120)
         self.assertTrue(soon(lambda: not running_qemus(folder)), "a node outlived the runner")
         return status
 
@@ -162,7 +162,7 @@ class EndOfTheRunner(unittest.TestCase):
         self.assertEqual(self.run_and_end(signal.SIGINT), 130)
 
 
-def soon(condition: Callable[[], object], seconds: float = 20) -> bool:
+def soon(condition: Callable[[], object], seconds: float = 120) -> bool:
     """Whether the condition comes true before long."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
