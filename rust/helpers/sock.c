@@ -58,3 +58,16 @@ __rust_helper void rust_helper_krdma_sk_write_space(struct sock *sk)
 {
 	sk->sk_write_space(sk);
 }
+
+/* Types of sockets are numbers to Rust. */
+__rust_helper int rust_helper_krdma_sock_create_kern(struct net *net, int family,
+						     int type, struct socket **res)
+{
+	return sock_create_kern(net, family, type, 0, res);
+}
+
+/* The kernel's bindings do not have it. */
+__rust_helper void rust_helper_krdma_sock_release(struct socket *sock)
+{
+	sock_release(sock);
+}

@@ -7,6 +7,7 @@
 //! | How does a module offer an address family? | [`Family`], [`family::Registration`] |
 //! | What is a socket, who keeps it, what can be done with it anywhere? | [`Sock`] |
 //! | What can be done with it in a system call only? | [`Open`] |
+//! | How does a module open one for itself? | [`KernelSocket`] |
 //! | What does a caller send, and where to does it receive? | [`SendMsg`], [`RecvMsg`] |
 //! | How are control messages read? | [`cmsg`] |
 //! | How are options set and read? | [`OptionIn`], [`OptionOut`] |
@@ -17,6 +18,7 @@
 mod addr;
 pub mod cmsg;
 pub mod family;
+mod kernel_socket;
 mod msg;
 mod namespace;
 mod ops;
@@ -29,6 +31,7 @@ mod wait;
 
 pub use addr::{Name, NameIn};
 pub use family::{Family, Request};
+pub use kernel_socket::KernelSocket;
 pub use msg::{MsgFlags, RecvMsg, SendMsg};
 pub use namespace::Namespace;
 pub use poll::Events;

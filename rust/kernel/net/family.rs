@@ -323,6 +323,11 @@ impl<T: Family> Slot<T> {
         }
     }
 
+    /// Returns whether a protocol is that of this family.
+    pub(super) fn is_proto(&self, proto: *const bindings::proto) -> bool {
+        ptr::eq(self.proto.get(), proto)
+    }
+
     /// Ends what [`enter`](Self::enter) began. Any context.
     pub(super) fn leave(&self) {
         let registration = self.registration.load(Relaxed);

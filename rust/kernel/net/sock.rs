@@ -20,6 +20,7 @@ use core::{
     ptr::NonNull,
 };
 use kernel::{
+    prelude::*,
     sync::aref::{
         ARef,
         AlwaysRefCounted, //
@@ -158,6 +159,22 @@ impl<T: Family> Sock<T> {
         let raw = unsafe { (&raw const (*self.as_raw()).sk_rcvbuf).read_volatile() };
 
         u32::try_from(raw).unwrap_or(0)
+    }
+
+    /// Sets `sk_sndbuf`, as `SO_SNDBUF` does with half of it, but without a limit above.
+    pub fn set_sndbuf(&self, bytes: u32) {
+        let raw = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+
+        // SAFETY: As for `sndbuf`.
+        unsafe { (&raw mut (*self.as_raw()).sk_sndbuf).write_volatile(raw) };
+    }
+
+    /// Sets `sk_rcvbuf`, as `SO_RCVBUF` does with half of it, but without a limit above.
+    pub fn set_rcvbuf(&self, bytes: u32) {
+        let raw = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+
+        // SAFETY: As for `sndbuf`.
+        unsafe { (&raw mut (*self.as_raw()).sk_rcvbuf).write_volatile(raw) };
     }
 
     /// Returns how long to wait for room to write.

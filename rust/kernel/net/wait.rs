@@ -12,6 +12,10 @@ use crate::bindings;
 use kernel::{
     prelude::*,
     task::TASK_INTERRUPTIBLE,
+    time::{
+        msecs_to_jiffies,
+        Delta, //
+    },
     types::Opaque, //
 };
 
@@ -28,6 +32,13 @@ impl Timeout {
     pub const NONE: Self = Self(0);
     /// For ever.
     pub const FOREVER: Self = Self(c_long::MAX);
+
+    /// Takes a time; a negative one is none.
+    pub fn new(time: Delta) -> Self {
+        let ms = u32::try_from(time.as_millis_ceil().max(0)).unwrap_or(u32::MAX);
+
+        Self::from_raw(c_long::try_from(msecs_to_jiffies(ms)).unwrap_or(c_long::MAX))
+    }
 
     /// Takes a number of jiffies.
     pub(crate) const fn from_raw(raw: c_long) -> Self {
