@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work for process context, to be done soon or after a while.
+//! Work to be done soon or after a while, in process or softirq context.
 //!
 //! Completion handlers may not sleep, and callbacks of the connection manager can't wait for
 //! themselves: what needs either is left to a [`Job`]. As it can run again after a time, it is also
@@ -35,11 +35,12 @@ pub trait Work: Send + Sync + 'static {
     ///
     /// # Context
     ///
-    /// Process context: may sleep. Calls for one job never overlap.
+    /// That of the job: process context, where it may sleep, if the job was made by [`Job::new`],
+    /// softirq context if it was by [`Job::in_softirq`]. Calls for one job never overlap.
     fn run(this: &Arc<Self>) -> Option<Delta>;
 }
 
-/// Does work in process context when a [`Waker`] asks for it.
+/// Does work when a [`Waker`] asks for it.
 ///
 /// Dropping the job cancels the work, or waits for it if it has begun: it does not run after. Where
 /// the drop may not sleep this happens later. The work must not drop its own job, as that would wait
@@ -93,9 +94,17 @@ unsafe impl<T: Work> Sync for Inner<T> {}
 #[derive(Clone)]
 pub struct Waker(Arc<Target>);
 
+/// Where work is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Context {
+    Process,
+    Softirq,
+}
+
 /// Where the work of a job is.
 #[pin_data]
 struct Target {
+    context: Context,
     #[pin]
     work: SpinLockIrq<Address>,
 }
@@ -110,11 +119,23 @@ struct Address(*mut bindings::delayed_work);
 unsafe impl Send for Address {}
 
 impl<T: Work> Job<T> {
-    /// Makes a job. `data` makes what it works with, and may keep the waker.
+    /// Makes a job for process context. `data` makes what it works with, and may keep the waker.
     ///
     /// Errors: [`ENOMEM`], and what `data` fails with.
     pub fn new(data: impl FnOnce(Waker) -> Result<Arc<T>>) -> Result<Self> {
-        let target = Target::new()?;
+        Self::on(Context::Process, data)
+    }
+
+    /// Makes a job for softirq context, on the processor that asks for the work, soon after. It is for
+    /// short work that can't wait for a task to be scheduled.
+    ///
+    /// Errors: [`ENOMEM`], and what `data` fails with.
+    pub fn in_softirq(data: impl FnOnce(Waker) -> Result<Arc<T>>) -> Result<Self> {
+        Self::on(Context::Softirq, data)
+    }
+
+    fn on(context: Context, data: impl FnOnce(Waker) -> Result<Arc<T>>) -> Result<Self> {
+        let target = Target::new(context)?;
         let data = data(Waker(target.clone()))?;
         let inner = Deferred::new(try_pin_init!(Inner {
             work <- Opaque::ffi_init(|work| {
@@ -164,9 +185,10 @@ impl Target {
     ///
     /// Not in generic code, which each client has a copy of: a lock has one name.
     #[inline(never)]
-    fn new() -> Result<Arc<Self>> {
+    fn new(context: Context) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
+                context,
                 // INVARIANT: There is no work yet.
                 work <- new_spinlock_irq!(Address(ptr::null_mut())),
             }),
@@ -179,7 +201,7 @@ impl Target {
 
         if !work.0.is_null() {
             // SAFETY: By the type invariant, the work is initialized, and the lock keeps its memory.
-            unsafe { bindings::mod_delayed_work_on(any_cpu(), workqueue(), work.0, 0) };
+            unsafe { bindings::mod_delayed_work_on(any_cpu(), workqueue(self.context), work.0, 0) };
         }
     }
 
@@ -188,7 +210,7 @@ impl Target {
 
         if !work.0.is_null() {
             // SAFETY: As for `wake`.
-            unsafe { queue(work.0, after) };
+            unsafe { queue(self.context, work.0, after) };
         }
     }
 }
@@ -198,11 +220,13 @@ impl Target {
 /// # Safety
 ///
 /// `work` must be initialized, and not be freed while it is queued.
-unsafe fn queue(work: *mut bindings::delayed_work, after: Delta) {
+unsafe fn queue(context: Context, work: *mut bindings::delayed_work, after: Delta) {
     let ms = u32::try_from(after.as_millis_ceil().max(0)).unwrap_or(u32::MAX);
 
     // SAFETY: By the function's requirements.
-    unsafe { bindings::queue_delayed_work_on(any_cpu(), workqueue(), work, msecs_to_jiffies(ms)) };
+    unsafe {
+        bindings::queue_delayed_work_on(any_cpu(), workqueue(context), work, msecs_to_jiffies(ms))
+    };
 }
 
 fn any_cpu() -> c_int {
@@ -210,10 +234,15 @@ fn any_cpu() -> c_int {
     bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int
 }
 
-/// Returns the workqueue that jobs run on: one for work that may take long.
-fn workqueue() -> *mut bindings::workqueue_struct {
-    // SAFETY: The kernel sets the variable early and never changes it.
-    unsafe { bindings::system_dfl_long_wq }
+/// Returns the workqueue that jobs run on: in process context, one for work that may take long.
+fn workqueue(context: Context) -> *mut bindings::workqueue_struct {
+    // SAFETY: The kernel sets the variables early and never changes them.
+    unsafe {
+        match context {
+            Context::Process => bindings::system_dfl_long_wq,
+            Context::Softirq => bindings::system_bh_wq,
+        }
+    }
 }
 
 impl<T: Work> Inner<T> {
@@ -235,7 +264,7 @@ impl<T: Work> Inner<T> {
         //
         // SAFETY: By the type invariant, the work is initialized; it is disabled before its memory
         // goes.
-        unsafe { queue(this.work.get(), after) };
+        unsafe { queue(this.target.context, this.work.get(), after) };
     }
 }
 
