@@ -18,7 +18,10 @@ use crate::{
     backlog::Charge,
     socket::Owner, //
 };
-use core::mem::MaybeUninit;
+use core::mem::{
+    self,
+    MaybeUninit, //
+};
 use kernel::{
     alloc::AllocError,
     list::{
@@ -121,13 +124,14 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// Makes a message of what a socket sends.
     ///
-    /// Allocates with `GFP_KERNEL`.
+    /// Allocates with `flags`.
     pub(crate) fn new(
         owner: Owner,
         payload: Lent,
         source: Endpoint,
         dest: Endpoint,
         extensions: [u8; EXT_LEN],
+        flags: kernel::alloc::Flags,
     ) -> Result<Self, AllocError> {
         let message = Arc::new(
             Message {
@@ -138,7 +142,7 @@ impl Outgoing {
                 seq: Atomic::new(0),
                 owner,
             },
-            GFP_KERNEL,
+            flags,
         )?;
 
         Ok(Self {
@@ -150,6 +154,15 @@ impl Outgoing {
     /// Returns the message.
     pub(crate) fn message(&self) -> &Arc<Message> {
         &self.message
+    }
+
+    /// Takes the data back, of a message that was given to nobody.
+    pub(crate) fn take_back(self) -> Option<Lent> {
+        let message = self.message.clone();
+
+        drop(self);
+        let mut message = Arc::into_unique_or_drop(message)?;
+        Some(mem::replace(&mut message.payload, Lent::empty()))
     }
 
     /// Tells the sending socket how the message ended: its space is given back, its writers are
@@ -235,7 +248,7 @@ pub(crate) enum Body {
     /// It was received from another host, whose account it is charged to, or made by us.
     Own {
         payload: Lent,
-        _charge: Option<Charge>,
+        charge: Option<Charge>,
     },
     /// It was sent on this host, and is shared with what was sent.
     Shared(Arc<Message>),
@@ -331,6 +344,25 @@ impl Incoming {
         flags: kernel::alloc::Flags,
     ) -> Result<ListArc<Self>> {
         Ok(Room::new(flags)?.fill(body, from, seq, stamps))
+    }
+
+    /// Takes the data out, and what it is charged. None if the message is shared with whoever sent it; it is dropped then.
+    pub(crate) fn into_payload(message: ListArc<Self>) -> Option<(Lent, Option<Charge>)> {
+        let mut message = Arc::into_unique_or_drop(message.into_arc())?;
+        let empty = Body::Own {
+            payload: Lent::empty(),
+            charge: None,
+        };
+
+        match mem::replace(message.as_mut().project().body, empty) {
+            Body::Own { payload, charge } => Some((payload, charge)),
+            Body::Shared(_) => None,
+        }
+    }
+
+    /// Whether the message is shared with whoever sent it.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.body, Body::Shared(_))
     }
 
     /// Returns the data.

@@ -167,7 +167,11 @@ impl Path {
             tos: key.tos,
             incarnation: realm.shared().incarnation(),
         };
-        let mut engine = Engine::new(identity, slots(SLOTS)?, seq::initial(Shared::time_of_day()));
+        let mut engine = Engine::new(
+            identity,
+            slots(SLOTS, GFP_KERNEL)?,
+            seq::initial(Shared::time_of_day()),
+        );
         let is_local = realm.owns(key.peer, key.scope);
         if is_local {
             engine.set_loopback();
@@ -345,18 +349,23 @@ impl State {
 }
 
 /// Makes storage for messages.
-fn slots(count: usize) -> Result<Slots> {
-    let mut slots = KVec::with_capacity(count, GFP_KERNEL)?;
+fn slots(count: usize, flags: kernel::alloc::Flags) -> Result<Slots> {
+    let mut slots = KVec::with_capacity(count, flags)?;
 
     for _ in 0..count {
-        slots.push(None, GFP_KERNEL)?;
+        slots.push(None, flags)?;
     }
     Ok(slots)
 }
 
 impl Path {
     /// Queues a message, in larger storage if need be. Returns with the lock held.
-    fn queue(&self, mut message: Outgoing, ack_required: bool) -> Result<Locked<'_>> {
+    fn queue(
+        &self,
+        mut message: Outgoing,
+        ack_required: bool,
+        flags: kernel::alloc::Flags,
+    ) -> Result<Locked<'_>> {
         let mut larger = None;
         // Dropped after the lock.
         let mut _old;
@@ -385,7 +394,7 @@ impl Path {
 
                     drop(state);
                     message = back;
-                    larger = Some(slots(count.saturating_mul(2).max(SLOTS))?);
+                    larger = Some(slots(count.saturating_mul(2).max(SLOTS), flags)?);
                 }
             }
         }
@@ -401,8 +410,8 @@ impl Route for Path {
         &self.peer
     }
 
-    fn send(&self, message: Outgoing, ack_required: bool) -> Result {
-        let state = self.queue(message, ack_required)?;
+    fn send(&self, message: Outgoing, ack_required: bool, flags: kernel::alloc::Flags) -> Result {
+        let state = self.queue(message, ack_required, flags)?;
 
         self.pump_locked(state);
         Ok(())

@@ -41,7 +41,7 @@ impl Registry {
                 }
                 table.wanted()
             };
-            let storage = Table::storage(wanted)?;
+            let storage = Table::storage(wanted, GFP_KERNEL)?;
             let old = self.table.lock().grow(storage);
             drop(old);
         }

@@ -22,6 +22,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod api;
 mod backlog;
 mod congestion;
 mod debug;

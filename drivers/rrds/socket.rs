@@ -9,17 +9,28 @@
 //! | What does recvmsg give, and in which order? | [`receive`] |
 //! | What can be set, got and asked? | [`options`] |
 //! | What carries messages? | [`seam`], [`loopback`] |
+//! | What does a socket of the kernel's own have besides? | [`tap`] |
 
 mod bind;
 mod control;
 pub(crate) mod loopback;
-mod names;
+pub(crate) mod names;
 mod options;
 mod receive;
 pub(crate) mod seam;
 mod send;
+pub(crate) mod tap;
 
-pub(crate) use send::Owner;
+pub(crate) use bind::bind_to;
+pub(crate) use send::{
+    cancel,
+    copy,
+    next_ended,
+    spares,
+    Caller,
+    Owner,
+    Source, //
+};
 
 use crate::{
     congestion::Local,
@@ -54,6 +65,7 @@ use kernel::{
             Atomic, //
         },
         Arc,
+        SetOnce,
         SpinLockIrq, //
     },
     uaccess::{
@@ -76,7 +88,9 @@ use krdma::{
         RecvMsg,
         Request,
         SendMsg,
-        Sock, //
+        Sock,
+        Timeout,
+        Wait, //
     },
 };
 use rds_proto::{
@@ -92,6 +106,7 @@ use seam::{
     Transport, //
 };
 use send::Sends;
+use tap::Tap;
 
 /// The level of the options and control messages of RDS.
 const SOL_RDS: i32 = 276;
@@ -117,6 +132,10 @@ pub(crate) struct Socket {
     listed: Atomic<usize>,
     /// Its number among those that watch for congestion that ends.
     watching: Atomic<usize>,
+    /// Who is told what happens, if that is a module.
+    tap: SetOnce<Arc<Tap>>,
+    /// Somebody waits until all that was sent has ended.
+    closing: Atomic<bool>,
 }
 
 /// The addresses of a socket. Those in [`Locked`] are what counts.
@@ -196,6 +215,8 @@ impl Family for Socket {
             names <- new_spinlock_irq!(Names::default(), "rrds::Socket::names"),
             listed: Atomic::new(NOT_THERE),
             watching: Atomic::new(NOT_THERE),
+            tap: SetOnce::new(),
+            closing: Atomic::new(false),
         }? Error);
 
         Ok((this, Locked::default()))
@@ -244,6 +265,8 @@ impl Family for Socket {
             this.space
                 .map_changed(local.addr(), crate::congestion::mask(port));
         }
+        tap::detach(sock);
+        send::close(sock);
         send::cancel(sock, None);
         // Last: what the socket had on its ways has come back.
         if let (Some(_), Some(transport)) = (bound, transport) {
@@ -332,7 +355,7 @@ impl Family for Socket {
 }
 
 /// The bytes that may be on their way: half of what the socket layer keeps, as in C.
-fn sndbuf(sock: &Sock<Socket>) -> u32 {
+pub(crate) fn sndbuf(sock: &Sock<Socket>) -> u32 {
     sock.sndbuf() / 2
 }
 
@@ -404,7 +427,10 @@ impl Socket {
         let stats = &this.space.stats;
         stats.recv_queued.add(1);
         stats.recv_bytes_added_to_sock.add(len.into());
-        sock.data_ready();
+        match this.tap.as_ref() {
+            None => sock.data_ready(),
+            Some(tap) => tap.wake(),
+        }
         Delivered { map_changed }
     }
 
@@ -422,11 +448,48 @@ impl Socket {
         drop(receives);
         if refused || fired {
             sock.data_ready();
+            if let Some(tap) = sock.data().tap.as_ref() {
+                tap.on_room();
+            }
+        }
+    }
+
+    /// There is room to write where there was none, or nothing is under way any more.
+    fn on_room(sock: &Sock<Self>) {
+        sock.write_space();
+        if let Some(tap) = sock.data().tap.as_ref() {
+            tap.on_room();
+        }
+    }
+
+    /// A message has ended whose sender is to be told so.
+    fn on_news(sock: &Sock<Self>) {
+        if let Some(tap) = sock.data().tap.as_ref() {
+            tap.wake();
+        }
+    }
+
+    /// Whether somebody waits until all that was sent has ended.
+    fn is_closing(&self) -> bool {
+        self.closing.load(Relaxed)
+    }
+
+    /// Waits until all that was sent has ended.
+    ///
+    /// Errors: [`ETIMEDOUT`], [`ERESTARTSYS`].
+    pub(crate) fn drain(sock: &Open<'_, Self>, mut timeout: Timeout) -> Result {
+        let this = sock.data();
+
+        this.closing.store(true, Relaxed);
+        match sock.wait(&mut timeout, || this.sends.lock().is_idle().then_some(())) {
+            Wait::Ready(()) => Ok(()),
+            Wait::TimedOut => Err(ETIMEDOUT),
+            Wait::Signal => Err(ERESTARTSYS),
         }
     }
 
     /// Notes that a message to `port` was refused, or waits, because of congestion. The map must be
-    /// looked at again afterwards. May sleep.
+    /// looked at again afterwards. May sleep, unless the socket is [watched](Self::watch).
     fn on_refused(sock: &Sock<Self>, port: u16) -> Result {
         let this = sock.data();
 
@@ -437,8 +500,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Has the socket told of congestion that ends. May sleep.
-    fn watch(sock: &Sock<Self>) -> Result {
+    /// Has the socket told of congestion that ends. May sleep, unless it is so already.
+    pub(crate) fn watch(sock: &Sock<Self>) -> Result {
         let this = sock.data();
 
         if this.watching.load(Relaxed) == NOT_THERE {
@@ -474,8 +537,16 @@ impl Socket {
         }
     }
 
+    /// Returns the address that a socket is bound to, the interface of a link-local one, else 0, and what
+    /// carries its messages. May sleep.
+    pub(crate) fn bound(sock: &Sock<Self>) -> Option<(Endpoint, u32, Arc<dyn Transport>)> {
+        let locked = sock.lock();
+
+        Some((locked.bound?, locked.scope, locked.transport.clone()?))
+    }
+
     /// Returns the namespace's state.
-    pub(crate) fn space(&self) -> &Space {
+    pub(crate) fn space(&self) -> &Arc<Space> {
         &self.space
     }
 }

@@ -22,8 +22,10 @@ use crate::{
         loopback::Loopback,
         seam::{
             Delivered,
+            RouteKey,
             Transport, //
         },
+        tap,
         Socket, //
     },
     stats::Stats,
@@ -87,6 +89,9 @@ pub(crate) struct Space {
     /// Those of them that want to be told when a congested port gets free.
     #[pin]
     pub(crate) watchers: Registry,
+    /// Those that modules have opened, and that are told of peers.
+    #[pin]
+    pub(crate) taps: Registry,
     pub(crate) stats: Stats,
     /// What paths had counted that are gone.
     #[pin]
@@ -124,6 +129,7 @@ impl PerNamespace for Space {
                 spares,
                 sockets <- Registry::new(),
                 watchers <- Registry::new(),
+                taps <- Registry::new(),
                 stats: Stats::new(),
                 retired <- new_spinlock_irq!(Counters::default(), "rrds::Space::retired"),
                 sysctls: Sysctls::new(),
@@ -211,6 +217,11 @@ impl Space {
         }
     }
 
+    /// Returns the congestion map of a peer if there is one. Any context.
+    pub(crate) fn peer_if_any(&self, addr: Addr) -> Option<Arc<Peer>> {
+        self.peers.lock().get(&addr).cloned()
+    }
+
     /// Delivers a message to the socket that is bound to its destination, if there is one.
     ///
     /// Any context; may be called with the lock of a path held.
@@ -251,6 +262,12 @@ impl Space {
     pub(crate) fn wake(&self, mask: u64) {
         self.watchers
             .for_each_locked(|sock| Socket::on_congestion(sock, mask));
+    }
+
+    /// Tells the sockets of modules that the connection to a peer is up, or that it is not any more. May
+    /// sleep.
+    pub(crate) fn tell_peer(&self, key: &RouteKey, is_up: bool) {
+        self.taps.for_each(|sock| tap::on_peer(sock, key, is_up));
     }
 
     /// Has the times of the parts of a message's way noted from here on.

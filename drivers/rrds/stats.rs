@@ -27,7 +27,7 @@ impl Counter {
 macro_rules! counters {
     ($($name:ident)*) => {
         /// The counters of a namespace: those of C in its order, first the generic ones, then those of
-        /// its InfiniBand transport, which have a prefix.
+        /// its InfiniBand transport, which have a prefix; then ours.
         pub(crate) struct Stats {
             $(pub(crate) $name: Counter,)*
         }
@@ -69,6 +69,7 @@ counters! {
     ib_rdma_mr_1m_used ib_rdma_mr_1m_pool_flush ib_rdma_mr_1m_pool_wait
     ib_rdma_mr_1m_pool_depleted ib_rdma_mr_8k_reused ib_rdma_mr_1m_reused ib_atomic_cswp
     ib_atomic_fadd
+    recv_bytes_copied
 }
 
 /// The name of C for a counter of the paths.

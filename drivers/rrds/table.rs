@@ -33,9 +33,9 @@ impl<T> Table<T> {
         }
     }
 
-    /// Allocates room for `count` entries. May sleep.
-    pub(crate) fn storage(count: usize) -> Result<KVec<Place<T>>> {
-        Ok(KVec::with_capacity(count, GFP_KERNEL)?)
+    /// Allocates room for `count` entries.
+    pub(crate) fn storage(count: usize, flags: kernel::alloc::Flags) -> Result<KVec<Place<T>>> {
+        Ok(KVec::with_capacity(count, flags)?)
     }
 
     /// Returns how many entries to ask [`storage`](Self::storage) for if there is no room.
@@ -87,6 +87,14 @@ impl<T> Table<T> {
         Ok(number)
     }
 
+    /// Returns an entry.
+    pub(crate) fn get_mut(&mut self, number: usize) -> Option<&mut T> {
+        match self.places.get_mut(number)? {
+            Place::Used(entry) => Some(entry),
+            Place::Free(_) => None,
+        }
+    }
+
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, number: usize) -> Option<T> {
         let place = self.places.get_mut(number)?;
@@ -125,7 +133,7 @@ mod tests {
     fn numbers_are_used_again() {
         let mut table = Table::new();
         assert_eq!(table.insert('a').err(), Some('a'));
-        table.grow(Table::storage(2).unwrap());
+        table.grow(Table::storage(2, GFP_KERNEL).unwrap());
         assert_eq!(table.insert('a').ok(), Some(0));
         assert_eq!(table.insert('b').ok(), Some(1));
         assert!(!table.has_room() && table.insert('c').is_err());
@@ -137,12 +145,12 @@ mod tests {
     #[test]
     fn entries_stay_when_it_grows() {
         let mut table = Table::new();
-        table.grow(Table::storage(3).unwrap());
+        table.grow(Table::storage(3, GFP_KERNEL).unwrap());
         for entry in 0..3 {
             table.insert(entry).unwrap();
         }
         table.remove(1);
-        table.grow(Table::storage(table.wanted()).unwrap());
+        table.grow(Table::storage(table.wanted(), GFP_KERNEL).unwrap());
         assert_eq!(table.next(0), Some((0, &0)));
         assert_eq!(table.next(1), Some((2, &2)));
         assert_eq!(table.next(3), None);

@@ -77,6 +77,11 @@ impl Lent {
         Self { payload, spares }
     }
 
+    /// No data.
+    pub(crate) fn empty() -> Self {
+        Self::new(Payload::empty(), None)
+    }
+
     pub(crate) fn payload(&self) -> &Payload {
         &self.payload
     }

@@ -252,7 +252,9 @@ impl Path {
         };
         let connection = self.connections.lock().take(conn);
 
-        self.log_closed(conn, reason);
+        if self.log_closed(conn, reason) {
+            self.space.tell_peer(&self.key, false);
+        }
         if let Some(connection) = &connection {
             match connection.state() {
                 cm::State::Requested => refuse(connection),
@@ -344,6 +346,7 @@ impl Path {
 
         if up {
             self.log_connected();
+            self.space.tell_peer(&self.key, true);
             self.pump();
         }
         self.waker.wake();

@@ -16,6 +16,7 @@ use crate::{
         Stamps,
         SHORT, //
     },
+    stats::Counter,
     trace,
     transport::rc::{
         Buffer,
@@ -63,6 +64,7 @@ impl Partial {
         fragment: &Fragment<'_>,
         buffer: &mut Buffer,
         charge: impl FnOnce(u32) -> Result<Charge>,
+        copies: &Counter,
         traced: bool,
     ) -> Result {
         let whole = fragment.header.len;
@@ -74,6 +76,7 @@ impl Partial {
             self.0 = None;
             let charge = charge(Payload::true_size_of(whole))?;
             let payload = if short {
+                copies.add(fragment.len.into());
                 Payload::short(len, |bytes| buffer.copy(bytes))?
             } else {
                 Payload::with_capacity(whole, GFP_ATOMIC)?
@@ -99,6 +102,7 @@ impl Partial {
             if copied != Some(true) {
                 return Err(EIO);
             }
+            copies.add(fragment.len.into());
             piece
         } else {
             let mut piece = buffer.take().ok_or(EIO)?;
@@ -134,13 +138,14 @@ impl Path {
                 .charge(bytes, limit)
                 .inspect_err(|_| self.space.stats.ib_rx_alloc_limit.add(1))
         };
+        let copies = &self.space.stats.recv_bytes_copied;
         let traced = self.space.is_traced();
         let acked = state.engine.sender().queue.acked();
         trace::arrived(&self.key, conn, header, len);
         let received = state
             .engine
             .on_frame(&state.settings, conn, header, len, |fragment| {
-                partial.store(&fragment, buffer, charge, traced)
+                partial.store(&fragment, buffer, charge, copies, traced)
             });
 
         let now_acked = state.engine.sender().queue.acked();
@@ -213,7 +218,7 @@ impl Path {
         let spares = (u32_as_usize(payload.len()) > COPIED).then(|| spares.clone());
         let body = Body::Own {
             payload: Lent::new(payload, spares),
-            _charge: Some(charge),
+            charge: Some(charge),
         };
         let message = room.fill(body, origin, header.seq, stamps);
 

@@ -88,12 +88,13 @@ impl Path {
         }
     }
 
-    /// Logs that a connection, or the attempt at one, is given up, if that is worth a line.
-    pub(super) fn log_closed(&self, conn: ConnId, reason: DropReason) {
+    /// Logs that a connection, or the attempt at one, is given up, if that is worth a line. Returns
+    /// whether it was up.
+    pub(super) fn log_closed(&self, conn: ConnId, reason: DropReason) -> bool {
         let (was_up, overdue, attempts) = {
             let mut state = self.state.lock();
             if state.engine.current() != conn {
-                return;
+                return false;
             }
             let history = &mut state.history;
             (
@@ -116,5 +117,6 @@ impl Path {
                 advice(reason)
             );
         }
+        was_up
     }
 }

@@ -106,6 +106,11 @@ impl Table {
         self.path_by(realm, space, Key::new(route, false), route, false)
     }
 
+    /// Returns the path with a key, if there is one. Any context.
+    pub(crate) fn path_if_any(&self, route: RouteKey) -> Option<Arc<Path>> {
+        self.find(&Key::new(route, false))
+    }
+
     /// Returns the path that the request of a peer is for, and makes it if there is none.
     ///
     /// Of two addresses that are the same, two paths exist: one that dials, and one that is handed the

@@ -30,6 +30,11 @@ impl SendAccount {
         self.bytes
     }
 
+    /// Whether nothing is queued. Messages without data take memory too.
+    pub const fn is_idle(&self) -> bool {
+        self.true_size == 0
+    }
+
     /// Whether the socket is writable, in the sense of poll: a message would be admitted.
     pub const fn is_writable(&self, sndbuf: u32) -> bool {
         // CAST: widening only.

@@ -47,7 +47,12 @@ use rds_proto::{
 const LOOPBACK_PATIENCE: u32 = 64;
 
 pub(super) fn bind(sock: &Open<'_, Socket>, name: NameIn<'_>) -> Result {
-    let Checked { at, scope } = names::check(name).map_err(|_| EINVAL)?;
+    bind_to(sock, names::check(name).map_err(|_| EINVAL)?)
+}
+
+/// Binds a socket to an address that was checked. May sleep.
+pub(crate) fn bind_to(sock: &Open<'_, Socket>, to: Checked) -> Result {
+    let Checked { at, scope } = to;
     let this = sock.data();
     let mut locked = sock.lock();
 

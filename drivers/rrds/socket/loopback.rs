@@ -19,7 +19,6 @@ use crate::{
         Message,
         Origin,
         Outgoing,
-        Payload,
         Stamps, //
     },
     space::Space,
@@ -67,17 +66,16 @@ impl Transport for Loopback {
     }
 
     fn route(&self, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>> {
-        let route = Arc::new(
-            LoopbackRoute {
-                key,
-                peer: space.peer(key.peer, true)?,
-                space: space.clone(),
-                next_seq: Atomic::new(1),
-            },
-            GFP_KERNEL,
-        )?;
+        let route = LoopbackRoute::new(space, key, space.peer(key.peer, true)?, GFP_KERNEL)?;
 
         Ok(route)
+    }
+
+    fn find(&self, space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>> {
+        let peer = space.peer_if_any(key.peer)?;
+        let route = LoopbackRoute::new(space, key, peer, GFP_ATOMIC).ok()?;
+
+        Some(route)
     }
 }
 
@@ -89,6 +87,25 @@ struct LoopbackRoute {
     next_seq: Atomic<u64>,
 }
 
+impl LoopbackRoute {
+    fn new(
+        space: &Arc<Space>,
+        key: RouteKey,
+        peer: Arc<Peer>,
+        flags: kernel::alloc::Flags,
+    ) -> Result<Arc<Self>> {
+        Ok(Arc::new(
+            Self {
+                key,
+                peer,
+                space: space.clone(),
+                next_seq: Atomic::new(1),
+            },
+            flags,
+        )?)
+    }
+}
+
 impl Route for LoopbackRoute {
     fn key(&self) -> RouteKey {
         self.key
@@ -98,7 +115,7 @@ impl Route for LoopbackRoute {
         &self.peer
     }
 
-    fn send(&self, message: Outgoing, _ack_required: bool) -> Result {
+    fn send(&self, message: Outgoing, _ack_required: bool, flags: kernel::alloc::Flags) -> Result {
         let seq = self.next_seq.fetch_add(1, Relaxed);
         message.set_seq(seq);
         trace::sent(&self.key, &message);
@@ -131,14 +148,14 @@ impl Route for LoopbackRoute {
             };
             (
                 Body::Own {
-                    payload: Lent::new(Payload::empty(), None),
-                    _charge: None,
+                    payload: Lent::empty(),
+                    charge: None,
                 },
                 origin,
             )
         };
 
-        let incoming = Incoming::new(body, origin, seq, Some(Stamps::now()), GFP_KERNEL)?;
+        let incoming = Incoming::new(body, origin, seq, Some(Stamps::now()), flags)?;
         let delivered = self.space.deliver(incoming);
         message.end(Outcome::Done);
         if delivered.map_changed {

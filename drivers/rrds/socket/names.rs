@@ -6,6 +6,7 @@ use crate::message::Endpoint;
 use core::net::{
     Ipv4Addr,
     Ipv6Addr,
+    SocketAddr,
     SocketAddrV4,
     SocketAddrV6, //
 };
@@ -21,15 +22,15 @@ use rds_proto::wire::{
 
 /// An address that RDS may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Checked {
-    pub(super) at: Endpoint,
+pub(crate) struct Checked {
+    pub(crate) at: Endpoint,
     /// The interface of a link-local address, else 0.
-    pub(super) scope: u32,
+    pub(crate) scope: u32,
 }
 
 /// What is wrong with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Too short to tell its family, or for the family.
     Short,
     /// Neither IPv4 nor IPv6.
@@ -60,8 +61,16 @@ fn is_one(ip: Ipv6Addr) -> bool {
 /// Checks an address that a caller passed.
 pub(super) fn check(name: NameIn<'_>) -> Result<Checked, Fault> {
     match name.family().ok_or(Fault::Short)? {
-        NameIn::INET => {
-            let addr = name.v4().ok_or(Fault::Short)?;
+        NameIn::INET => check_addr(name.v4().ok_or(Fault::Short)?.into()),
+        NameIn::INET6 => check_addr(name.v6().ok_or(Fault::Short)?.into()),
+        _ => Err(Fault::Family),
+    }
+}
+
+/// Checks an address.
+pub(crate) fn check_addr(addr: SocketAddr) -> Result<Checked, Fault> {
+    match addr {
+        SocketAddr::V4(addr) => {
             if addr.ip().is_unspecified() {
                 return Err(Fault::AnyV4);
             }
@@ -76,8 +85,7 @@ pub(super) fn check(name: NameIn<'_>) -> Result<Checked, Fault> {
                 scope: 0,
             })
         }
-        NameIn::INET6 => {
-            let addr = name.v6().ok_or(Fault::Short)?;
+        SocketAddr::V6(addr) => {
             if !is_one(*addr.ip()) {
                 return Err(Fault::NotOneV6);
             }
@@ -96,17 +104,16 @@ pub(super) fn check(name: NameIn<'_>) -> Result<Checked, Fault> {
                 scope,
             })
         }
-        _ => Err(Fault::Family),
     }
 }
 
 /// Whether an address is an IPv4 one.
-pub(super) fn is_v4(addr: Addr) -> bool {
+pub(crate) fn is_v4(addr: Addr) -> bool {
     addr.family() == Family::V4
 }
 
 /// The form in which an address is shown.
-pub(super) fn show(at: Endpoint, scope: u32) -> Name {
+pub(crate) fn show(at: Endpoint, scope: u32) -> Name {
     match at.addr.to_v4() {
         Some(ip) => Name::V4(SocketAddrV4::new(ip.into(), at.port)),
         None => Name::V6(SocketAddrV6::new(at.addr.0.into(), at.port, 0, scope)),

@@ -33,6 +33,7 @@ use krdma::net::{
     MsgFlags,
     Open,
     RecvMsg,
+    Sock,
     Timestamps,
     Wait, //
 };
@@ -136,7 +137,9 @@ fn copy(msg: &mut RecvMsg<'_>, message: &Incoming) -> Result<usize> {
 }
 
 /// Accounts for a message that has left the queue.
-fn leave(sock: &Open<'_, Socket>, message: &Incoming) {
+///
+/// Any context.
+pub(super) fn leave(sock: &Sock<Socket>, message: &Incoming) {
     let this = sock.data();
     let payload = message.payload();
     let (len, true_size) = (payload.len(), payload.true_size());

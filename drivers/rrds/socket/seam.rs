@@ -94,6 +94,9 @@ pub(crate) trait Transport: Send + Sync {
     /// Errors: [`ENOMEM`], [`ENETDOWN`], [`EOPNOTSUPP`] (spec §4.4 row 12).
     fn route(&self, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>>;
 
+    /// Finds the way to a peer if there is one. Any context.
+    fn find(&self, space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>>;
+
     /// The congestion map of a local address has changed: it is to be sent to all peers of that
     /// address. May be called in any context, but without the lock of a path.
     fn map_changed(&self, space: &Space, local: Addr) {
@@ -135,11 +138,12 @@ pub(crate) trait Route: Send + Sync {
     /// Takes over a message, gives it its number and sends it as soon as it can be sent.
     ///
     /// Messages of one key leave in the order of these calls. `ack_required` is that of
-    /// [`Admitted`](rds_proto::account::Admitted). May sleep.
+    /// [`Admitted`](rds_proto::account::Admitted). Memory is allocated with `flags`: with `GFP_ATOMIC`
+    /// this is for any context.
     ///
     /// Errors: [`ENOMEM`] if the message can't be queued, [`EAGAIN`] if the way is about to go. The
     /// message is dropped then.
-    fn send(&self, message: Outgoing, ack_required: bool) -> Result;
+    fn send(&self, message: Outgoing, ack_required: bool, flags: kernel::alloc::Flags) -> Result;
 
     /// Asks for a connection, because somebody waits for a port of the peer to get free.
     fn connect(&self);

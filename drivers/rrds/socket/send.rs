@@ -22,6 +22,7 @@ use crate::{
         Spares,
         SHORT, //
     },
+    space::Space,
     table::Table,
     trace::{
         self,
@@ -85,7 +86,7 @@ impl Owner {
     /// Notes that a message is done with.
     ///
     /// Any context; the locks that this takes are the innermost ones.
-    pub(crate) fn ended(&self, message: &Message, _outcome: Outcome) {
+    pub(crate) fn ended(&self, message: &Message, outcome: Outcome) {
         let number = self.number.load(Relaxed);
         if number == NOT_ADMITTED {
             return;
@@ -96,13 +97,17 @@ impl Owner {
         let was_writable = sends.is_writable(limit);
 
         sends.account.release(payload.len(), payload.true_size());
-        let sent = sends.sent.remove(number);
+        let sent = sends.end(number, outcome);
         let is_writable = sends.is_writable(limit);
+        let is_idle = sends.is_idle();
         drop(sends);
-        if is_writable && !was_writable {
-            self.sock.write_space();
+        if is_writable && !was_writable || is_idle && self.sock.data().is_closing() {
+            Socket::on_room(&self.sock);
         }
-        drop(sent);
+        match sent {
+            Ended::Removed(sent) => drop(sent),
+            Ended::ToBeTold => Socket::on_news(&self.sock),
+        }
     }
 }
 
@@ -110,12 +115,29 @@ impl Owner {
 struct Sent {
     message: Arc<Message>,
     route: Arc<dyn Route>,
+    /// What its sender, who wants to know how it ends, knows it by.
+    token: Option<u64>,
+    /// How it ended.
+    outcome: Option<Outcome>,
+    /// The number of the one that ended after it.
+    next: Option<usize>,
+}
+
+/// What becomes of the entry of a message that ended.
+enum Ended {
+    Removed(Option<Sent>),
+    /// It stays until its sender is told.
+    ToBeTold,
 }
 
 /// The sending side of a socket.
 pub(super) struct Sends {
     account: SendAccount,
     sent: Table<Sent>,
+    /// The numbers of the first and the last message that ended whose sender is to be told so.
+    ended: Option<(usize, usize)>,
+    /// Nobody is told any more.
+    closed: bool,
 }
 
 impl Sends {
@@ -123,7 +145,43 @@ impl Sends {
         Self {
             account: SendAccount::default(),
             sent: Table::new(),
+            ended: None,
+            closed: false,
         }
+    }
+
+    /// Notes that a message is done with.
+    fn end(&mut self, number: usize, outcome: Outcome) -> Ended {
+        let sent = self.sent.get_mut(number);
+        let Some(sent) = sent.filter(|sent| sent.token.is_some() && !self.closed) else {
+            return Ended::Removed(self.sent.remove(number));
+        };
+
+        sent.outcome = Some(outcome);
+        self.ended = match self.ended {
+            None => Some((number, number)),
+            Some((first, last)) => {
+                if let Some(last) = self.sent.get_mut(last) {
+                    last.next = Some(number);
+                }
+                Some((first, number))
+            }
+        };
+        Ended::ToBeTold
+    }
+
+    /// Takes out the first message that ended whose sender is to be told so.
+    fn next_ended(&mut self) -> Option<Sent> {
+        let (first, last) = self.ended?;
+        let sent = self.sent.remove(first)?;
+
+        self.ended = sent.next.map(|next| (next, last));
+        Some(sent)
+    }
+
+    /// Whether all that was sent has ended.
+    pub(super) fn is_idle(&self) -> bool {
+        self.account.is_idle()
     }
 
     pub(super) fn is_writable(&self, sndbuf: u32) -> bool {
@@ -131,7 +189,13 @@ impl Sends {
     }
 
     /// Admits a message if there is room for it.
-    fn admit(&mut self, outgoing: &Outgoing, route: &Arc<dyn Route>, sndbuf: u32) -> Admission {
+    fn admit(
+        &mut self,
+        outgoing: &Outgoing,
+        route: &Arc<dyn Route>,
+        token: Option<u64>,
+        sndbuf: u32,
+    ) -> Admission {
         if !self.account.is_writable(sndbuf) {
             return Admission::Full;
         }
@@ -142,6 +206,9 @@ impl Sends {
         let sent = Sent {
             message: outgoing.message().clone(),
             route: route.clone(),
+            token,
+            outcome: None,
+            next: None,
         };
 
         match (
@@ -225,33 +292,229 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         }
     };
 
-    let payload = copy(msg, len, &this.space.spares)?;
-    this.space.stats.copy_from_user.add(payload.len().into());
+    let payload = copy(msg, len, &this.space.spares, GFP_KERNEL_ACCOUNT)?;
+    let payload = Lent::new(payload, spares(&this.space, len));
+    this.space
+        .stats
+        .copy_from_user
+        .add(payload.payload().len().into());
     control::execute(msg.cmsgs())?;
-    let owner = Owner {
-        sock: sock.get(),
-        number: Atomic::new(NOT_ADMITTED),
+    let mut caller = Caller {
+        sock,
+        open: Some(sock),
+        nonblocking,
+        timeout: sock.send_timeout(nonblocking),
+        flags: GFP_KERNEL,
     };
-    let spares = (len >= FRAGMENT_BYTES).then(|| this.space.spares.clone());
-    let payload = Lent::new(payload, spares);
-    let outgoing = Outgoing::new(owner, payload, source, dest, [0; EXT_LEN])?;
-    let mut timeout = sock.send_timeout(nonblocking);
 
-    wait_for_port(sock, &route, dest.port, nonblocking, &mut timeout)?;
-    let admitted = wait_for_room(sock, &outgoing, &route, nonblocking, &mut timeout)?;
-    this.space.stats.send_queued.add(1);
-    route.send(outgoing, admitted.ack_required)?;
-    Ok(len)
+    match caller.submit(&route, payload, source, dest, None) {
+        Ok(()) => Ok(len),
+        Err((err, _payload)) => Err(err),
+    }
+}
+
+/// Where the memory of what is sent goes when that is done with, if a fragment fits into it.
+pub(crate) fn spares(space: &Space, len: usize) -> Option<Arc<Spares>> {
+    (len >= FRAGMENT_BYTES).then(|| space.spares.clone())
+}
+
+/// Who sends a message, and how far it may wait.
+pub(crate) struct Caller<'a> {
+    sock: &'a Sock<Socket>,
+    /// None if it may not sleep.
+    open: Option<&'a Open<'a, Socket>>,
+    nonblocking: bool,
+    timeout: Timeout,
+    flags: kernel::alloc::Flags,
+}
+
+impl<'a> Caller<'a> {
+    /// One that waits so long, if at all.
+    pub(crate) fn in_process(sock: &'a Open<'a, Socket>, timeout: Timeout) -> Self {
+        Self {
+            sock,
+            open: Some(sock),
+            nonblocking: timeout.is_over(),
+            timeout,
+            flags: GFP_KERNEL,
+        }
+    }
+
+    /// One that may not sleep. The socket must be [watched](Socket::watch).
+    pub(crate) fn atomic(sock: &'a Sock<Socket>) -> Self {
+        Self {
+            sock,
+            open: None,
+            nonblocking: true,
+            timeout: Timeout::NONE,
+            flags: GFP_ATOMIC,
+        }
+    }
+
+    pub(crate) fn may_sleep(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Sends a message whose data is here. Who sends is told how it ended if there is a `token`.
+    ///
+    /// Errors: spec §4.4 rows 15 to 17. The data comes back if it was not taken.
+    pub(crate) fn submit(
+        &mut self,
+        route: &Arc<dyn Route>,
+        payload: Lent,
+        source: Endpoint,
+        dest: Endpoint,
+        token: Option<u64>,
+    ) -> Result<(), (Error, Option<Lent>)> {
+        let this = self.sock.data();
+        if let Err(err) = self.wait_for_port(route, dest.port) {
+            return Err((err, Some(payload)));
+        }
+        let owner = Owner {
+            sock: self.sock.into(),
+            number: Atomic::new(NOT_ADMITTED),
+        };
+        let outgoing = Outgoing::new(owner, payload, source, dest, [0; EXT_LEN], self.flags)
+            .map_err(|_| (ENOMEM, None))?;
+
+        let admitted = match self.wait_for_room(&outgoing, route, token) {
+            Ok(admitted) => admitted,
+            Err(err) => return Err((err, outgoing.take_back())),
+        };
+        this.space.stats.send_queued.add(1);
+        // Who waits for the end is told without delay.
+        let ack_required = admitted.ack_required || token.is_some();
+        let sent = route.send(outgoing, ack_required, self.flags);
+        if token.is_some() {
+            // It is told how the message ended in any case, now that it was admitted.
+            return Ok(());
+        }
+        sent.map_err(|err| (err, None))
+    }
+
+    /// Waits until a port of the peer is free (spec §4.4 row 15).
+    fn wait_for_port(&mut self, route: &Arc<dyn Route>, port: u16) -> Result {
+        let peer = route.peer();
+        if !peer.is_congested(port) {
+            return Ok(());
+        }
+
+        // The map may be out of date if there is no connection that would bring a new one.
+        route.connect();
+        let this = self.sock.data();
+        let stats = &this.space.stats;
+        Socket::on_refused(self.sock, port)?;
+        let sock = match self.open {
+            Some(sock) if !self.nonblocking => sock,
+            _ => {
+                if peer.is_congested(port) {
+                    trace::congestion(route.key().peer, port, Port::Refused);
+                    stats.cong_send_error.add(1);
+                    return Err(ENOBUFS);
+                }
+                return Ok(());
+            }
+        };
+
+        trace::congestion(route.key().peer, port, Port::Blocked);
+        stats.cong_send_blocked.add(1);
+        loop {
+            let end = sock.wait(&mut self.timeout, || {
+                let marked = this.receives.lock().refused;
+                // A change of the map took the mark away: look, and if need be make it anew. The port
+                // may have got free before there was a mark.
+                (!marked || !peer.is_congested(port)).then_some(())
+            });
+            if !peer.is_congested(port) {
+                return Ok(());
+            }
+            match end {
+                Wait::Ready(()) => Socket::on_refused(sock, port)?,
+                Wait::TimedOut => return Err(ETIMEDOUT),
+                Wait::Signal => return Err(ERESTARTSYS),
+            }
+            if !peer.is_congested(port) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until there is room for a message (spec §4.4 row 16).
+    fn wait_for_room(
+        &mut self,
+        outgoing: &Outgoing,
+        route: &Arc<dyn Route>,
+        token: Option<u64>,
+    ) -> Result<Admitted> {
+        let this = self.sock.data();
+        let try_once = || {
+            let limit = sndbuf(self.sock);
+            this.sends.lock().admit(outgoing, route, token, limit)
+        };
+        let mut admission = try_once();
+
+        loop {
+            match admission {
+                Admission::Admitted(admitted) => return Ok(admitted),
+                Admission::NoMemory(wanted) => {
+                    let storage = Table::storage(wanted, self.flags)?;
+                    let old = this.sends.lock().sent.grow(storage);
+                    drop(old);
+                    admission = try_once();
+                    continue;
+                }
+                Admission::Full => {}
+            }
+
+            this.space.stats.send_queue_full.add(1);
+            let sock = match self.open {
+                Some(sock) if !self.nonblocking => sock,
+                _ => return Err(EAGAIN),
+            };
+            let end = sock.wait(&mut self.timeout, || match try_once() {
+                Admission::Full => None,
+                other => Some(other),
+            });
+            admission = match end {
+                Wait::Ready(admission) => admission,
+                Wait::TimedOut => return Err(ETIMEDOUT),
+                Wait::Signal => return Err(ERESTARTSYS),
+            };
+        }
+    }
+}
+
+/// Where the data of a message is copied from.
+pub(crate) trait Source {
+    /// Copies the next bytes into `vec`, in place of what is there.
+    fn take(&mut self, len: usize, vec: &mut KVec<u8>, flags: kernel::alloc::Flags) -> Result;
+
+    /// Copies the next bytes, as many as `to` has.
+    fn read(&mut self, to: &mut [u8]) -> Result;
+}
+
+impl Source for SendMsg<'_> {
+    fn take(&mut self, len: usize, vec: &mut KVec<u8>, flags: kernel::alloc::Flags) -> Result {
+        SendMsg::take(self, len, vec, flags)
+    }
+
+    fn read(&mut self, to: &mut [u8]) -> Result {
+        SendMsg::read(self, to)
+    }
 }
 
 /// Copies the data of a message from the caller.
 ///
 /// Memory that is there already was charged to whoever sent first; it is not more than a message.
-fn copy(msg: &mut SendMsg<'_>, len: usize, spares: &Spares) -> Result<Payload> {
+pub(crate) fn copy(
+    msg: &mut impl Source,
+    len: usize,
+    spares: &Spares,
+    flags: kernel::alloc::Flags,
+) -> Result<Payload> {
     if len <= SHORT {
         return Payload::short(len, |bytes| msg.read(bytes));
     }
-    let flags = GFP_KERNEL_ACCOUNT;
     let mut payload = Payload::with_capacity(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)?;
     let mut left = len;
 
@@ -268,103 +531,10 @@ fn copy(msg: &mut SendMsg<'_>, len: usize, spares: &Spares) -> Result<Payload> {
     Ok(payload)
 }
 
-/// Waits until a port of the peer is free (spec §4.4 row 15).
-fn wait_for_port(
-    sock: &Open<'_, Socket>,
-    route: &Arc<dyn Route>,
-    port: u16,
-    nonblocking: bool,
-    timeout: &mut Timeout,
-) -> Result {
-    let peer = route.peer();
-    if !peer.is_congested(port) {
-        return Ok(());
-    }
-
-    // The map may be out of date if there is no connection that would bring a new one.
-    route.connect();
-    let stats = &sock.data().space.stats;
-    Socket::on_refused(sock, port)?;
-    if nonblocking {
-        if peer.is_congested(port) {
-            trace::congestion(route.key().peer, port, Port::Refused);
-            stats.cong_send_error.add(1);
-            return Err(ENOBUFS);
-        }
-        return Ok(());
-    }
-
-    trace::congestion(route.key().peer, port, Port::Blocked);
-    stats.cong_send_blocked.add(1);
-    loop {
-        let end = sock.wait(timeout, || {
-            let marked = sock.data().receives.lock().refused;
-            // A change of the map took the mark away: look, and if need be make it anew. The port may
-            // have got free before there was a mark.
-            (!marked || !peer.is_congested(port)).then_some(())
-        });
-        if !peer.is_congested(port) {
-            return Ok(());
-        }
-        match end {
-            Wait::Ready(()) => Socket::on_refused(sock, port)?,
-            Wait::TimedOut => return Err(ETIMEDOUT),
-            Wait::Signal => return Err(ERESTARTSYS),
-        }
-        if !peer.is_congested(port) {
-            return Ok(());
-        }
-    }
-}
-
-/// Waits until there is room for a message (spec §4.4 row 16).
-fn wait_for_room(
-    sock: &Open<'_, Socket>,
-    outgoing: &Outgoing,
-    route: &Arc<dyn Route>,
-    nonblocking: bool,
-    timeout: &mut Timeout,
-) -> Result<Admitted> {
-    let this = sock.data();
-    let try_once = || {
-        let limit = sndbuf(sock);
-        this.sends.lock().admit(outgoing, route, limit)
-    };
-    let mut admission = try_once();
-
-    loop {
-        match admission {
-            Admission::Admitted(admitted) => return Ok(admitted),
-            Admission::NoMemory(wanted) => {
-                let storage = Table::storage(wanted)?;
-                let old = this.sends.lock().sent.grow(storage);
-                drop(old);
-                admission = try_once();
-                continue;
-            }
-            Admission::Full => {}
-        }
-
-        this.space.stats.send_queue_full.add(1);
-        if nonblocking {
-            return Err(EAGAIN);
-        }
-        let end = sock.wait(timeout, || match try_once() {
-            Admission::Full => None,
-            other => Some(other),
-        });
-        admission = match end {
-            Wait::Ready(admission) => admission,
-            Wait::TimedOut => return Err(ETIMEDOUT),
-            Wait::Signal => return Err(ERESTARTSYS),
-        };
-    }
-}
-
 /// Cancels all messages of a socket that are not done with, or those to one destination.
 ///
 /// Those that are on their way already arrive or not.
-pub(super) fn cancel(sock: &Sock<Socket>, dest: Option<Endpoint>) {
+pub(crate) fn cancel(sock: &Sock<Socket>, dest: Option<Endpoint>) {
     let sends = &sock.data().sends;
     let mut at = 0;
 
@@ -383,4 +553,21 @@ pub(super) fn cancel(sock: &Sock<Socket>, dest: Option<Endpoint>) {
         };
         route.cancel(&message);
     }
+}
+
+/// Takes out what has ended whose sender is to be told so: what it knows it by, and how it did.
+pub(crate) fn next_ended(sock: &Sock<Socket>) -> Option<(u64, Outcome)> {
+    // The message is dropped without the lock.
+    let sent = sock.data().sends.lock().next_ended()?;
+
+    Some((sent.token?, sent.outcome?))
+}
+
+/// Has nobody told any more how messages end.
+pub(super) fn close(sock: &Sock<Socket>) {
+    let mut sends = sock.data().sends.lock();
+    sends.closed = true;
+    drop(sends);
+
+    while next_ended(sock).is_some() {}
 }

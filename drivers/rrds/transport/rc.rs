@@ -427,6 +427,12 @@ impl Transport for Rc {
         Ok(path)
     }
 
+    fn find(&self, _space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>> {
+        let path = self.realm()?.table.path_if_any(key)?;
+
+        Some(path)
+    }
+
     fn map_changed(&self, _space: &Space, local: Addr) {
         if let Some(realm) = self.realm() {
             realm.table.for_each_of(local, |path| path.map_changed());

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reliable datagrams for other kernel modules.
+//!
+//! A module opens a [`Socket`] of its own, binds it and sends; the other end may be a program, another
+//! module, or either on a host with the C implementation. What comes is either taken from the socket
+//! ([`Socket::receive`]), or handed to a [`Handler`] as it comes.
+//!
+//! | Question | Answer |
+//! |---|---|
+//! | What copies? | To send a slice does. To send [`Data`] does not, and a received [`Message`] is the memory that the device wrote, if it is longer than 1 KiB; `recv_bytes_copied` counts. |
+//! | Who owns what is sent? | The socket, until the peer has acknowledged it. Then the memory is freed, and the handler is told ([`Handler::sent`]) if it gave a token. |
+//! | What may sleep? | What [`Socket`] does. Nothing that [`Turn`] does, which handlers have. |
+//! | How is a sender held up? | [`EAGAIN`]: what is under way fills the socket's buffer. [`ENOBUFS`]: the peer's socket is full. [`Handler::room`] tells when to try again; with a timeout, `Socket` waits. |
+//! | What goes first? | The sockets of a module keep rrds, so it can't be unloaded. They can be dropped at any time: no handler runs when that is done. |
+//!
+//! Samples: `rds_echo`, `rds_kv`. For modules in C there is `include/rrds.h`.
+
+mod data;
+mod handler;
+
+pub use data::{
+    Data,
+    Message,
+    FRAGMENT, //
+};
+pub use handler::{
+    Handler,
+    Outcome,
+    Peer,
+    Turn, //
+};
+
+use crate::{
+    message::{
+        Endpoint,
+        Lent, //
+    },
+    socket::{
+        self,
+        names::{
+            self,
+            Checked,
+            Fault, //
+        },
+        seam::{
+            Route,
+            RouteKey,
+            Transport, //
+        },
+        tap::{
+            self,
+            Tap, //
+        },
+        Caller, //
+    },
+};
+use core::{
+    marker::PhantomData,
+    net::SocketAddr, //
+};
+use kernel::{
+    new_spinlock_irq,
+    num::casts::u32_as_usize,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc,
+        SpinLockIrq, //
+    },
+};
+use krdma::{
+    net::{
+        KernelSocket,
+        Name,
+        Namespace,
+        Request,
+        Sock,
+        Timeout,
+        Wait, //
+    },
+    work::Job,
+};
+use rds_proto::consts::MAX_MESSAGE_LEN;
+
+/// What comes waits to be taken, by [`Socket::receive`].
+pub enum Queued {}
+
+/// What comes is handed to a [`Handler`].
+pub enum Handled {}
+
+/// A socket of a kernel module.
+///
+/// It keeps rrds and the namespace. To drop it closes it: what was sent and not acknowledged is
+/// cancelled, what was received and not taken is dropped, and no handler runs when the drop is done.
+/// Dropped where one may not sleep, by a handler for instance, it is closed soon after.
+pub struct Socket<M = Queued> {
+    // Dropped first: from then on no handler runs.
+    _job: Option<Job<Core>>,
+    core: Arc<Core>,
+    open: KernelSocket<socket::Socket>,
+    _mode: PhantomData<fn() -> M>,
+}
+
+/// What a socket and its handler share.
+#[pin_data]
+struct Core {
+    sock: ARef<Sock<socket::Socket>>,
+    #[pin]
+    way: SpinLockIrq<Way>,
+    /// Who is told, if anybody is.
+    user: Option<(Arc<Tap>, Arc<dyn Handler>)>,
+}
+
+/// How messages leave. Unlike what the socket itself knows of this it can be looked at where one may not
+/// sleep.
+#[derive(Default)]
+struct Way {
+    source: Option<Endpoint>,
+    dest: Option<Checked>,
+    /// The interface of the bound address if it is link-local, else 0.
+    scope: u32,
+    tos: u8,
+    transport: Option<Arc<dyn Transport>>,
+    /// That of the last message.
+    route: Option<Arc<dyn Route>>,
+}
+
+impl Core {
+    fn new(
+        sock: &Sock<socket::Socket>,
+        user: Option<(Arc<Tap>, Arc<dyn Handler>)>,
+    ) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                sock: sock.into(),
+                way <- new_spinlock_irq!(Way::default(), "rrds::api::Core::way"),
+                user,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Finds out how a message is to leave. `may_sleep` tells whether a path can be made if there is none.
+    fn route(
+        &self,
+        to: Option<SocketAddr>,
+        may_sleep: bool,
+    ) -> Result<(Endpoint, Endpoint, Arc<dyn Route>)> {
+        let to = to.map(check).transpose()?;
+        let (source, dest, key, transport) = {
+            let way = self.way.lock();
+            let source = way.source.ok_or(ENOTCONN)?;
+            let dest = to.or(way.dest).ok_or(ENOTCONN)?;
+
+            if names::is_v4(dest.at.addr) != names::is_v4(source.addr) {
+                return Err(EOPNOTSUPP);
+            }
+            if dest.scope != 0 && way.scope != 0 && dest.scope != way.scope {
+                return Err(EINVAL);
+            }
+            let key = RouteKey {
+                local: source.addr,
+                peer: dest.at.addr,
+                tos: way.tos,
+                scope: if dest.scope == 0 {
+                    way.scope
+                } else {
+                    dest.scope
+                },
+            };
+            if let Some(route) = way.route.as_ref().filter(|route| route.key() == key) {
+                return Ok((source, dest.at, route.clone()));
+            }
+            (source, dest.at, key, way.transport.clone().ok_or(ENOTCONN)?)
+        };
+
+        let space = self.sock.data().space();
+        let route = match transport.find(space, key) {
+            Some(route) => route,
+            None if may_sleep => transport.route(space, key)?,
+            None => return Err(EHOSTUNREACH),
+        };
+        let old = self.way.lock().route.replace(route.clone());
+        drop(old);
+        Ok((source, dest, route))
+    }
+
+    /// Sends a message.
+    fn submit(
+        &self,
+        mut caller: Caller<'_>,
+        to: Option<SocketAddr>,
+        data: Data,
+        token: Option<u64>,
+    ) -> Result<(), (Error, Option<Data>)> {
+        if data.len() > u32_as_usize(socket::sndbuf(&self.sock)) {
+            return Err((EMSGSIZE, Some(data)));
+        }
+        let (source, dest, route) = match self.route(to, caller.may_sleep()) {
+            Ok(found) => found,
+            Err(err) => return Err((err, Some(data))),
+        };
+        let (payload, charge) = data.into_parts();
+
+        caller
+            .submit(&route, payload, source, dest, token)
+            .map_err(|(err, payload)| (err, payload.map(|lent| Data::from_parts(lent, charge))))
+    }
+
+    /// Copies what is to be sent.
+    fn copy(&self, parts: &[&[u8]], flags: kernel::alloc::Flags) -> Result<Data> {
+        let space = self.sock.data().space();
+        let len = parts
+            .iter()
+            .try_fold(0_usize, |sum, part| sum.checked_add(part.len()))
+            .filter(|len| *len <= u32_as_usize(MAX_MESSAGE_LEN))
+            .ok_or(EMSGSIZE)?;
+        let payload = socket::copy(&mut data::Parts::new(parts), len, &space.spares, flags)?;
+
+        Ok(Data::from_lent(Lent::new(
+            payload,
+            socket::spares(space, len),
+        )))
+    }
+}
+
+/// Checks an address of a caller.
+fn check(addr: SocketAddr) -> Result<Checked> {
+    names::check_addr(addr).map_err(|_: Fault| EINVAL)
+}
+
+/// The form of an address for callers.
+fn shown(at: Endpoint, scope: u32) -> SocketAddr {
+    match names::show(at, scope) {
+        Name::V4(addr) => addr.into(),
+        Name::V6(addr) => addr.into(),
+        // No endpoint is shown like this.
+        Name::Unspecified => SocketAddr::from(([0, 0, 0, 0], 0)),
+    }
+}
+
+impl Socket<Queued> {
+    /// Opens a socket, in a namespace, from which messages are taken by [`receive`](Self::receive).
+    ///
+    /// Sleeps. Errors: [`ENOMEM`], [`EAFNOSUPPORT`] if rrds is not ready yet in this namespace.
+    pub fn new(ns: &Namespace) -> Result<Self> {
+        let open = open(ns)?;
+        let core = Core::new(&open.open(), None)?;
+
+        Ok(Self {
+            _job: None,
+            core,
+            open,
+            _mode: PhantomData,
+        })
+    }
+
+    /// Takes the next message, waits for one if there is none. Nothing is copied.
+    ///
+    /// Sleeps. Errors: [`ETIMEDOUT`] ([`EAGAIN`] if it was not to wait at all), [`ERESTARTSYS`] if a
+    /// signal came.
+    pub fn receive(&self, mut timeout: Timeout) -> Result<Message> {
+        let open = self.open.open();
+        let over = if timeout.is_over() { EAGAIN } else { ETIMEDOUT };
+
+        match open.wait(&mut timeout, || tap::next_received(&open)) {
+            Wait::Ready(message) => {
+                tap::took(&open, &message);
+                Ok(Message::new(message))
+            }
+            Wait::TimedOut => Err(over),
+            Wait::Signal => Err(ERESTARTSYS),
+        }
+    }
+}
+
+impl Socket<Handled> {
+    /// Opens a socket, in a namespace, whose messages are handed to `handler`, in softirq context.
+    ///
+    /// Sleeps. Errors: As [`Socket::new`].
+    pub fn with_handler(ns: &Namespace, handler: Arc<dyn Handler>) -> Result<Self> {
+        let open = open(ns)?;
+        let job = Job::in_softirq(|waker| {
+            let sock = open.open();
+            let tap = Tap::attach(&sock, waker)?;
+
+            Core::new(&sock, Some((tap, handler)))
+        })?;
+
+        Ok(Self {
+            core: job.data().clone(),
+            _job: Some(job),
+            open,
+            _mode: PhantomData,
+        })
+    }
+}
+
+fn open(ns: &Namespace) -> Result<KernelSocket<socket::Socket>> {
+    KernelSocket::new(crate::family(), ns, Request::SEQPACKET)
+}
+
+impl<M> Socket<M> {
+    /// Binds the socket to a local address, and to any free port if the port is 0. This is to be done
+    /// once, before anything is sent or received.
+    ///
+    /// Sleeps. Errors: spec §4.2: [`EADDRNOTAVAIL`] if it is not one of this host that rrds can use,
+    /// [`EADDRINUSE`], [`EINVAL`] if the socket is bound, or the address is none of one host.
+    pub fn bind(&self, to: SocketAddr) -> Result {
+        let open = self.open.open();
+
+        socket::bind_to(&open, check(to)?)?;
+        let (source, scope, transport) = socket::Socket::bound(&open).ok_or(ENOTCONN)?;
+        let mut way = self.core.way.lock();
+        way.source = Some(source);
+        way.scope = scope;
+        way.transport = Some(transport);
+        Ok(())
+    }
+
+    /// Returns the address and port that the socket is bound to.
+    pub fn local(&self) -> Option<SocketAddr> {
+        let way = self.core.way.lock();
+
+        way.source.map(|at| shown(at, way.scope))
+    }
+
+    /// Sets where messages go that are sent without an address.
+    ///
+    /// Errors: [`EINVAL`] if the address is none of one host.
+    pub fn connect(&self, to: SocketAddr) -> Result {
+        let to = check(to)?;
+
+        self.core.way.lock().dest = Some(to);
+        Ok(())
+    }
+
+    /// Sets the type of service of what is sent from here on: each has connections of its own.
+    ///
+    /// Errors: [`EOPNOTSUPP`] if the socket is not bound to an address of an RDMA device.
+    pub fn set_tos(&self, tos: u8) -> Result {
+        let mut way = self.core.way.lock();
+
+        if way.transport.as_ref().is_none_or(|t| t.number() != 0) {
+            return Err(EOPNOTSUPP);
+        }
+        way.tos = tos;
+        Ok(())
+    }
+
+    /// Sets how many bytes may be under way, and how many may be received and not taken before senders
+    /// are held up. (A handler takes messages at once.)
+    pub fn set_limits(&self, send: u32, receive: u32) {
+        let open = self.open.open();
+
+        // The socket layer counts what a byte costs besides.
+        open.set_sndbuf(send.saturating_mul(2));
+        open.set_rcvbuf(receive.saturating_mul(2));
+    }
+
+    /// Makes a path to a peer and dials it, so that messages can be sent to it where one may not sleep.
+    ///
+    /// Sleeps, but does not wait for the connection. Errors: [`ENOTCONN`] if the socket is not bound,
+    /// [`EINVAL`], [`EOPNOTSUPP`], [`ENOMEM`], [`ENETDOWN`].
+    pub fn prepare(&self, to: SocketAddr) -> Result {
+        let (_, _, route) = self.core.route(Some(to), true)?;
+
+        route.connect();
+        Ok(())
+    }
+
+    /// Sends a copy of `bytes`, to an address or where the socket is connected to.
+    ///
+    /// Waits for room if there is none, as long as `timeout` says. Sleeps.
+    ///
+    /// Errors: [`ENOTCONN`] if there is no address, or the socket is not bound; [`EMSGSIZE`] if the
+    /// message is longer than 1 MiB or the socket's limit; [`EINVAL`], [`EOPNOTSUPP`] if the address can't
+    /// be reached from the bound one; [`EAGAIN`] and [`ENOBUFS`] if it was not to wait; [`ETIMEDOUT`],
+    /// [`ERESTARTSYS`]; [`ENOMEM`].
+    pub fn send(&self, to: Option<SocketAddr>, bytes: &[u8], timeout: Timeout) -> Result {
+        self.send_parts(to, &[bytes], timeout)
+    }
+
+    /// Sends a copy of several pieces of memory as one message; else as [`send`](Self::send).
+    pub fn send_parts(&self, to: Option<SocketAddr>, parts: &[&[u8]], timeout: Timeout) -> Result {
+        let open = self.open.open();
+        let data = self.core.copy(parts, GFP_KERNEL)?;
+
+        self.core
+            .submit(Caller::in_process(&open, timeout), to, data, None)
+            .map_err(|(err, _)| err)
+    }
+
+    /// Sends data without copying it; else as [`send`](Self::send).
+    ///
+    /// If there is a token, a handler is told how the message ended ([`Handler::sent`]), unless this
+    /// fails. The data comes back with the error, but for [`ENOMEM`].
+    pub fn send_data(
+        &self,
+        to: Option<SocketAddr>,
+        data: Data,
+        token: Option<u64>,
+        timeout: Timeout,
+    ) -> Result<(), (Error, Option<Data>)> {
+        let open = self.open.open();
+        let token = token.filter(|_| self.core.user.is_some());
+
+        self.core
+            .submit(Caller::in_process(&open, timeout), to, data, token)
+    }
+
+    /// Cancels what was sent and is not acknowledged, all of it or what is for one address. It may have
+    /// arrived.
+    ///
+    /// Errors: [`EINVAL`] if the address is none of one host.
+    pub fn cancel(&self, to: Option<SocketAddr>) -> Result {
+        let to = to.map(check).transpose()?;
+
+        socket::cancel(&self.core.sock, to.map(|to| to.at));
+        Ok(())
+    }
+
+    /// Waits until all that was sent is acknowledged, and closes the socket. Nothing else may be sending.
+    ///
+    /// Sleeps. Errors: [`ETIMEDOUT`], [`ERESTARTSYS`]; the socket is closed then as by dropping it.
+    pub fn close(self, timeout: Timeout) -> Result {
+        socket::Socket::drain(&self.open.open(), timeout)
+    }
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What modules send and receive.
+
+use super::shown;
+use crate::{
+    backlog::Charge,
+    message::{
+        Incoming,
+        Lent,
+        Payload,
+        SHORT, //
+    },
+    socket::Source,
+};
+use core::net::SocketAddr;
+use kernel::{
+    list::ListArc,
+    num::casts::u32_as_usize,
+    prelude::*, //
+};
+use rds_proto::consts::FRAGMENT_BYTES;
+
+/// The bytes that one frame carries. [`Data`] is made of pieces of this length.
+pub const FRAGMENT: usize = FRAGMENT_BYTES;
+
+/// Data to be sent without being copied.
+pub struct Data {
+    lent: Lent,
+    /// What its sender is charged as long as it is not sent, if it was received.
+    charge: Option<Charge>,
+}
+
+impl Data {
+    /// Takes pages, or other pieces of memory: each of [`FRAGMENT`] bytes, but for the last, which may be
+    /// shorter.
+    ///
+    /// Errors: [`EINVAL`] if the pieces are not as long as that, [`EMSGSIZE`] if they are more than a
+    /// message may have, [`ENOMEM`]. The pieces are dropped then.
+    pub fn from_pages(pages: KVec<KVec<u8>>, flags: kernel::alloc::Flags) -> Result<Self> {
+        let len = pages
+            .iter()
+            .try_fold(0_usize, |sum, page| sum.checked_add(page.len()))
+            .and_then(|len| u32::try_from(len).ok())
+            .ok_or(EMSGSIZE)?;
+        let mut payload = Payload::with_capacity(len, flags)?;
+
+        for page in pages {
+            payload.push(page, flags)?;
+        }
+        Ok(Self::from_lent(Lent::new(payload, None)))
+    }
+
+    /// Copies bytes.
+    ///
+    /// Errors: [`EMSGSIZE`] if they are more than a message may have, [`ENOMEM`].
+    pub fn copy(bytes: &[u8], flags: kernel::alloc::Flags) -> Result<Self> {
+        let len = bytes.len();
+        if len <= SHORT {
+            let payload = Payload::short(len, |to| {
+                to.copy_from_slice(bytes);
+                Ok(())
+            })?;
+            return Ok(Self::from_lent(Lent::new(payload, None)));
+        }
+
+        let mut payload = Payload::with_capacity(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)?;
+        for part in bytes.chunks(FRAGMENT_BYTES) {
+            let mut piece = KVec::with_capacity(part.len(), flags)?;
+            piece.extend_from_slice(part, flags)?;
+            payload.push(piece, flags)?;
+        }
+        Ok(Self::from_lent(Lent::new(payload, None)))
+    }
+
+    /// Returns the length in bytes.
+    pub fn len(&self) -> usize {
+        u32_as_usize(self.lent.payload().len())
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the pieces, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.lent.payload().pieces()
+    }
+
+    pub(super) fn from_lent(lent: Lent) -> Self {
+        Self::from_parts(lent, None)
+    }
+
+    pub(super) fn from_parts(lent: Lent, charge: Option<Charge>) -> Self {
+        Self { lent, charge }
+    }
+
+    pub(super) fn into_parts(self) -> (Lent, Option<Charge>) {
+        (self.lent, self.charge)
+    }
+}
+
+/// A message that was received: its memory, and where it comes from.
+///
+/// As long as it is kept its memory is charged to its sender's host, which may have so much stored here
+/// and no more (`max_recv_allocation`).
+pub struct Message(ListArc<Incoming>);
+
+impl Message {
+    pub(super) fn new(message: ListArc<Incoming>) -> Self {
+        Self(message)
+    }
+
+    /// Returns where the message comes from.
+    pub fn source(&self) -> SocketAddr {
+        shown(self.0.source, self.0.scope)
+    }
+
+    /// Returns where the message was sent to: the address that the socket is bound to.
+    pub fn dest(&self) -> SocketAddr {
+        shown(self.0.dest, self.0.scope)
+    }
+
+    /// Returns the type of service that it was sent with.
+    pub fn tos(&self) -> u8 {
+        self.0.tos
+    }
+
+    /// Returns the length in bytes.
+    pub fn len(&self) -> usize {
+        u32_as_usize(self.0.payload().len())
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the data, piece by piece: [`FRAGMENT`] bytes each, but for the last.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.payload().pieces()
+    }
+
+    /// Returns the bytes from `offset` on, as far as they are in one piece; none behind the end.
+    pub fn at(&self, offset: usize) -> &[u8] {
+        u32::try_from(offset)
+            .ok()
+            .and_then(|offset| self.0.payload().piece_at(offset))
+            .unwrap_or_default()
+    }
+
+    /// Copies what the message begins with, as far as there is room, and returns how much.
+    pub fn copy_to(&self, to: &mut [u8]) -> usize {
+        let mut rest = to;
+        let mut copied = 0_usize;
+
+        for piece in self.pieces() {
+            let len = piece.len().min(rest.len());
+            let (now, later) = core::mem::take(&mut rest).split_at_mut(len);
+            now.copy_from_slice(piece.get(..len).unwrap_or_default());
+            copied = copied.saturating_add(len);
+            rest = later;
+        }
+        copied
+    }
+
+    /// Takes the data, to be sent on. It is not copied, unless its memory is that of a sender on this
+    /// host.
+    ///
+    /// Errors: [`ENOMEM`], if it is copied.
+    pub fn into_data(self, flags: kernel::alloc::Flags) -> Result<Data> {
+        if !self.0.is_shared() {
+            // Nobody else can have it.
+            let (lent, charge) = Incoming::into_payload(self.0).ok_or(EBUSY)?;
+            return Ok(Data::from_parts(lent, charge));
+        }
+
+        let mut payload = Payload::with_capacity(self.0.payload().len(), flags)?;
+        for part in self.pieces() {
+            let mut piece = KVec::with_capacity(part.len(), flags)?;
+            piece.extend_from_slice(part, flags)?;
+            payload.push(piece, flags)?;
+        }
+        Ok(Data::from_lent(Lent::new(payload, None)))
+    }
+}
+
+/// Pieces of memory to be copied.
+pub(super) struct Parts<'a> {
+    rest: &'a [u8],
+    parts: core::slice::Iter<'a, &'a [u8]>,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn new(parts: &'a [&'a [u8]]) -> Self {
+        Self {
+            rest: &[],
+            parts: parts.iter(),
+        }
+    }
+
+    /// Calls `f` with the next bytes, piece by piece.
+    fn for_next(&mut self, mut len: usize, mut f: impl FnMut(&[u8]) -> Result) -> Result {
+        while len > 0 {
+            if self.rest.is_empty() {
+                self.rest = self.parts.next().ok_or(EFAULT)?;
+                continue;
+            }
+            let (now, later) = self.rest.split_at(len.min(self.rest.len()));
+            f(now)?;
+            // OVERFLOW: It is not longer.
+            len = len.wrapping_sub(now.len());
+            self.rest = later;
+        }
+        Ok(())
+    }
+}
+
+impl Source for Parts<'_> {
+    fn take(&mut self, len: usize, vec: &mut KVec<u8>, flags: kernel::alloc::Flags) -> Result {
+        vec.clear();
+        vec.reserve(len, flags)?;
+        self.for_next(len, |part| Ok(vec.extend_from_slice(part, flags)?))
+    }
+
+    fn read(&mut self, to: &mut [u8]) -> Result {
+        let mut rest = &mut *to;
+        let len = rest.len();
+
+        self.for_next(len, |part| {
+            let (now, later) = core::mem::take(&mut rest).split_at_mut(part.len());
+            now.copy_from_slice(part);
+            rest = later;
+            Ok(())
+        })
+    }
+}

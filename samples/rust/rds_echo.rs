@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A server in the kernel that answers each reliable datagram with the same data.
+//!
+//! It answers in the context that messages come in, softirq, and sends the very memory that it received:
+//! nothing is copied, but for messages of up to 1 KiB, which are on the way in. What finds no room is kept
+//! until there is some.
+//!
+//! ```sh
+//! insmod krdma.ko && insmod rrds.ko && insmod rds_echo.ko local=0x0a000001
+//! rds ping --port 4600 10.0.0.1           # on any host, or any other program that uses RDS
+//! ```
+
+use core::net::{
+    Ipv4Addr,
+    SocketAddr,
+    SocketAddrV4, //
+};
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc,
+        SpinLock, //
+    },
+};
+use krdma::net::Namespace;
+use rrds::api::{
+    Data,
+    Handled,
+    Handler,
+    Message,
+    Peer,
+    Socket,
+    Turn, //
+};
+
+module! {
+    type: Module,
+    name: "rds_echo",
+    authors: ["The krdma developers"],
+    description: "Answers reliable datagrams in the kernel",
+    license: "GPL",
+    params: {
+        local: u32 {
+            default: 0x7f00_0001,
+            description: "The IPv4 address to answer at, as a number",
+        },
+        port: u16 {
+            default: 4600,
+            description: "The port to answer at",
+        },
+    },
+}
+
+/// Answers, and those that wait for room.
+#[pin_data]
+struct Echo {
+    answered: Atomic<u64>,
+    failed: Atomic<u64>,
+    /// In the order in which the messages came.
+    #[pin]
+    waiting: SpinLock<KVec<(SocketAddr, Data)>>,
+}
+
+impl Echo {
+    fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            answered: Atomic::new(0),
+            failed: Atomic::new(0),
+            waiting <- new_spinlock!(KVec::new(), "rds_echo::Echo::waiting"),
+        })
+    }
+
+    /// Sends an answer. It comes back if there is no room for it.
+    fn answer(&self, turn: &Turn<'_>, to: SocketAddr, data: Data) -> Option<Data> {
+        match turn.send_data(Some(to), data, None) {
+            Ok(()) => {
+                self.answered.fetch_add(1, Relaxed);
+                None
+            }
+            Err((err, Some(data))) if err == EAGAIN || err == ENOBUFS => Some(data),
+            Err(_) => {
+                self.failed.fetch_add(1, Relaxed);
+                None
+            }
+        }
+    }
+
+    /// Keeps an answer until there is room.
+    fn keep(&self, to: SocketAddr, data: Data) {
+        if self.waiting.lock().push((to, data), GFP_ATOMIC).is_err() {
+            self.failed.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Handler for Echo {
+    fn received(&self, turn: &Turn<'_>, message: Message) {
+        let from = message.source();
+        let Ok(data) = message.into_data(GFP_ATOMIC) else {
+            self.failed.fetch_add(1, Relaxed);
+            return;
+        };
+
+        // Those that wait go first.
+        let back = if self.waiting.lock().is_empty() {
+            self.answer(turn, from, data)
+        } else {
+            Some(data)
+        };
+        if let Some(data) = back {
+            self.keep(from, data);
+        }
+    }
+
+    fn room(&self, turn: &Turn<'_>) {
+        let waiting = core::mem::take(&mut *self.waiting.lock());
+
+        for (to, data) in waiting {
+            if let Some(data) = self.answer(turn, to, data) {
+                self.keep(to, data);
+            }
+        }
+    }
+
+    fn peer(&self, _turn: &Turn<'_>, peer: Peer) {
+        pr_info!(
+            "{:?} is {}\n",
+            peer.addr,
+            if peer.is_up { "up" } else { "down" }
+        );
+    }
+}
+
+/// The module: the socket goes first.
+struct Module {
+    socket: Option<Socket<Handled>>,
+    echo: Arc<Echo>,
+}
+
+impl kernel::Module for Module {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let local = Ipv4Addr::from_bits(module_parameters::local.value());
+        let local = SocketAddrV4::new(local, module_parameters::port.value()).into();
+        let echo = Arc::pin_init(Echo::new(), GFP_KERNEL)?;
+        let socket = Socket::with_handler(Namespace::initial(), echo.clone())?;
+
+        socket.bind(local).inspect_err(|err| {
+            pr_err!(
+                "can't answer at {:?}: {:?}; is it an address of this host?\n",
+                local,
+                err
+            )
+        })?;
+        Ok(Self {
+            socket: Some(socket),
+            echo,
+        })
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        // From here on nothing comes.
+        self.socket = None;
+        pr_info!(
+            "{} answered, {} failed\n",
+            self.echo.answered.load(Relaxed),
+            self.echo.failed.load(Relaxed)
+        );
+    }
+}
