@@ -69,8 +69,8 @@ pub trait PerNamespace: HasSlot + Send + Sync + Sized + 'static {
         &[]
     }
 
-    /// The namespace, or the registration, goes. Nobody is in the namespace any more in the first
-    /// case; its interfaces are there still. May sleep.
+    /// The namespace, or the registration, goes, or could not be made after [`create`](Self::create).
+    /// Nobody is in the namespace any more in the first case; its interfaces are there still. May sleep.
     fn remove(this: ArcBorrow<'_, Self>, ns: &Namespace) {
         let _ = (this, ns);
     }
@@ -248,19 +248,17 @@ impl<T: PerNamespace> Registration<T> {
 
         from_result(|| {
             let place = this.place(ns).ok_or(EINVAL)?;
-            let mut inner = KBox::new(
-                Inner {
-                    tables: KVec::new(),
-                    data: T::create(&this.shared, ns)?,
-                },
-                GFP_KERNEL,
-            )?;
-            for folder in inner.data.sysctls() {
-                let data = inner.data.clone();
-                // SAFETY: The tables are dropped in `exit_callback` at the latest.
-                let table = unsafe { Table::new(ns, folder, data) }?;
-                inner.tables.push(table, GFP_KERNEL)?;
-            }
+            let room = KBox::<Inner<T>>::new_uninit(GFP_KERNEL)?;
+            let data = T::create(&this.shared, ns)?;
+            // SAFETY: The tables are dropped in `exit_callback` at the latest.
+            let tables = match unsafe { tables(ns, &data) } {
+                Ok(tables) => tables,
+                Err(err) => {
+                    T::remove(data.as_arc_borrow(), ns);
+                    return Err(err);
+                }
+            };
+            let inner = KBox::write(room, Inner { tables, data });
 
             // INVARIANT: The pointer is that of an `Inner<T>`.
             //
@@ -294,6 +292,22 @@ impl<T: PerNamespace> Registration<T> {
         // SAFETY: As above.
         unsafe { place.as_ptr().write_volatile(ptr::null_mut()) };
     }
+}
+
+/// Makes the sysctls of a namespace.
+///
+/// # Safety
+///
+/// The tables must be dropped before the namespace goes.
+unsafe fn tables<T: PerNamespace>(ns: &Namespace, data: &Arc<T>) -> Result<KVec<Table<T>>> {
+    let mut tables = KVec::new();
+
+    for folder in data.sysctls() {
+        // SAFETY: By the function's requirements.
+        let table = unsafe { Table::new(ns, folder, data.clone()) }?;
+        tables.push(table, GFP_KERNEL)?;
+    }
+    Ok(tables)
 }
 
 #[pinned_drop]
