@@ -8,12 +8,18 @@ clients=${MODULES#krdma }
 set -- $clients
 plan $(($# * 3 + 6))
 
+# options MODULE: to use up what the device has takes minutes each time, and allocates nothing else.
+options() {
+	[ "$1" != rdma_verbs ] || echo except=13
+}
+
 # walk_insmod MODULE: refused for want of memory and for no other reason, or loaded.
 walk_insmod() {
 	local name="$1" nth=1 refused=0 loaded=0
 
 	while [ "$nth" -le "$MOST" ]; do
-		fail_nth "$nth" "$INSMOD" "/lab/modules/$name.ko" 2>/tmp/insmod
+		# shellcheck disable=SC2046 # words on purpose
+		fail_nth "$nth" "$INSMOD" "/lab/modules/$name.ko" $(options "$name") 2>/tmp/insmod
 		if loaded "$name"; then
 			loaded=$((loaded + 1))
 			rmmod "$name" || return 1
@@ -61,7 +67,8 @@ storm() {
 
 	while [ "$round" -lt "$STORMS" ]; do
 		faults_storm $((round % 5 + 1))
-		if "$INSMOD" "/lab/modules/$1.ko" 2>/dev/null; then
+		# shellcheck disable=SC2046 # words on purpose
+		if "$INSMOD" "/lab/modules/$1.ko" $(options "$1") 2>/dev/null; then
 			loaded=$((loaded + 1))
 			faults_calm
 			rmmod "$1" || return 1

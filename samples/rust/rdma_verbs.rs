@@ -86,6 +86,10 @@ module! {
             default: 0,
             description: "The number of the step to do; all if zero",
         },
+        except: u32 {
+            default: 0,
+            description: "The number of a step that is not done",
+        },
     },
 }
 
@@ -148,10 +152,11 @@ impl Devices {
     fn walk(&self, dev: &Device) -> Result<Option<Connection<connections::Member>>> {
         let mut kept = None;
         let only = kernel::num::casts::u32_as_usize(module_parameters::only.value());
+        let except = kernel::num::casts::u32_as_usize(module_parameters::except.value());
         let mut passed = 0;
 
         for (number, (name, step)) in STEPS.iter().enumerate() {
-            if only != 0 && only != number + 1 {
+            if only != 0 && only != number + 1 || except == number + 1 {
                 continue;
             }
             let ret = dev
