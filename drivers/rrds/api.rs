@@ -246,6 +246,8 @@ impl Socket<Queued> {
     /// Sleeps. Errors: [`ENOMEM`], [`EAFNOSUPPORT`] if rrds is not ready yet in this namespace.
     pub fn new(ns: &Namespace) -> Result<Self> {
         let open = open(ns)?;
+        // It must not have to be done where nothing may sleep.
+        socket::Socket::watch(&open.open())?;
         let core = Core::new(&open.open(), None)?;
 
         Ok(Self {
@@ -395,7 +397,7 @@ impl<M> Socket<M> {
     /// Sends data without copying it; else as [`send`](Self::send).
     ///
     /// If there is a token, a handler is told how the message ended ([`Handler::sent`]), unless this
-    /// fails. The data comes back with the error, but for [`ENOMEM`].
+    /// fails. The data comes back with the error; if there is no token, not always with [`ENOMEM`].
     pub fn send_data(
         &self,
         to: Option<SocketAddr>,
@@ -415,16 +417,24 @@ impl<M> Socket<M> {
     ///
     /// Errors: [`EINVAL`] if the address is none of one host.
     pub fn cancel(&self, to: Option<SocketAddr>) -> Result {
-        let to = to.map(check).transpose()?;
+        self.turn().cancel(to)
+    }
 
-        socket::cancel(&self.core.sock, to.map(|to| to.at));
-        Ok(())
+    /// Returns what can be done with the socket where one may not sleep: in any context but hard
+    /// interrupts.
+    pub fn turn(&self) -> Turn<'_> {
+        Turn::new(&self.core)
     }
 
     /// Waits until all that was sent is acknowledged, and closes the socket. Nothing else may be sending.
     ///
     /// Sleeps. Errors: [`ETIMEDOUT`], [`ERESTARTSYS`]; the socket is closed then as by dropping it.
     pub fn close(self, timeout: Timeout) -> Result {
+        self.drain(timeout)
+    }
+
+    /// Waits until all that was sent is acknowledged.
+    pub(crate) fn drain(&self, timeout: Timeout) -> Result {
         socket::Socket::drain(&self.open.open(), timeout)
     }
 }

@@ -124,7 +124,7 @@ pub(crate) struct Outgoing {
 impl Outgoing {
     /// Makes a message of what a socket sends.
     ///
-    /// Allocates with `flags`.
+    /// Allocates with `flags`. The data comes back if there is no memory.
     pub(crate) fn new(
         owner: Owner,
         payload: Lent,
@@ -132,21 +132,21 @@ impl Outgoing {
         dest: Endpoint,
         extensions: [u8; EXT_LEN],
         flags: kernel::alloc::Flags,
-    ) -> Result<Self, AllocError> {
-        let message = Arc::new(
-            Message {
-                payload,
-                source,
-                dest,
-                extensions,
-                seq: Atomic::new(0),
-                owner,
-            },
-            flags,
-        )?;
+    ) -> Result<Self, Lent> {
+        let Ok(room) = UniqueArc::new_uninit(flags) else {
+            return Err(payload);
+        };
+        let message = room.write(Message {
+            payload,
+            source,
+            dest,
+            extensions,
+            seq: Atomic::new(0),
+            owner,
+        });
 
         Ok(Self {
-            message,
+            message: message.into(),
             outcome: Outcome::Dropped,
         })
     }
@@ -347,8 +347,8 @@ impl Incoming {
     }
 
     /// Takes the data out, and what it is charged. None if the message is shared with whoever sent it; it is dropped then.
-    pub(crate) fn into_payload(message: ListArc<Self>) -> Option<(Lent, Option<Charge>)> {
-        let mut message = Arc::into_unique_or_drop(message.into_arc())?;
+    pub(crate) fn into_payload(message: Arc<Self>) -> Option<(Lent, Option<Charge>)> {
+        let mut message = Arc::into_unique_or_drop(message)?;
         let empty = Body::Own {
             payload: Lent::empty(),
             charge: None,

@@ -24,6 +24,7 @@
 
 pub mod api;
 mod backlog;
+mod capi;
 mod congestion;
 mod debug;
 mod info;

@@ -5,7 +5,8 @@
  * Works with any implementation of the address family. With local= alone it
  * answers every message with the same message; with peer= as well it sends
  * messages to such a module and compares the answers, and then loads or fails
- * to load, as they were right or wrong.
+ * to load, as they were right or wrong. With fixed= it tells how long they took,
+ * window= of them under way.
  *
  *	insmod rds_sock.ko local=10.0.0.1
  *	insmod rds_sock.ko local=10.0.0.2 peer=10.0.0.1 count=1000
@@ -47,6 +48,14 @@ MODULE_PARM_DESC(port, "Port of who answers");
 static uint count = 100;
 module_param(count, uint, 0444);
 MODULE_PARM_DESC(count, "Messages to send");
+
+static uint fixed;
+module_param(fixed, uint, 0444);
+MODULE_PARM_DESC(fixed, "Bytes of a message whose answer is not compared, but timed");
+
+static uint window = 1;
+module_param(window, uint, 0444);
+MODULE_PARM_DESC(window, "How many of those are under way");
 
 static struct socket *sock;
 static struct task_struct *server;
@@ -135,6 +144,36 @@ static bool is_right(u32 at, size_t len)
 	return true;
 }
 
+/* Round trips of messages of one length. */
+static int measure(struct sockaddr_storage *to, u32 rounds)
+{
+	struct sockaddr_storage from;
+	u32 sent = 0, got = 0;
+	ktime_t began = ktime_get();
+	int ret;
+
+	while (got < rounds) {
+		if (sent < rounds && sent - got < window) {
+			ret = transmit(to, fixed);
+			if (ret < 0)
+				return ret;
+			sent++;
+			continue;
+		}
+		ret = receive(&from);
+		if (ret < 0)
+			return ret;
+		if (ret != fixed)
+			return -EBADMSG;
+		got++;
+	}
+	if (rounds > 1)
+		pr_info("%u bytes, %u under way: %u round trips, %lld ns each\n", fixed,
+			window, rounds,
+			div_s64(ktime_to_ns(ktime_sub(ktime_get(), began)), rounds));
+	return 0;
+}
+
 static int ask(void)
 {
 	struct sockaddr_storage to, from;
@@ -144,6 +183,11 @@ static int ask(void)
 	ret = parse(peer, port, &to);
 	if (ret)
 		return ret;
+	if (fixed) {
+		/* The first one makes the connection. */
+		ret = fixed > LONGEST || !window ? -EINVAL : measure(&to, 1);
+		return ret ? ret : measure(&to, count);
+	}
 	for (at = 0; at < count; at++) {
 		ret = transmit(&to, fill(at));
 		if (ret < 0) {

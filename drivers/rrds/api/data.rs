@@ -17,7 +17,8 @@ use core::net::SocketAddr;
 use kernel::{
     list::ListArc,
     num::casts::u32_as_usize,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 use rds_proto::consts::FRAGMENT_BYTES;
 
@@ -36,19 +37,41 @@ impl Data {
     /// shorter.
     ///
     /// Errors: [`EINVAL`] if the pieces are not as long as that, [`EMSGSIZE`] if they are more than a
-    /// message may have, [`ENOMEM`]. The pieces are dropped then.
-    pub fn from_pages(pages: KVec<KVec<u8>>, flags: kernel::alloc::Flags) -> Result<Self> {
-        let len = pages
-            .iter()
-            .try_fold(0_usize, |sum, page| sum.checked_add(page.len()))
-            .and_then(|len| u32::try_from(len).ok())
-            .ok_or(EMSGSIZE)?;
-        let mut payload = Payload::with_capacity(len, flags)?;
+    /// message may have, [`ENOMEM`]. The pieces come back then.
+    pub fn from_pages(
+        pages: KVec<KVec<u8>>,
+        flags: kernel::alloc::Flags,
+    ) -> Result<Self, (Error, KVec<KVec<u8>>)> {
+        let mut payload = match Self::room_for(&pages, flags) {
+            Ok(payload) => payload,
+            Err(err) => return Err((err, pages)),
+        };
 
         for page in pages {
-            payload.push(page, flags)?;
+            // There is room, and they are as long as they must be.
+            let _ = payload.push(page, flags);
         }
         Ok(Self::from_lent(Lent::new(payload, None)))
+    }
+
+    /// Checks the lengths of pages, and makes what is to list them.
+    fn room_for(pages: &[KVec<u8>], flags: kernel::alloc::Flags) -> Result<Payload> {
+        let mut len = 0_usize;
+        let mut full = true;
+
+        for page in pages {
+            if !full || page.is_empty() || page.len() > FRAGMENT {
+                return Err(EINVAL);
+            }
+            full = page.len() == FRAGMENT;
+            len = len.saturating_add(page.len());
+        }
+        Payload::with_capacity(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)
+    }
+
+    /// Takes the memory back, in any order. What is not in pages is dropped.
+    pub fn into_pages(self) -> impl Iterator<Item = KVec<u8>> {
+        self.lent.into_payload().into_pieces()
     }
 
     /// Copies bytes.
@@ -105,11 +128,19 @@ impl Data {
 ///
 /// As long as it is kept its memory is charged to its sender's host, which may have so much stored here
 /// and no more (`max_recv_allocation`).
-pub struct Message(ListArc<Incoming>);
+pub struct Message(Arc<Incoming>);
 
 impl Message {
     pub(super) fn new(message: ListArc<Incoming>) -> Self {
+        Self(message.into_arc())
+    }
+
+    pub(crate) fn from_arc(message: Arc<Incoming>) -> Self {
         Self(message)
+    }
+
+    pub(crate) fn into_arc(self) -> Arc<Incoming> {
+        self.0
     }
 
     /// Returns where the message comes from.

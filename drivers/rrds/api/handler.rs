@@ -95,7 +95,11 @@ pub struct Turn<'a> {
     core: &'a Core,
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
+    pub(super) fn new(core: &'a Core) -> Self {
+        Self { core }
+    }
+
     /// Sends a copy of `bytes`, to an address or where the socket is connected to.
     ///
     /// Errors: As [`Socket::send`](super::Socket::send) without waiting, and [`EHOSTUNREACH`] if there is
@@ -115,7 +119,7 @@ impl Turn<'_> {
     /// Sends data without copying it; else as [`send`](Self::send).
     ///
     /// If there is a token, [`Handler::sent`] is called for it later, unless this fails. The data comes
-    /// back with the error, but for [`ENOMEM`].
+    /// back with the error; if there is no token, not always with [`ENOMEM`].
     pub fn send_data(
         &self,
         to: Option<SocketAddr>,
@@ -123,6 +127,7 @@ impl Turn<'_> {
         token: Option<u64>,
     ) -> Result<(), (Error, Option<Data>)> {
         let caller = || Caller::atomic(&self.core.sock);
+        let token = token.filter(|_| self.core.user.is_some());
         let refused = self.core.submit(caller(), to, data, token);
 
         match refused {

@@ -82,6 +82,11 @@ impl Lent {
         Self::new(Payload::empty(), None)
     }
 
+    /// Takes the data out, to be kept.
+    pub(crate) fn into_payload(mut self) -> Payload {
+        core::mem::take(&mut self.payload)
+    }
+
     pub(crate) fn payload(&self) -> &Payload {
         &self.payload
     }

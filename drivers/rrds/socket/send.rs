@@ -375,7 +375,7 @@ impl<'a> Caller<'a> {
             number: Atomic::new(NOT_ADMITTED),
         };
         let outgoing = Outgoing::new(owner, payload, source, dest, [0; EXT_LEN], self.flags)
-            .map_err(|_| (ENOMEM, None))?;
+            .map_err(|payload| (ENOMEM, Some(payload)))?;
 
         let admitted = match self.wait_for_room(&outgoing, route, token) {
             Ok(admitted) => admitted,

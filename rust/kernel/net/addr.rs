@@ -114,10 +114,10 @@ pub enum Name {
 
 impl Name {
     /// Room for each of them.
-    pub(crate) const MAX_LEN: usize = V6_LEN;
+    pub const MAX_LEN: usize = V6_LEN;
 
     /// Returns the bytes of the C struct, and how many of them there are.
-    pub(crate) fn to_raw(self) -> ([u8; Self::MAX_LEN], usize) {
+    pub fn to_raw(self) -> ([u8; Self::MAX_LEN], usize) {
         let mut raw = [0; Self::MAX_LEN];
         let mut put = |offset: usize, bytes: &[u8]| {
             for (to, from) in raw.iter_mut().skip(offset).zip(bytes) {
