@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rds ping`: how long an empty message takes to a host's kernel and back.
+//! `rds ping`: how long a message takes to a host's kernel, or to a server that returns it, and back.
 
 use crate::context::{source_argument, tos_argument, Context};
 use crate::failure::{printed, reason, Failure, Outcome};
@@ -20,11 +20,11 @@ const SOCKETS: usize = 8;
 /// `rds ping`
 pub fn command() -> Command {
     Command::new("ping")
-        .about("Send empty messages to a host's kernel, which sends them back")
+        .about("Send messages to a host's kernel, or to a server, which answers them")
         .arg(
             Arg::new("host")
                 .required(true)
-                .value_name("ADDRESS")
+                .value_name("ADDRESS[:PORT]")
                 .value_parser(rds::parse_endpoint),
         )
         .arg(
@@ -52,7 +52,7 @@ pub fn command() -> Command {
                 .value_name("BYTES")
                 .value_parser(parse::size)
                 .default_value("0")
-                .help("Bytes to send; what comes back is always empty"),
+                .help("Bytes to send; the kernel's answers are empty"),
         )
         .arg(
             Arg::new("timeout")
@@ -67,9 +67,11 @@ pub fn command() -> Command {
         .arg(tos_argument())
         .after_help(
             "The first ping also makes the connection, which takes longer.\n\
-             RDS loses nothing: a ping that finds no way waits for one.\n\n\
+             RDS loses nothing: a ping that finds no way waits for one.\n\
+             With a port, a server there is to answer with the same data, as the kernel module \
+             rds_echo does.\n\n\
              Examples:\n  rds ping 10.0.0.2\n  rds ping -c 1000 -i 0 10.0.0.2\n  \
-             rds ping -I 10.0.0.1 -Q 4 10.0.0.2",
+             rds ping -I 10.0.0.1 -Q 4 10.0.0.2\n  rds ping -s 4096 10.0.0.2:4600",
         )
 }
 
@@ -83,8 +85,12 @@ struct Pinger<'a> {
     args: &'a ArgMatches,
     to: SocketAddr,
     payload: Vec<u8>,
+    /// Room for an answer.
+    answer: Vec<u8>,
     slots: Vec<Slot>,
     sent: u64,
+    /// Answers that were not the same as what was sent.
+    wrong: u64,
     times: Histogram,
     replies: Vec<Value>,
 }
@@ -115,6 +121,7 @@ impl Pinger<'_> {
             }
         }
         let slot = &mut self.slots[at];
+        fill(&mut self.payload, self.sent + 1);
         let began = Instant::now();
         slot.socket
             .send_to(&self.payload, self.to)
@@ -156,10 +163,10 @@ impl Pinger<'_> {
     fn receive(&mut self) -> Result<usize, Failure> {
         let mut got = 0;
         for slot in &mut self.slots {
-            let received = match slot
-                .socket
-                .recv_message(&mut [IoSliceMut::new(&mut [])], RecvFlags::DONTWAIT)
-            {
+            let received = match slot.socket.recv_message(
+                &mut [IoSliceMut::new(&mut self.answer)],
+                RecvFlags::DONTWAIT,
+            ) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
                 Err(error) => {
@@ -170,11 +177,19 @@ impl Pinger<'_> {
             let now = Instant::now();
             let from_peer = received
                 .from
-                .is_some_and(|from| from.ip() == self.to.ip() && from.port() == PING_PORT);
+                .is_some_and(|from| from.ip() == self.to.ip() && from.port() == self.to.port());
             let Some((number, began)) = slot.waits.take_if(|_| from_peer) else {
                 continue;
             };
             got += 1;
+            if self.to.port() != PING_PORT {
+                fill(&mut self.payload, number);
+                if self.answer.get(..received.len) != Some(&self.payload) {
+                    self.wrong += 1;
+                    anstream::eprintln!("rds: seq {number}: the answer is not what was sent");
+                    continue;
+                }
+            }
             let time = now.duration_since(began);
             self.times.record(time);
             let millis = time.as_secs_f64() * 1e3;
@@ -198,22 +213,32 @@ impl Pinger<'_> {
                 "bytes": self.payload.len(),
                 "sent": sent,
                 "received": received,
+                "wrong": self.wrong,
                 "rtt_us": self.times.json(),
                 "replies": self.replies,
             });
             printed(writeln!(out, "{all:#}"))?;
         } else {
-            let lost = sent - received;
+            let lost = sent - received - self.wrong;
+            let wrong = match self.wrong {
+                0 => String::new(),
+                wrong => format!(", {wrong} wrong"),
+            };
             printed(writeln!(
                 out,
-                "{}: {sent} sent, {received} came back, {lost} missing",
+                "{}: {sent} sent, {received} came back, {lost} missing{wrong}",
                 self.to.ip()
             ))?;
             if received > 0 {
                 printed(writeln!(out, "rtt: {}", self.times))?;
             }
         }
-        if received == 0 {
+        if received == 0 && self.to.port() != PING_PORT {
+            anstream::eprintln!(
+                "rds: nothing came back from {}: is a server there?",
+                self.to
+            );
+        } else if received == 0 {
             anstream::eprintln!(
                 "rds: nothing came back from {}: is RDS loaded there, and its \
                  net.rds.ping_enable 1? `rds info --connections` shows the connection's state.",
@@ -224,6 +249,13 @@ impl Pinger<'_> {
     }
 }
 
+/// Makes the data of a ping, by its number.
+fn fill(payload: &mut [u8], number: u64) {
+    for (at, byte) in payload.iter_mut().enumerate() {
+        *byte = (at as u64 + number) as u8;
+    }
+}
+
 /// Runs it.
 pub fn run(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
     let value = |name| args.get_one::<Duration>(name).copied().unwrap_or_default();
@@ -231,20 +263,19 @@ pub fn run(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
         .get_one::<Endpoint>("host")
         .map(|end| end.or_port(PING_PORT))
         .ok_or_else(|| Failure::usage("ping whom?"))?;
-    if to.port() != PING_PORT {
-        return Err(Failure::usage(format!(
-            "{to}: it is the kernel that answers pings, at port 0; leave the port out"
-        )));
-    }
+    let size = args.get_one("size").copied().unwrap_or(0);
     let count = args.get_one("count").copied().unwrap_or(0_u64);
     let (interval, timeout) = (value("interval"), value("timeout"));
     let mut pinger = Pinger {
         context,
         args,
         to,
-        payload: vec![0; args.get_one("size").copied().unwrap_or(0)],
+        payload: vec![0; size],
+        // One more than is right.
+        answer: vec![0; size + 1],
         slots: Vec::new(),
         sent: 0,
+        wrong: 0,
         times: Histogram::new(),
         replies: Vec::new(),
     };
