@@ -187,6 +187,7 @@ impl Core {
     }
 
     /// Sends a message.
+    #[allow(clippy::result_large_err)] // To box it there may be no memory.
     fn submit(
         &self,
         mut caller: Caller<'_>,
@@ -398,6 +399,7 @@ impl<M> Socket<M> {
     ///
     /// If there is a token, a handler is told how the message ended ([`Handler::sent`]), unless this
     /// fails. The data comes back with the error; if there is no token, not always with [`ENOMEM`].
+    #[allow(clippy::result_large_err)] // To box it there may be no memory.
     pub fn send_data(
         &self,
         to: Option<SocketAddr>,

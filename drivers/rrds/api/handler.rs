@@ -120,6 +120,7 @@ impl<'a> Turn<'a> {
     ///
     /// If there is a token, [`Handler::sent`] is called for it later, unless this fails. The data comes
     /// back with the error; if there is no token, not always with [`ENOMEM`].
+    #[allow(clippy::result_large_err)] // To box it there may be no memory.
     pub fn send_data(
         &self,
         to: Option<SocketAddr>,

@@ -358,6 +358,7 @@ impl<'a> Caller<'a> {
     /// Sends a message whose data is here. Who sends is told how it ended if there is a `token`.
     ///
     /// Errors: spec §4.4 rows 15 to 17. The data comes back if it was not taken.
+    #[allow(clippy::result_large_err)] // To box it there may be no memory.
     pub(crate) fn submit(
         &mut self,
         route: &Arc<dyn Route>,
