@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# Node a runs rds_consumer, a module in C by include/rrds.h. It exchanges messages with rds_echo on the same
+# node, over the device and over loopback, and with a module on node b that uses C's RDS by plain sockets.
+
+US=$(addr4 a)
+THERE=$(addr4 b)
+
+# consumed OPTION...: that it loads, which means that all answers were right.
+consumed() {
+	load rds_consumer count="$MESSAGES" "$@" && unload rds_consumer
+}
+
+# echo_up ADDRESS
+echo_up() {
+	load rds_echo "local=0x$(echo "$1" | awk -F. '{ printf "%02x%02x%02x%02x", $1, $2, $3, $4 }')"
+}
+
+# cycles N
+cycles() {
+	local i
+
+	for i in $(seq "$1"); do
+		consumed local="$US" peer="$THERE" port=4500 || {
+			echo "cycle $i"
+			return 1
+		}
+	done
+}
+
+# refused OPTION...: that it does not load and leaves nothing.
+refused() {
+	! load rds_consumer "$@" && ! loaded rds_consumer
+}
+
+rxe_up || die "no rxe"
+if [ "$NODE" = b ]; then
+	plan 1
+	modprobe rds_rdma || die "no rds_rdma"
+	check "rds_sock answers" load rds_sock local="$THERE"
+	barrier up
+	barrier end
+	unload rds_sock
+	exit 0
+fi
+
+plan 11
+load_all krdma rrds || die "the modules do not load"
+echo_up "$US" || die "rds_echo does not load"
+barrier up
+check "rds_echo over the device" consumed local="$US" peer="$US" port=4600
+unload rds_echo
+echo_up 127.0.0.1 || die "rds_echo does not load"
+check "rds_echo over loopback" consumed
+unload rds_echo
+check "a module with C's RDS" consumed local="$US" peer="$THERE" port=4500
+check "it says so" logged "rds_consumer: $MESSAGES answers, all right"
+check "an address that is not of this host is refused" refused local=10.9.9.9
+check "it says why" logged "rds_consumer: can't bind to 10.9.9.9: -99"
+check "an address of another family is refused" refused local="$US" peer=fd00::1
+sleep 5
+resources=$(rdma_resources)
+memory_mark
+check "$CYCLES times" cycles "$CYCLES"
+sleep 5
+check_memory "memory is as before" "$CYCLES" cycles "$CYCLES"
+check_eq "rdma resource shows what it showed before" "$(rdma_resources)" "$resources"
+check "rrds unloads" unload rrds
+barrier end

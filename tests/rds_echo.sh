@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# Node a has rrds, and rds_echo on it. Programs of both nodes and a module of node b, whose RDS is C, send
+# messages and compare the answers. Then rds_echo goes and comes again while they do so.
+
+. /lab/lib/rds.sh
+
+US=$(addr4 "$NODE")
+SERVER=$(addr4 a)
+SIZES="0 1 64 65 1024 1025 4095 4096 4097 65536"
+
+# echo_up ADDRESS [OPTION...]
+echo_up() {
+	load rds_echo "local=0x$(echo "$1" | awk -F. '{ printf "%02x%02x%02x%02x", $1, $2, $3, $4 }')"
+}
+
+# asked ADDRESS SIZE COUNT: that a program's messages come back as they were.
+asked() {
+	rds ping -c "$3" -i 0 -s "$2" -W 60s "$1:4600"
+}
+
+# all_asked ADDRESS: messages of all sizes.
+all_asked() {
+	local size
+
+	for size in $SIZES; do
+		asked "$1" "$size" 5 || return 1
+	done
+}
+
+# counted NAME
+counted() {
+	command rds info --counters | awk -v name="$1" '$1 == name { sum = $2 } END { print sum + 0 }'
+}
+
+# cycle: rds_echo goes while messages come in, and comes again.
+cycle() {
+	usleep $(($(od -A n -N 4 -t u4 /dev/urandom) % 300000))
+	rmmod rds_echo && echo_up "$SERVER"
+}
+
+unload_rrds() {
+	rmmod rrds 2>/dev/null
+}
+
+# cycles N: so often, and then nothing is loaded any more.
+cycles() {
+	local i
+
+	for i in $(seq "$1"); do
+		cycle || {
+			echo "cycle $i"
+			return 1
+		}
+	done
+	unload rds_echo && within 20 unload_rrds
+}
+
+# flood NAME: messages without end. Those that come when rds_echo is not there are dropped.
+flood() {
+	barrier "$1"
+	command rds ping -c 0 -i 1ms -s 5000 "$SERVER:4600" >/tmp/flood 2>&1 &
+	flood=$!
+	barrier "$1 end"
+	kill "$flood"
+	wait "$flood"
+}
+
+rxe_up || die "no rxe"
+case $NODE in
+a)
+	plan 15
+	load_all krdma rrds || die "the modules do not load"
+	check_not "an address that is not of this host" echo_up 10.9.9.9
+	check "it says why" logged "rds_echo: can't answer at 10.9.9.9:4600"
+	check "rds_echo loads" echo_up "$SERVER"
+	check_not "rrds does not go while a module uses it" rmmod rrds
+	barrier up
+	barrier asked
+	copied=$(counted recv_bytes_copied)
+	barrier "count copies"
+	barrier "copies made"
+	check "longer messages are not copied" [ "$(counted recv_bytes_copied)" = "$copied" ]
+	check_eq "nor to a program" "$(counted copy_to_user)" 0
+	check "programs of this node get answers" all_asked "$SERVER"
+	check "the module is told of peers" logged "rds_echo: $(addr4 b) is up"
+	barrier "flood to warm up"
+	check "2 cycles to warm up" cycles 2
+	barrier "flood to warm up end"
+	# The connection manager keeps a number for some seconds after its connection.
+	sleep 5
+	resources=$(rdma_resources)
+	memory_mark
+	load rrds && echo_up "$SERVER" || die "the modules do not load again"
+	barrier flood
+	check "$CYCLES times, rds_echo goes and comes while messages come in" cycles "$CYCLES"
+	barrier "flood end"
+	sleep 5
+	check_memory "memory is as before" "$CYCLES"
+	check_eq "rdma resource shows what it showed before" "$(rdma_resources)" "$resources"
+	load rrds && echo_up "$SERVER" || die "the modules do not load again"
+	check "programs of this node get answers again" asked "$SERVER" 4096 5
+	barrier again
+	barrier "again end"
+	unload rds_echo || die "rds_echo does not unload"
+	check "it tells what it did" logged "rds_echo: [0-9]* answered, 0 failed"
+	echo_up 127.0.0.1 || die "rds_echo does not load"
+	check "messages that are not the device's" all_asked 127.0.0.1
+	unload rds_echo && within 20 unload_rrds && unload krdma || die "the modules do not unload"
+	;;
+b)
+	plan 4
+	modprobe rds_rdma || die "no rds_rdma"
+	barrier up
+	check "programs get answers" all_asked "$SERVER"
+	check "modules get answers" load rds_sock local="$US" peer="$SERVER" port=4600 count="$MESSAGES"
+	unload rds_sock
+	barrier asked
+	barrier "count copies"
+	check "messages longer than 1 KiB" asked "$SERVER" 65536 20
+	barrier "copies made"
+	flood "flood to warm up"
+	flood flood
+	barrier again
+	check "all sizes again" all_asked "$SERVER"
+	barrier "again end"
+	;;
+esac
+barrier end
