@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What must not compile in a client of krdma does not, and for the reason it should not.
+"""What must not compile in a client of krdma and rrds does not, and for the reason it should not.
 
 Each file of tests/compile-fail/ is compiled as a client module would be, with the very command that
-kbuild used for one. The errors must be those that its `//~ CODE` comments announce, on their lines;
+kbuild used for one of both. The errors must be those that its `//~ CODE` comments announce, on their lines;
 a file without such a comment must compile.
 """
 
@@ -105,9 +105,13 @@ def run(tree: Tree) -> list[str]:
         for name, words in made
         if (how := open_to(words))
     ]
-    clients = [words for _, words in made if any(w.startswith("krdma=") for w in words)]
+    clients = [
+        words
+        for _, words in made
+        if all(any(w.startswith(crate) for w in words) for crate in ("krdma=", "rrds="))
+    ]
     if not clients:
-        raise Failed(f"no client of krdma was compiled in {build.relative_to(tree.root)}")
+        raise Failed(f"no client of rrds was compiled in {build.relative_to(tree.root)}")
     for name in names:
         got = errors(clients[0], tree.path(name), build)
         expected = announced(tree.text(name))
