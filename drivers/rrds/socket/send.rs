@@ -189,6 +189,7 @@ impl Sends {
     }
 
     /// Admits a message if there is room for it.
+    #[inline]
     fn admit(
         &mut self,
         outgoing: &Outgoing,
@@ -359,6 +360,7 @@ impl<'a> Caller<'a> {
     ///
     /// Errors: spec §4.4 rows 15 to 17. The data comes back if it was not taken.
     #[allow(clippy::result_large_err)] // To box it there may be no memory.
+    #[inline(always)] // What programs send goes through here.
     pub(crate) fn submit(
         &mut self,
         route: &Arc<dyn Route>,
@@ -394,11 +396,17 @@ impl<'a> Caller<'a> {
     }
 
     /// Waits until a port of the peer is free (spec §4.4 row 15).
+    #[inline(always)]
     fn wait_for_port(&mut self, route: &Arc<dyn Route>, port: u16) -> Result {
-        let peer = route.peer();
-        if !peer.is_congested(port) {
+        if !route.peer().is_congested(port) {
             return Ok(());
         }
+        self.wait_for_congested(route, port)
+    }
+
+    #[cold]
+    fn wait_for_congested(&mut self, route: &Arc<dyn Route>, port: u16) -> Result {
+        let peer = route.peer();
 
         // The map may be out of date if there is no connection that would bring a new one.
         route.connect();
@@ -441,7 +449,25 @@ impl<'a> Caller<'a> {
     }
 
     /// Waits until there is room for a message (spec §4.4 row 16).
+    #[inline(always)]
     fn wait_for_room(
+        &mut self,
+        outgoing: &Outgoing,
+        route: &Arc<dyn Route>,
+        token: Option<u64>,
+    ) -> Result<Admitted> {
+        let limit = sndbuf(self.sock);
+        let sends = &self.sock.data().sends;
+
+        let admission = sends.lock().admit(outgoing, route, token, limit);
+        if let Admission::Admitted(admitted) = admission {
+            return Ok(admitted);
+        }
+        self.wait_for_admission(outgoing, route, token)
+    }
+
+    #[cold]
+    fn wait_for_admission(
         &mut self,
         outgoing: &Outgoing,
         route: &Arc<dyn Route>,
