@@ -430,7 +430,8 @@ impl<M> Socket<M> {
 
     /// Waits until all that was sent is acknowledged, and closes the socket. Nothing else may be sending.
     ///
-    /// Sleeps. Errors: [`ETIMEDOUT`], [`ERESTARTSYS`]; the socket is closed then as by dropping it.
+    /// Sleeps. Errors: [`ETIMEDOUT`], [`ERESTARTSYS`], [`ENOMEM`]; the socket is closed then as by dropping
+    /// it.
     pub fn close(self, timeout: Timeout) -> Result {
         self.drain(timeout)
     }

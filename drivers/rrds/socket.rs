@@ -476,11 +476,12 @@ impl Socket {
 
     /// Waits until all that was sent has ended.
     ///
-    /// Errors: [`ETIMEDOUT`], [`ERESTARTSYS`].
+    /// Errors: [`ETIMEDOUT`] ([`EAGAIN`] if it was not to wait), [`ERESTARTSYS`], [`ENOMEM`].
     pub(crate) fn drain(sock: &Open<'_, Self>, mut timeout: Timeout) -> Result {
         let this = sock.data();
 
         this.closing.store(true, Relaxed);
+        send::demand(sock, &mut timeout)?;
         match sock.wait(&mut timeout, || this.sends.lock().is_idle().then_some(())) {
             Wait::Ready(()) => Ok(()),
             Wait::TimedOut => Err(ETIMEDOUT),

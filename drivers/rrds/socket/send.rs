@@ -57,7 +57,8 @@ use rds_proto::{
     consts::{
         EXT_LEN,
         FRAGMENT_BYTES,
-        MAX_MESSAGE_LEN, //
+        MAX_MESSAGE_LEN,
+        PROBE_PORT, //
     },
     send::Outcome,
 };
@@ -306,6 +307,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         nonblocking,
         timeout: sock.send_timeout(nonblocking),
         flags: GFP_KERNEL,
+        demands: false,
     };
 
     match caller.submit(&route, payload, source, dest, None) {
@@ -327,6 +329,8 @@ pub(crate) struct Caller<'a> {
     nonblocking: bool,
     timeout: Timeout,
     flags: kernel::alloc::Flags,
+    /// The peer is to acknowledge what is sent without delay.
+    demands: bool,
 }
 
 impl<'a> Caller<'a> {
@@ -338,6 +342,7 @@ impl<'a> Caller<'a> {
             nonblocking: timeout.is_over(),
             timeout,
             flags: GFP_KERNEL,
+            demands: false,
         }
     }
 
@@ -349,6 +354,7 @@ impl<'a> Caller<'a> {
             nonblocking: true,
             timeout: Timeout::NONE,
             flags: GFP_ATOMIC,
+            demands: false,
         }
     }
 
@@ -386,7 +392,7 @@ impl<'a> Caller<'a> {
         };
         this.space.stats.send_queued.add(1);
         // Who waits for the end is told without delay.
-        let ack_required = admitted.ack_required || token.is_some();
+        let ack_required = admitted.ack_required || token.is_some() || self.demands;
         let sent = route.send(outgoing, ack_required, self.flags);
         if token.is_some() {
             // It is told how the message ended in any case, now that it was admitted.
@@ -579,6 +585,47 @@ pub(crate) fn cancel(sock: &Sock<Socket>, dest: Option<Endpoint>) {
             (sent.message.clone(), sent.route.clone())
         };
         route.cancel(&message);
+    }
+}
+
+/// Has the peers acknowledge without delay what was sent and is not done with. What comes last is else
+/// acknowledged with the next message that comes back, if any. Waits for room, and takes the time off
+/// `timeout`.
+///
+/// Errors: [`ENOMEM`], [`ETIMEDOUT`] ([`EAGAIN`] if it was not to wait), [`ERESTARTSYS`].
+pub(super) fn demand(sock: &Open<'_, Socket>, timeout: &mut Timeout) -> Result {
+    let sends = &sock.data().sends;
+    let mut done = KVec::new();
+    let mut at = 0;
+
+    loop {
+        let (message, route) = {
+            let sends = sends.lock();
+            let Some((number, sent)) = sends.sent.next(at) else {
+                return Ok(());
+            };
+            // OVERFLOW: It is the number of a place.
+            at = number.wrapping_add(1);
+            (sent.message.clone(), sent.route.clone())
+        };
+        let key = route.key();
+        if done.contains(&key) {
+            continue;
+        }
+        done.push(key, GFP_KERNEL)?;
+
+        // To a port that no socket can have: it is acknowledged and dropped.
+        let dest = Endpoint {
+            addr: key.peer,
+            port: PROBE_PORT,
+        };
+        let mut caller = Caller {
+            demands: true,
+            ..Caller::in_process(sock, *timeout)
+        };
+        let sent = caller.submit(&route, Lent::empty(), message.source(), dest, None);
+        *timeout = caller.timeout;
+        sent.map_err(|(err, _)| err)?;
     }
 }
 
