@@ -111,9 +111,16 @@ impl<'a> Turn<'a> {
 
     /// Sends a copy of several pieces of memory as one message; else as [`send`](Self::send).
     pub fn send_parts(&self, to: Option<SocketAddr>, parts: &[&[u8]]) -> Result {
-        let data = self.core.copy(parts, GFP_ATOMIC)?;
+        let data = self.copy(parts)?;
 
         self.send_data(to, data, None).map_err(|(err, _)| err)
+    }
+
+    /// Copies several pieces of memory, to be sent as one message by [`send_data`](Self::send_data).
+    ///
+    /// Errors: [`EMSGSIZE`] if they are more than a message may have, [`ENOMEM`].
+    pub fn copy(&self, parts: &[&[u8]]) -> Result<Data> {
+        self.core.copy(parts, GFP_ATOMIC)
     }
 
     /// Sends data without copying it; else as [`send`](Self::send).
