@@ -14,7 +14,7 @@
 //! | How is a sender held up? | [`EAGAIN`]: what is under way fills the socket's buffer. [`ENOBUFS`]: the peer's socket is full. [`Handler::room`] tells when to try again; with a timeout, `Socket` waits. |
 //! | What goes first? | The sockets of a module keep rrds, so it can't be unloaded. They can be dropped at any time: no handler runs when that is done. |
 //!
-//! Samples: `rds_echo`, `rds_kv`. For modules in C there is `include/rrds.h`.
+//! Samples: `rds_echo`, `rds_pingpong`, `rds_kv`. For modules in C there is `include/rrds.h`.
 
 mod data;
 mod handler;
