@@ -91,14 +91,14 @@ a)
 	sleep 5
 	resources=$(rdma_resources)
 	memory_mark
-	load rrds && echo_up "$SERVER" || die "the modules do not load again"
+	{ load rrds && echo_up "$SERVER"; } || die "the modules do not load again"
 	barrier flood
 	check "$CYCLES times, rds_echo goes and comes while messages come in" cycles "$CYCLES"
 	barrier "flood end"
 	sleep 5
 	check_memory "memory is as before" "$CYCLES"
 	check_eq "rdma resource shows what it showed before" "$(rdma_resources)" "$resources"
-	load rrds && echo_up "$SERVER" || die "the modules do not load again"
+	{ load rrds && echo_up "$SERVER"; } || die "the modules do not load again"
 	check "programs of this node get answers again" asked "$SERVER" 4096 5
 	barrier again
 	barrier "again end"
@@ -106,7 +106,7 @@ a)
 	check "it tells what it did" logged "rds_echo: [0-9]* answered, 0 failed"
 	echo_up 127.0.0.1 || die "rds_echo does not load"
 	check "messages that are not the device's" all_asked 127.0.0.1
-	unload rds_echo && within 20 unload_rrds && unload krdma || die "the modules do not unload"
+	{ unload rds_echo && within 20 unload_rrds && unload krdma; } || die "the modules do not unload"
 	;;
 b)
 	plan 4

@@ -8,13 +8,15 @@
  *
  *   hex:DIGITS    a message of these bytes; no answer is awaited
  *   long:N        a request of N bytes
- *   random:N:TEXT N messages that begin with the bytes of the hexadecimal TEXT and go on at random; no answer
- *                 is awaited
- *   traffic:N     requests to put and get the keys t0 to t7, N at a time, until the program is told to end
- *                 (SIGTERM); those that have no answer within 200 ms are given up. Prints how many answers came
+ *   random:N:TEXT N messages that begin with the bytes of the hexadecimal TEXT and go on at
+ *                 random; no answer is awaited
+ *   traffic:N     requests to put and get the keys t0 to t7, N at a time, until the program is
+ *                 told to end (SIGTERM); those that have no answer within 200 ms are given up.
+ *                 Prints how many answers came
  *   anything else a request
  *
- * What begins with a zero byte is not taken for an answer. Fails if an answer does not come within a minute.
+ * What begins with a zero byte is not taken for an answer. Fails if an answer does not come within
+ * a minute.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -34,7 +36,7 @@ static struct sockaddr_in local = { .sin_family = AF_INET };
 static struct sockaddr_in server = { .sin_family = AF_INET };
 static int fd;
 static char data[1 << 16];
-static volatile sig_atomic_t over;
+static int over;
 
 static void fail(const char *what)
 {
@@ -45,7 +47,7 @@ static void fail(const char *what)
 static void end(int signal)
 {
 	(void)signal;
-	over = 1;
+	__atomic_store_n(&over, 1, __ATOMIC_RELAXED);
 }
 
 /* Sends a message, within a minute. Returns 0 if that was not possible. */
@@ -121,9 +123,10 @@ static void traffic(unsigned int window)
 	char text[64];
 
 	signal(SIGTERM, end);
-	while (!over) {
+	while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
 		for (i = under_way = 0; i < window; i++, asked++) {
-			snprintf(text, sizeof(text), asked % 3 ? "get t%lu" : "put t%lu %lu", asked % 8, asked);
+			snprintf(text, sizeof(text), asked % 3 ? "get t%lu" : "put t%lu %lu",
+				 asked % 8, asked);
 			under_way += send_one(text, strlen(text), MSG_DONTWAIT);
 		}
 		for (; under_way && answer(200) >= 0; under_way--)
