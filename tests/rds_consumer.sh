@@ -44,10 +44,12 @@ if [ "$NODE" = b ]; then
 	exit 0
 fi
 
-plan 11
+plan 12
 load_all krdma rrds || die "the modules do not load"
 echo_up "$US" || die "rds_echo does not load"
 barrier up
+check "each misuse gets its error number" load rrds_misuse
+unload rrds_misuse
 check "rds_echo over the device" consumed local="$US" peer="$US" port=4600
 unload rds_echo
 echo_up 127.0.0.1 || die "rds_echo does not load"

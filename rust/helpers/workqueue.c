@@ -24,10 +24,14 @@ __rust_helper bool rust_helper_krdma_may_sleep(void)
 
 /*
  * A macro that declares a lock class for each place it is used at: so all jobs
- * have one class.
+ * of one context have one class.
  */
 __rust_helper void
-rust_helper_krdma_init_delayed_work(struct delayed_work *work, work_func_t func)
+rust_helper_krdma_init_delayed_work(struct delayed_work *work, work_func_t func,
+				    bool in_softirq)
 {
-	INIT_DELAYED_WORK(work, func);
+	if (in_softirq)
+		INIT_DELAYED_WORK(work, func);
+	else
+		INIT_DELAYED_WORK(work, func);
 }

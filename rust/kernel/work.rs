@@ -140,7 +140,13 @@ impl<T: Work> Job<T> {
         let inner = Deferred::new(try_pin_init!(Inner {
             work <- Opaque::ffi_init(|work| {
                 // SAFETY: `work` is pinned, and disabled before its memory goes.
-                unsafe { bindings::krdma_init_delayed_work(work, Some(Inner::<T>::callback)) };
+                unsafe {
+                    bindings::krdma_init_delayed_work(
+                        work,
+                        Some(Inner::<T>::callback),
+                        context == Context::Softirq,
+                    )
+                };
             }),
             data,
             target,

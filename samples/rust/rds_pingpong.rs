@@ -17,12 +17,12 @@ use core::net::{
     SocketAddrV4, //
 };
 use kernel::{
-    new_spinlock,
+    new_spinlock_irq,
     num::casts::u32_as_usize,
     prelude::*,
     sync::{
         Arc,
-        SpinLock, //
+        SpinLockIrq, //
     },
     time::{
         delay::fsleep,
@@ -89,8 +89,9 @@ const MARK: u8 = 0xa5;
 #[pin_data]
 struct Game {
     length: usize,
+    /// Taken by the handler, and by whoever waits, whom that must not interrupt.
     #[pin]
-    state: SpinLock<State>,
+    state: SpinLockIrq<State>,
 }
 
 struct State {
@@ -106,7 +107,7 @@ impl Game {
         Arc::pin_init(
             pin_init!(Self {
                 length,
-                state <- new_spinlock!(
+                state <- new_spinlock_irq!(
                     State {
                         left: count.saturating_sub(window),
                         missing: count,
