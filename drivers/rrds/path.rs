@@ -157,10 +157,15 @@ struct State {
 }
 
 impl Path {
-    /// Makes a path, without a connection.
+    /// Makes a path, without a connection. `is_local` tells whether the peer's address is one of this host.
     ///
     /// May sleep.
-    fn new(key: RouteKey, space: Arc<Space>, realm: Arc<Realm>) -> Result<Job<Self>> {
+    fn new(
+        key: RouteKey,
+        space: Arc<Space>,
+        realm: Arc<Realm>,
+        is_local: bool,
+    ) -> Result<Job<Self>> {
         let identity = Identity {
             local: key.local,
             peer: key.peer,
@@ -172,7 +177,6 @@ impl Path {
             slots(SLOTS, GFP_KERNEL)?,
             seq::initial(Shared::time_of_day()),
         );
-        let is_local = realm.owns(key.peer, key.scope);
         if is_local {
             engine.set_loopback();
         }

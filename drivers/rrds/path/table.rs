@@ -140,6 +140,9 @@ impl Table {
             return Ok(path);
         }
 
+        // Not with the lock: a connection that asks this is closed again, which takes a lock that requests
+        // of peers come here with.
+        let is_local = realm.owns(route.peer, route.scope);
         let mut making = self.making.lock();
         if making.stopped {
             return Err(ENETDOWN);
@@ -151,7 +154,7 @@ impl Table {
         if by_peer && making.by_peers >= total_bytes() / MEMORY {
             return Err(ENOBUFS);
         }
-        let job = Path::new(route, space.clone(), realm.clone())?;
+        let job = Path::new(route, space.clone(), realm.clone(), is_local)?;
         let path = job.data().clone();
         let node = RBTreeNode::new(key, job, GFP_KERNEL)?;
         // There is none to be replaced.
