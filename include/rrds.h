@@ -149,7 +149,8 @@ void rrds_set_limits(struct rrds_socket *sock, u32 send, u32 receive);
  * @addr: the peer
  * @len: length of the address
  *
- * Afterwards, and after a message has come from there, rrds_send_atomic() works.
+ * Afterwards, and after a message with the socket's type of service has come from
+ * there, rrds_send_atomic() works.
  *
  * Context: Sleeps, but does not wait for the connection.
  * Return: 0, -EINVAL, -ENOTCONN, -EOPNOTSUPP, -ENETDOWN, -ENOMEM.

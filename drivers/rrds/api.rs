@@ -95,10 +95,9 @@ pub enum Handled {}
 /// cancelled, what was received and not taken is dropped, and no handler runs when the drop is done.
 /// Dropped where one may not sleep, by a handler for instance, it is closed soon after.
 pub struct Socket<M = Queued> {
-    // Dropped first: from then on no handler runs.
-    _job: Option<Job<Core>>,
+    // Dropped first: when that is done no handler runs.
+    job: Option<Job<Core>>,
     core: Arc<Core>,
-    open: KernelSocket<socket::Socket>,
     _mode: PhantomData<fn() -> M>,
 }
 
@@ -110,6 +109,9 @@ struct Core {
     way: SpinLockIrq<Way>,
     /// Who is told, if anybody is.
     user: Option<(Arc<Tap>, Arc<dyn Handler>)>,
+    /// Here, as the job keeps this until the handler has ended: only then the socket is closed, wherever it
+    /// was dropped.
+    open: KernelSocket<socket::Socket>,
 }
 
 /// How messages leave. Unlike what the socket itself knows of this it can be looked at where one may not
@@ -128,14 +130,17 @@ struct Way {
 
 impl Core {
     fn new(
-        sock: &Sock<socket::Socket>,
+        open: KernelSocket<socket::Socket>,
         user: Option<(Arc<Tap>, Arc<dyn Handler>)>,
     ) -> Result<Arc<Self>> {
+        let sock = open.open().get();
+
         Arc::pin_init(
             pin_init!(Self {
-                sock: sock.into(),
+                sock,
                 way <- new_spinlock_irq!(Way::default(), "rrds::api::Core::way"),
                 user,
+                open,
             }),
             GFP_KERNEL,
         )
@@ -186,9 +191,27 @@ impl Core {
         Ok((source, dest, route))
     }
 
-    /// Sends a message.
+    /// Sends a message, of whoever `caller` says.
     #[allow(clippy::result_large_err)] // To box it there may be no memory.
-    fn submit(
+    fn submit<'a>(
+        &self,
+        caller: impl Fn() -> Caller<'a>,
+        to: Option<SocketAddr>,
+        data: Data,
+        token: Option<u64>,
+    ) -> Result<(), (Error, Option<Data>)> {
+        match (self.submit_once(caller(), to, data, token), &self.user) {
+            (Err((err, Some(data))), Some((tap, _))) if err == EAGAIN || err == ENOBUFS => {
+                tap.on_refused();
+                // There may have got room before that was noted.
+                self.submit_once(caller(), to, data, token)
+            }
+            (other, _) => other,
+        }
+    }
+
+    #[allow(clippy::result_large_err)] // As above.
+    fn submit_once(
         &self,
         mut caller: Caller<'_>,
         to: Option<SocketAddr>,
@@ -249,12 +272,10 @@ impl Socket<Queued> {
         let open = open(ns)?;
         // It must not have to be done where nothing may sleep.
         socket::Socket::watch(&open.open())?;
-        let core = Core::new(&open.open(), None)?;
 
         Ok(Self {
-            _job: None,
-            core,
-            open,
+            job: None,
+            core: Core::new(open, None)?,
             _mode: PhantomData,
         })
     }
@@ -264,7 +285,7 @@ impl Socket<Queued> {
     /// Sleeps. Errors: [`ETIMEDOUT`] ([`EAGAIN`] if it was not to wait at all), [`ERESTARTSYS`] if a
     /// signal came.
     pub fn receive(&self, mut timeout: Timeout) -> Result<Message> {
-        let open = self.open.open();
+        let open = self.core.open.open();
         let over = if timeout.is_over() { EAGAIN } else { ETIMEDOUT };
 
         match open.wait(&mut timeout, || tap::next_received(&open)) {
@@ -285,16 +306,14 @@ impl Socket<Handled> {
     pub fn with_handler(ns: &Namespace, handler: Arc<dyn Handler>) -> Result<Self> {
         let open = open(ns)?;
         let job = Job::in_softirq(|waker| {
-            let sock = open.open();
-            let tap = Tap::attach(&sock, waker)?;
+            let tap = Tap::attach(&open.open(), waker)?;
 
-            Core::new(&sock, Some((tap, handler)))
+            Core::new(open, Some((tap, handler)))
         })?;
 
         Ok(Self {
             core: job.data().clone(),
-            _job: Some(job),
-            open,
+            job: Some(job),
             _mode: PhantomData,
         })
     }
@@ -311,7 +330,7 @@ impl<M> Socket<M> {
     /// Sleeps. Errors: spec §4.2: [`EADDRNOTAVAIL`] if it is not one of this host that rrds can use,
     /// [`EADDRINUSE`], [`EINVAL`] if the socket is bound, or the address is none of one host.
     pub fn bind(&self, to: SocketAddr) -> Result {
-        let open = self.open.open();
+        let open = self.core.open.open();
 
         socket::bind_to(&open, check(to)?)?;
         let (source, scope, transport) = socket::Socket::bound(&open).ok_or(ENOTCONN)?;
@@ -319,6 +338,11 @@ impl<M> Socket<M> {
         way.source = Some(source);
         way.scope = scope;
         way.transport = Some(transport);
+        drop(way);
+        // What has come before could not be answered, and waits.
+        if let Some(job) = &self.job {
+            job.wake();
+        }
         Ok(())
     }
 
@@ -355,11 +379,13 @@ impl<M> Socket<M> {
     /// Sets how many bytes may be under way, and how many may be received and not taken before senders
     /// are held up. (A handler takes messages at once.)
     pub fn set_limits(&self, send: u32, receive: u32) {
-        let open = self.open.open();
+        let open = self.core.open.open();
 
         // The socket layer counts what a byte costs besides.
-        open.set_sndbuf(send.saturating_mul(2));
+        open.set_sndbuf(send.max(2).saturating_mul(2));
         open.set_rcvbuf(receive.saturating_mul(2));
+        // There may be room now, which nothing else would tell.
+        socket::Socket::on_room(&open);
     }
 
     /// Makes a path to a peer and dials it, so that messages can be sent to it where one may not sleep.
@@ -387,11 +413,11 @@ impl<M> Socket<M> {
 
     /// Sends a copy of several pieces of memory as one message; else as [`send`](Self::send).
     pub fn send_parts(&self, to: Option<SocketAddr>, parts: &[&[u8]], timeout: Timeout) -> Result {
-        let open = self.open.open();
+        let open = self.core.open.open();
         let data = self.core.copy(parts, GFP_KERNEL)?;
 
         self.core
-            .submit(Caller::in_process(&open, timeout), to, data, None)
+            .submit(|| Caller::in_process(&open, timeout), to, data, None)
             .map_err(|(err, _)| err)
     }
 
@@ -407,11 +433,11 @@ impl<M> Socket<M> {
         token: Option<u64>,
         timeout: Timeout,
     ) -> Result<(), (Error, Option<Data>)> {
-        let open = self.open.open();
+        let open = self.core.open.open();
         let token = token.filter(|_| self.core.user.is_some());
 
         self.core
-            .submit(Caller::in_process(&open, timeout), to, data, token)
+            .submit(|| Caller::in_process(&open, timeout), to, data, token)
     }
 
     /// Cancels what was sent and is not acknowledged, all of it or what is for one address. It may have
@@ -430,14 +456,13 @@ impl<M> Socket<M> {
 
     /// Waits until all that was sent is acknowledged, and closes the socket. Nothing else may be sending.
     ///
-    /// Sleeps. Errors: [`ETIMEDOUT`], [`ERESTARTSYS`], [`ENOMEM`]; the socket is closed then as by dropping
-    /// it.
+    /// Sleeps. Errors: [`ETIMEDOUT`], [`ERESTARTSYS`]; the socket is closed then as by dropping it.
     pub fn close(self, timeout: Timeout) -> Result {
         self.drain(timeout)
     }
 
     /// Waits until all that was sent is acknowledged.
     pub(crate) fn drain(&self, timeout: Timeout) -> Result {
-        socket::Socket::drain(&self.open.open(), timeout)
+        socket::Socket::drain(&self.core.open.open(), timeout)
     }
 }

@@ -34,7 +34,9 @@ use core::{
     slice, //
 };
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
     error::from_result,
+    num::casts::u32_as_usize,
     prelude::*,
     sync::{
         atomic::{
@@ -51,6 +53,7 @@ use krdma::net::{
     Namespace,
     Timeout, //
 };
+use rds_proto::consts::MAX_MESSAGE_LEN;
 
 /// `RRDS_FOREVER`
 const FOREVER: c_uint = c_uint::MAX;
@@ -402,7 +405,7 @@ unsafe fn gather<'a>(
 ) -> Result<KVec<&'a [u8]>> {
     // CAST: It does not get smaller.
     let count = count as usize;
-    let mut all = KVec::with_capacity(count, flags)?;
+    let mut all = KVec::with_capacity(count, flags | __GFP_NOWARN)?;
     if count == 0 {
         return Ok(all);
     }
@@ -479,6 +482,9 @@ pub(crate) unsafe extern "C" fn rrds_send_buffers(
     let send = || {
         // SAFETY: By the function's requirements.
         let to = unsafe { get(addr, len) }?;
+        if bytes > u32_as_usize(MAX_MESSAGE_LEN) {
+            return Err(EMSGSIZE);
+        }
         let count = bytes.div_ceil(FRAGMENT);
         let mut pages = KVec::with_capacity(count, GFP_ATOMIC)?;
         let mut left = bytes;

@@ -47,6 +47,7 @@ use crate::{
 use connect::Connections;
 use frames::Partial;
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
     list::{
         impl_list_arc_safe,
         impl_list_item,
@@ -354,7 +355,7 @@ impl State {
 
 /// Makes storage for messages.
 fn slots(count: usize, flags: kernel::alloc::Flags) -> Result<Slots> {
-    let mut slots = KVec::with_capacity(count, flags)?;
+    let mut slots = KVec::with_capacity(count, flags | __GFP_NOWARN)?;
 
     for _ in 0..count {
         slots.push(None, flags)?;

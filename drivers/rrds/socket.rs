@@ -455,7 +455,7 @@ impl Socket {
     }
 
     /// There is room to write where there was none, or nothing is under way any more.
-    fn on_room(sock: &Sock<Self>) {
+    pub(crate) fn on_room(sock: &Sock<Self>) {
         sock.write_space();
         if let Some(tap) = sock.data().tap.as_ref() {
             tap.on_room();
@@ -476,13 +476,19 @@ impl Socket {
 
     /// Waits until all that was sent has ended.
     ///
-    /// Errors: [`ETIMEDOUT`] ([`EAGAIN`] if it was not to wait), [`ERESTARTSYS`], [`ENOMEM`].
+    /// Errors: [`ETIMEDOUT`], [`ERESTARTSYS`].
     pub(crate) fn drain(sock: &Open<'_, Self>, mut timeout: Timeout) -> Result {
         let this = sock.data();
 
         this.closing.store(true, Relaxed);
-        send::demand(sock, &mut timeout)?;
-        match sock.wait(&mut timeout, || this.sends.lock().is_idle().then_some(())) {
+        // Without it the acknowledgements come later.
+        match send::demand(sock, &mut timeout) {
+            Err(err) if err == ERESTARTSYS => return Err(err),
+            _ => {}
+        }
+        match sock.wait(&mut timeout, || {
+            this.sends.lock().is_drained().then_some(())
+        }) {
             Wait::Ready(()) => Ok(()),
             Wait::TimedOut => Err(ETIMEDOUT),
             Wait::Signal => Err(ERESTARTSYS),

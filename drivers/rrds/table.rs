@@ -3,7 +3,10 @@
 //! A table whose entries are found by a number that they get.
 
 use core::mem;
-use kernel::prelude::*;
+use kernel::{
+    alloc::flags::__GFP_NOWARN,
+    prelude::*, //
+};
 
 /// A place in a [`Table`].
 pub(crate) enum Place<T> {
@@ -35,7 +38,7 @@ impl<T> Table<T> {
 
     /// Allocates room for `count` entries.
     pub(crate) fn storage(count: usize, flags: kernel::alloc::Flags) -> Result<KVec<Place<T>>> {
-        Ok(KVec::with_capacity(count, flags)?)
+        Ok(KVec::with_capacity(count, flags | __GFP_NOWARN)?)
     }
 
     /// Returns how many entries to ask [`storage`](Self::storage) for if there is no room.

@@ -91,6 +91,20 @@ impl Echo {
         }
     }
 
+    /// Sends an answer, or keeps it until there is room. Those to the same address that wait go first.
+    fn answer_in_order(&self, turn: &Turn<'_>, to: SocketAddr, data: Data) {
+        let waits = self.waiting.lock().iter().any(|(other, _)| *other == to);
+        let back = if waits {
+            Some(data)
+        } else {
+            self.answer(turn, to, data)
+        };
+
+        if let Some(data) = back {
+            self.keep(to, data);
+        }
+    }
+
     /// Keeps an answer until there is room.
     fn keep(&self, to: SocketAddr, data: Data) {
         if self.waiting.lock().push((to, data), GFP_ATOMIC).is_err() {
@@ -107,24 +121,14 @@ impl Handler for Echo {
             return;
         };
 
-        // Those that wait go first.
-        let back = if self.waiting.lock().is_empty() {
-            self.answer(turn, from, data)
-        } else {
-            Some(data)
-        };
-        if let Some(data) = back {
-            self.keep(from, data);
-        }
+        self.answer_in_order(turn, from, data);
     }
 
     fn room(&self, turn: &Turn<'_>) {
         let waiting = core::mem::take(&mut *self.waiting.lock());
 
         for (to, data) in waiting {
-            if let Some(data) = self.answer(turn, to, data) {
-                self.keep(to, data);
-            }
+            self.answer_in_order(turn, to, data);
         }
     }
 

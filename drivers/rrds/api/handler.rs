@@ -46,7 +46,8 @@ pub trait Handler: Send + Sync + 'static {
         let _ = (turn, token, outcome);
     }
 
-    /// Sending failed with [`EAGAIN`] or [`ENOBUFS`], and may work now.
+    /// Sending failed with [`EAGAIN`] or [`ENOBUFS`], and may work now. Where a task sends this may be told
+    /// before the call that failed has returned.
     fn room(&self, turn: &Turn<'_>) {
         let _ = turn;
     }
@@ -103,8 +104,8 @@ impl<'a> Turn<'a> {
     /// Sends a copy of `bytes`, to an address or where the socket is connected to.
     ///
     /// Errors: As [`Socket::send`](super::Socket::send) without waiting, and [`EHOSTUNREACH`] if there is
-    /// no path to the address yet; there is one to where a message has come from, and to where
-    /// [`Socket::prepare`](super::Socket::prepare) was called for.
+    /// no path to the address yet; there is one to where a message has come from with the socket's type of
+    /// service, and to where [`Socket::prepare`](super::Socket::prepare) was called for.
     pub fn send(&self, to: Option<SocketAddr>, bytes: &[u8]) -> Result {
         self.send_parts(to, &[bytes])
     }
@@ -134,20 +135,10 @@ impl<'a> Turn<'a> {
         data: Data,
         token: Option<u64>,
     ) -> Result<(), (Error, Option<Data>)> {
-        let caller = || Caller::atomic(&self.core.sock);
         let token = token.filter(|_| self.core.user.is_some());
-        let refused = self.core.submit(caller(), to, data, token);
 
-        match refused {
-            Err((err, Some(data))) if err == EAGAIN || err == ENOBUFS => {
-                if let Some((tap, _)) = &self.core.user {
-                    tap.on_refused();
-                }
-                // There may have got room before that was noted.
-                self.core.submit(caller(), to, data, token)
-            }
-            other => other,
-        }
+        self.core
+            .submit(|| Caller::atomic(&self.core.sock), to, data, token)
     }
 
     /// Cancels what was sent and is not acknowledged, all of it or what is for one address. It may have
@@ -167,6 +158,8 @@ impl Work for Core {
         let Some((tap, handler)) = &this.user else {
             return None;
         };
+        // Until the socket knows where it is bound nothing can be answered; then it runs again.
+        this.way.lock().source?;
         let turn = Turn { core: this };
 
         while let Some(change) = tap.next_peer() {
@@ -183,13 +176,13 @@ impl Work for Core {
                 },
             );
         }
+        if tap.take_room() {
+            handler.room(&turn);
+        }
         for _ in 0..BUDGET {
             let ended = socket::next_ended(&this.sock);
             let message = tap::next_received(&this.sock);
             if ended.is_none() && message.is_none() {
-                if tap.take_room() {
-                    handler.room(&turn);
-                }
                 return None;
             }
 

@@ -252,9 +252,7 @@ impl Path {
         };
         let connection = self.connections.lock().take(conn);
 
-        if self.log_closed(conn, reason) {
-            self.space.tell_peer(&self.key, false);
-        }
+        let was_up = self.log_closed(conn, reason);
         if let Some(connection) = &connection {
             match connection.state() {
                 cm::State::Requested => refuse(connection),
@@ -268,8 +266,11 @@ impl Path {
         if let Some(link) = link {
             link.end();
         }
-        // Waits for callbacks.
+        // Waits for callbacks, which may tell that it is up.
         drop(connection);
+        if was_up {
+            self.space.tell_peer(&self.key, false);
+        }
 
         let partial = {
             let mut guard = self.state.lock();

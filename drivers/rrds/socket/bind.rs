@@ -85,6 +85,10 @@ pub(crate) fn bind_to(sock: &Open<'_, Socket>, to: Checked) -> Result {
 
     // Before anything can be delivered.
     let local = this.space.local(at.addr)?;
+    if transport.number() == super::loopback::NUMBER {
+        // So that who receives from this address can answer where nothing may sleep.
+        this.space.peer(at.addr, true)?;
+    }
     {
         let mut receives = this.receives.lock();
         receives.local = Some(local);

@@ -180,8 +180,13 @@ impl Sends {
         Some(sent)
     }
 
+    /// Whether all that was sent has ended, and all are told who are to be.
+    pub(super) fn is_drained(&self) -> bool {
+        self.is_idle() && self.ended.is_none()
+    }
+
     /// Whether all that was sent has ended.
-    pub(super) fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.account.is_idle()
     }
 
@@ -606,6 +611,9 @@ pub(super) fn demand(sock: &Open<'_, Socket>, timeout: &mut Timeout) -> Result {
             };
             // OVERFLOW: It is the number of a place.
             at = number.wrapping_add(1);
+            if sent.outcome.is_some() {
+                continue;
+            }
             (sent.message.clone(), sent.route.clone())
         };
         let key = route.key();
@@ -631,8 +639,13 @@ pub(super) fn demand(sock: &Open<'_, Socket>, timeout: &mut Timeout) -> Result {
 
 /// Takes out what has ended whose sender is to be told so: what it knows it by, and how it did.
 pub(crate) fn next_ended(sock: &Sock<Socket>) -> Option<(u64, Outcome)> {
-    // The message is dropped without the lock.
-    let sent = sock.data().sends.lock().next_ended()?;
+    let (sent, is_drained) = {
+        let mut sends = sock.data().sends.lock();
+        (sends.next_ended()?, sends.is_drained())
+    };
+    if is_drained && sock.data().is_closing() {
+        sock.write_space();
+    }
 
     Some((sent.token?, sent.outcome?))
 }

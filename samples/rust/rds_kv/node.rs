@@ -217,8 +217,15 @@ impl Handler for Node {
     fn room(&self, turn: &Turn<'_>) {
         let state = &mut *self.state.lock();
 
+        let mut full = None;
         state.waiting.retain(|(to, data)| {
-            *data = data.take().and_then(|data| self.send(turn, *to, data));
+            // What comes after one that waits, waits: the order stays.
+            if full != Some(*to) {
+                *data = data.take().and_then(|data| self.send(turn, *to, data));
+            }
+            if data.is_some() {
+                full = Some(*to);
+            }
             data.is_some()
         });
         state.feed(turn, self.addr);
