@@ -25,7 +25,7 @@ barrier examined
 check "ping" rds ping -c 4 -i 0 -W 60s "$PEER"
 check "ping with data and a type of service" rds ping -c 4 -i 0 -s 5000 -Q 3 -W 60s "$PEER"
 check "ping over IPv6" rds ping -c 2 -i 0 -W 60s "$PEER6"
-check_status 2 "ping refuses a port" rds ping "$PEER:4000"
+check_status 1 "ping of a port where no server is" rds ping -c 1 -i 0 -W 2s "$PEER:4000"
 check_status 3 "bind refuses what is not ours" rds ping -I "$PEER" "$PEER"
 barrier pinged
 
