@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The wall clock.
+//! The wall clock, and times as timers take them.
 //!
-//! C header: [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h)
+//! C headers: [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h),
+//! [`include/linux/jiffies.h`](srctree/include/linux/jiffies.h)
 
 use crate::bindings;
+use kernel::time::{
+    msecs_to_jiffies,
+    Delta,
+    Jiffies, //
+};
 
 /// Returns the nanoseconds since 1970, as this host believes. Any context.
 #[inline]
@@ -13,4 +19,9 @@ pub fn wall_clock_ns() -> u64 {
     let ns = unsafe { bindings::ktime_get_with_offset(bindings::tk_offsets_TK_OFFS_REAL) };
 
     u64::try_from(ns).unwrap_or(0)
+}
+
+/// Returns a time in jiffies, none if it is negative. Any context.
+pub(crate) fn jiffies(time: Delta) -> Jiffies {
+    msecs_to_jiffies(u32::try_from(time.as_millis_ceil().max(0)).unwrap_or(u32::MAX))
 }

@@ -10,6 +10,7 @@
 
 use crate::{
     bindings,
+    clock::jiffies,
     reaper::Deferred, //
 };
 use core::ptr;
@@ -21,10 +22,7 @@ use kernel::{
         Arc,
         SpinLockIrq, //
     },
-    time::{
-        msecs_to_jiffies,
-        Delta, //
-    },
+    time::Delta,
     types::Opaque, //
 };
 
@@ -227,12 +225,8 @@ impl Target {
 ///
 /// `work` must be initialized, and not be freed while it is queued.
 unsafe fn queue(context: Context, work: *mut bindings::delayed_work, after: Delta) {
-    let ms = u32::try_from(after.as_millis_ceil().max(0)).unwrap_or(u32::MAX);
-
     // SAFETY: By the function's requirements.
-    unsafe {
-        bindings::queue_delayed_work_on(any_cpu(), workqueue(context), work, msecs_to_jiffies(ms))
-    };
+    unsafe { bindings::queue_delayed_work_on(any_cpu(), workqueue(context), work, jiffies(after)) };
 }
 
 fn any_cpu() -> c_int {

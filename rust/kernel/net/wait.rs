@@ -8,14 +8,14 @@ use super::{
     Family,
     Open, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    clock::jiffies, //
+};
 use kernel::{
     prelude::*,
     task::TASK_INTERRUPTIBLE,
-    time::{
-        msecs_to_jiffies,
-        Delta, //
-    },
+    time::Delta,
     types::Opaque, //
 };
 
@@ -35,9 +35,7 @@ impl Timeout {
 
     /// Takes a time; a negative one is none.
     pub fn new(time: Delta) -> Self {
-        let ms = u32::try_from(time.as_millis_ceil().max(0)).unwrap_or(u32::MAX);
-
-        Self::from_raw(c_long::try_from(msecs_to_jiffies(ms)).unwrap_or(c_long::MAX))
+        Self::from_raw(c_long::try_from(jiffies(time)).unwrap_or(c_long::MAX))
     }
 
     /// Takes a number of jiffies.
