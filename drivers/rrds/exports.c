@@ -27,6 +27,4 @@ EXPORT_SYMBOL_GPL(rrds_message_len);
 EXPORT_SYMBOL_GPL(rrds_message_at);
 EXPORT_SYMBOL_GPL(rrds_message_free);
 
-#define EXPORT_SYMBOL_RUST_GPL(sym) extern int sym; EXPORT_SYMBOL_GPL(sym)
-
 #include "rrds_exports_generated.h"
