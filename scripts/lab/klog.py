@@ -54,8 +54,9 @@ DUMP = "lab: time is nearly up"
 
 # Lines after the first that belong to a report, unless an end mark comes sooner.
 EXCERPT = 60
-# Lockdep tells of both sides before it shows where it is.
-EXCERPT_LOCKDEP = 160
+# How far below its first line a report has its trace. Lockdep tells of both sides before.
+TRACE_WITHIN = 25
+LOCKDEP_WITHIN = 160
 _STAMP = re.compile(r"^(?:<\d+>)?\[\s*(\d+\.\d+)\](?:\[[^\]]*\])? ?")
 _END = re.compile(r"---\[ end |</TASK>|Kernel Offset:")
 _OURS = re.compile(r"lab: ")
@@ -106,7 +107,7 @@ def kind_of(line: str) -> str | None:
     return None
 
 
-def _end_of(lines: list[str], start: int, most: int = EXCERPT) -> int:
+def _end_of(lines: list[str], start: int, most: int) -> int:
     """One past the last line of the report that starts here."""
     last = min(start + most, len(lines))
     for at in range(start, last):
@@ -122,7 +123,7 @@ def _end_of(lines: list[str], start: int, most: int = EXCERPT) -> int:
     return last
 
 
-def _has_trace(lines: list[str], start: int, within: int = 25) -> bool:
+def _has_trace(lines: list[str], start: int, within: int) -> bool:
     return any("Call Trace:" in line for line in lines[start : start + within])
 
 
@@ -142,10 +143,9 @@ def scan(text: str, allowed: Iterable[Exempt] = ()) -> list[Splat]:
             # The line after the scissors says what it is about.
             kind = kind_of(lines[at + 1]) or kind
             at += 1
-        if kind == "lockdep" and _has_trace(lines, at, EXCERPT_LOCKDEP):
-            end = _end_of(lines, at, EXCERPT_LOCKDEP)
-        else:
-            end = _end_of(lines, at) if _has_trace(lines, at) else at + 1
+        within = LOCKDEP_WITHIN if kind == "lockdep" else TRACE_WITHIN
+        most = max(EXCERPT, within)
+        end = _end_of(lines, at, most) if _has_trace(lines, at, within) else at + 1
         if kind == "trace" and start >= asked:
             at += 1  # the guest's own init asked for it; a report may follow all the same
             continue
