@@ -40,8 +40,7 @@ use crate::{
         self,
         names::{
             self,
-            Checked,
-            Fault, //
+            Checked, //
         },
         seam::{
             Route,
@@ -158,21 +157,11 @@ impl Core {
             let source = way.source.ok_or(ENOTCONN)?;
             let dest = to.or(way.dest).ok_or(ENOTCONN)?;
 
-            if names::is_v4(dest.at.addr) != names::is_v4(source.addr) {
-                return Err(EOPNOTSUPP);
-            }
-            if dest.scope != 0 && way.scope != 0 && dest.scope != way.scope {
-                return Err(EINVAL);
-            }
             let key = RouteKey {
                 local: source.addr,
                 peer: dest.at.addr,
                 tos: way.tos,
-                scope: if dest.scope == 0 {
-                    way.scope
-                } else {
-                    dest.scope
-                },
+                scope: dest.scope_from(source.addr, way.scope)?,
             };
             if let Some(route) = way.route.as_ref().filter(|route| route.key() == key) {
                 return Ok((source, dest.at, route.clone()));
@@ -251,7 +240,7 @@ impl Core {
 
 /// Checks an address of a caller.
 fn check(addr: SocketAddr) -> Result<Checked> {
-    names::check_addr(addr).map_err(|_: Fault| EINVAL)
+    names::check_addr(addr).map_err(|_| EINVAL)
 }
 
 /// The form of an address for callers.

@@ -87,10 +87,21 @@ impl Data {
             return Ok(Self::from_lent(Lent::new(payload, None)));
         }
 
-        let mut payload = Payload::with_capacity(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)?;
-        for part in bytes.chunks(FRAGMENT_BYTES) {
-            let mut piece = KVec::with_capacity(part.len(), flags)?;
-            piece.extend_from_slice(part, flags)?;
+        let len = u32::try_from(len).map_err(|_| EMSGSIZE)?;
+        Self::copy_pieces(len, bytes.chunks(FRAGMENT), flags)
+    }
+
+    /// Copies `len` bytes in pieces of [`FRAGMENT`].
+    fn copy_pieces<'a>(
+        len: u32,
+        pieces: impl Iterator<Item = &'a [u8]>,
+        flags: kernel::alloc::Flags,
+    ) -> Result<Self> {
+        let mut payload = Payload::with_capacity(len, flags)?;
+
+        for from in pieces {
+            let mut piece = KVec::with_capacity(from.len(), flags)?;
+            piece.extend_from_slice(from, flags)?;
             payload.push(piece, flags)?;
         }
         Ok(Self::from_lent(Lent::new(payload, None)))
@@ -207,13 +218,7 @@ impl Message {
             return Ok(Data::from_parts(lent, charge));
         }
 
-        let mut payload = Payload::with_capacity(self.0.payload().len(), flags)?;
-        for part in self.pieces() {
-            let mut piece = KVec::with_capacity(part.len(), flags)?;
-            piece.extend_from_slice(part, flags)?;
-            payload.push(piece, flags)?;
-        }
-        Ok(Data::from_lent(Lent::new(payload, None)))
+        Data::copy_pieces(self.0.payload().len(), self.pieces(), flags)
     }
 }
 

@@ -28,6 +28,24 @@ pub(crate) struct Checked {
     pub(crate) scope: u32,
 }
 
+impl Checked {
+    /// Returns the interface by which this is reached from a local address that has the interface `scope`,
+    /// or 0.
+    ///
+    /// Errors: [`EOPNOTSUPP`] if it is of the other family, [`EINVAL`] if it is behind another interface.
+    pub(crate) fn scope_from(&self, local: Addr, scope: u32) -> Result<u32> {
+        if is_v4(self.at.addr) != is_v4(local) {
+            return Err(EOPNOTSUPP);
+        }
+        match (self.scope, scope) {
+            (0, scope) => Ok(scope),
+            (own, 0) => Ok(own),
+            (own, scope) if own == scope => Ok(own),
+            _ => Err(EINVAL),
+        }
+    }
+}
+
 /// What is wrong with an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {

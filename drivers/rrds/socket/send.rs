@@ -261,18 +261,10 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
             .map(|named| named.at)
             .or(locked.connected)
             .ok_or(ENOTCONN)?;
-        let mut scope = named.map_or(locked.scope, |named| named.scope);
-
-        if named.is_some() {
-            if names::is_v4(dest.addr) != names::is_v4(source.addr) {
-                return Err(EOPNOTSUPP);
-            }
-            if scope == 0 {
-                scope = locked.scope;
-            } else if locked.scope != 0 && scope != locked.scope {
-                return Err(EINVAL);
-            }
-        }
+        let scope = match named {
+            Some(named) => named.scope_from(source.addr, locked.scope)?,
+            None => locked.scope,
+        };
         let rdma_bytes = control::rdma_bytes(msg.cmsgs())?;
         if len.max(rdma_bytes) > u32_as_usize(MAX_MESSAGE_LEN) || len > u32_as_usize(sndbuf(sock)) {
             return Err(EMSGSIZE);
@@ -307,12 +299,8 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         .add(payload.payload().len().into());
     control::execute(msg.cmsgs())?;
     let mut caller = Caller {
-        sock,
-        open: Some(sock),
         nonblocking,
-        timeout: sock.send_timeout(nonblocking),
-        flags: GFP_KERNEL,
-        demands: false,
+        ..Caller::in_process(sock, sock.send_timeout(nonblocking))
     };
 
     match caller.submit(&route, payload, source, dest, None) {
