@@ -3,14 +3,6 @@
 # Node a answers, node b asks.
 
 said() { logged "rdma_cm_echo: $1"; }
-# as_number A.B.C.D: the address as module parameters take it.
-as_number() {
-	local IFS=.
-
-	# shellcheck disable=SC2086 # to be split into its four numbers
-	set -- $1
-	printf '0x%02x%02x%02x%02x' "$1" "$2" "$3" "$4"
-}
 
 plan 8
 check "rxe0 comes up" rxe_up
@@ -27,10 +19,10 @@ if [ "$NODE" = a ]; then
 	check "rmmod" unload rdma_cm_echo
 else
 	barrier listening
-	check "it asks" load rdma_cm_echo "peer=$(as_number "$(addr4 a)")"
+	check "it asks" load rdma_cm_echo "peer=$(number4 a)"
 	check "the answer is the question" within 10 said "answer: hello, queue pair 0x1234"
 	unload rdma_cm_echo
-	load rdma_cm_echo "peer=$(as_number "$(addr4 a)")" refuse=1
+	load rdma_cm_echo "peer=$(number4 a)" refuse=1
 	check "a refusal carries data" within 10 said "refused: Consumer, refuse me"
 	check "rmmod" unload rdma_cm_echo
 	barrier asked

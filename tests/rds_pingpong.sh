@@ -6,16 +6,6 @@
 
 . /lab/lib/rds.sh
 
-# hex ADDRESS
-hex() {
-	echo "$1" | awk -F. '{ printf "0x%02x%02x%02x%02x", $1, $2, $3, $4 }'
-}
-
-# counted NAME
-counted() {
-	command rds info --counters | awk -v name="$1" '$1 == name { sum = $2 } END { print sum + 0 }'
-}
-
 # took MODULE: the nanoseconds that it tells of the last game.
 took() {
 	dmesg | sed -n "s/.*$1: .* round trips, \([0-9]*\) ns each\$/\1/p" | tail -n 1
@@ -23,7 +13,7 @@ took() {
 
 # api LENGTH WINDOW
 api() {
-	load rds_pingpong local="$(hex "$US")" peer="$(hex "$PEER")" length="$1" window="$2" count="$COUNT" || return 1
+	load rds_pingpong local="$(number4 "$NODE")" peer="$(number4 "$OTHER")" length="$1" window="$2" count="$COUNT" || return 1
 	unload rds_pingpong
 	echo "api $1 $2 $(took rds_pingpong)" >>/tmp/times
 }
@@ -66,13 +56,13 @@ table() {
 		}'
 }
 
-US=$(addr4 "$NODE")
-PEER=$(addr4 "$(peers)")
+OTHER=$(peers)
+US=$(addr4 "$NODE") PEER=$(addr4 "$OTHER")
 rxe_up || die "no rxe"
 load_all krdma rrds || die "the modules do not load"
 if [ "$NODE" = b ]; then
 	plan 2
-	load rds_echo local="$(hex "$US")" || die "rds_echo does not load"
+	load rds_echo local="$(number4 "$NODE")" || die "rds_echo does not load"
 	load rds_sock local="$US" || die "rds_sock does not load"
 	barrier up
 	barrier played

@@ -53,11 +53,6 @@ stack_up() {
 	fi
 }
 
-# Sockets that were killed go when the device has let go of what they sent.
-unload_rrds() {
-	rmmod rrds 2>/dev/null
-}
-
 stack_down() {
 	if [ "$NODE" = a ] || [ "$BOTH" = 1 ]; then
 		within 10 unload_rrds && unload krdma

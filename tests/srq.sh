@@ -24,8 +24,7 @@ if [ "$NODE" = a ]; then
 	barrier listening
 else
 	barrier listening
-	check "rdma_srq loads" load rdma_srq "peer=$(addr4 a | awk -F . \
-		'{ printf "0x%02x%02x%02x%02x\n", $1, $2, $3, $4 }')" \
+	check "rdma_srq loads" load rdma_srq "peer=$(number4 a)" \
 		"connections=$CONNECTIONS" "count=$COUNT"
 	check "all messages are sent" within 120 \
 		logged "rdma_srq: $TOTAL messages sent over $CONNECTIONS connections"

@@ -4,11 +4,6 @@
 
 GROUP=0xef010203
 
-# hex ADDRESS: an IPv4 address as the module takes it.
-hex() {
-	echo "$1" | awk -F . '{ printf "0x%02x%02x%02x%02x\n", $1, $2, $3, $4 }'
-}
-
 # all_members N: each member of the group has that many datagrams.
 all_members() {
 	[ "$(logged_times "rdma_ud: queue pair [0-9]*: $1 of the group")" = "$MEMBERS" ]
@@ -24,11 +19,11 @@ stock_needs rdma_ud || die "the stock modules do not load"
 resources=$(rdma_resources)
 load krdma || die "krdma does not load"
 mark
-here=$(hex "$(addr4 "$NODE")")
+here=$(number4 "$NODE")
 if [ "$NODE" = a ]; then
 	barrier joined
 	check "rdma_ud loads, to ask b and to send to the group" load rdma_ud "local=$here" \
-		"group=$GROUP" "members=$MEMBERS" "peer=$(hex "$(addr4 b)")" \
+		"group=$GROUP" "members=$MEMBERS" "peer=$(number4 b)" \
 		"count=$QUESTIONS" "burst=$BURST"
 	check "all questions with the right key are answered" \
 		within 60 logged "rdma_ud: all $QUESTIONS questions answered"

@@ -41,3 +41,13 @@ connection() {
 	command rds info -4 --connections | awk -v us="$US" -v peer="$PEER" -v tos="$1" -v column="$2" '
 		$1 == us && $2 == peer && $3 == tos { print $column }'
 }
+
+# counted NAME: one of the counters.
+counted() {
+	command rds info --counters | awk -v name="$1" '$1 == name { sum = $2 } END { print sum + 0 }'
+}
+
+# Say `within`: sockets that were killed go when the device has let go of what they sent.
+unload_rrds() {
+	rmmod rrds 2>/dev/null
+}
