@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
 # Node a runs rds_consumer, a module in C by include/rrds.h. It exchanges messages with rds_echo on the same
-# node, over the device and over loopback, and with a module on node b that uses C's RDS by plain sockets.
+# node, over the device and over loopback, and with a module on node b that uses C's RDS by plain sockets. Then b
+# goes through a reset in the middle of it.
+
+. /lab/lib/rds.sh
 
 US=$(addr4 a)
 THERE=$(addr4 b)
@@ -28,18 +31,33 @@ refused() {
 	! load rds_consumer "$@" && ! loaded rds_consumer
 }
 
+# orphaned: that it ends with an error, and leaves nothing, when the power of its peer fails.
+orphaned() {
+	barrier play
+	refused local="$US" peer="$THERE" port=4500 count=100000000 patience=10
+}
+
 rxe_up || die "no rxe"
 if [ "$NODE" = b ]; then
-	plan 1
 	modprobe rds_rdma || die "no rds_rdma"
-	check "rds_sock answers" load rds_sock local="$THERE"
-	barrier up
+	if [ "$BOOT" = 0 ]; then
+		plan 3
+		check "rds_sock answers" load rds_sock local="$THERE"
+		barrier up
+		barrier play
+		check "it is asked" within 20 arrived $(($(counted recv_delivered) + 20))
+		reset_node
+	fi
+	# Until then what was under way finds nobody here.
+	lookup orphaned
+	check "rds_sock answers again" load rds_sock local="$THERE"
+	barrier again
 	barrier end
 	unload rds_sock
 	exit 0
 fi
 
-plan 12
+plan 15
 load_all krdma rrds || die "the modules do not load"
 load rds_echo local="$(number4 a)" || die "rds_echo does not load"
 barrier up
@@ -59,6 +77,11 @@ sleep 5
 resources=$(rdma_resources)
 memory_mark
 check "$CYCLES times" cycles "$CYCLES"
+check "its peer's power fails" orphaned
+check "it says what happened" logged "rds_consumer: \(nothing comes after [0-9]* answers\|answer [0-9]* is not\)"
+publish orphaned yes
+barrier again
+check "the peer is back" consumed local="$US" peer="$THERE" port=4500
 sleep 5
 check_memory "memory is as before" "$CYCLES" cycles "$CYCLES"
 check_eq "rdma resource shows what it showed before" "$(rdma_resources)" "$resources"

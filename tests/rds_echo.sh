@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
 # Node a has rrds, and rds_echo on it. Programs of both nodes and a module of node b, whose RDS is C, send
-# messages and compare the answers. Then rds_echo goes and comes again while they do so.
+# messages and compare the answers. Then rds_echo goes and comes again while they do so, and node b goes through a
+# reset in the middle of it.
 
 . /lab/lib/rds.sh
 
@@ -46,11 +47,16 @@ cycles() {
 	unload rds_echo && within 20 unload_rrds
 }
 
-# flood NAME: messages without end. Those that come when rds_echo is not there are dropped.
-flood() {
-	barrier "$1"
+# endless: messages without end. Those that come when rds_echo is not there are dropped.
+endless() {
 	command rds ping -c 0 -i 1ms -s 5000 "$SERVER:4600" >/tmp/flood 2>&1 &
 	flood=$!
+}
+
+# flood NAME
+flood() {
+	barrier "$1"
+	endless
 	barrier "$1 end"
 	kill "$flood"
 	wait "$flood"
@@ -59,7 +65,7 @@ flood() {
 rxe_up || die "no rxe"
 case $NODE in
 a)
-	plan 15
+	plan 17
 	load_all krdma rrds || die "the modules do not load"
 	check_not "an address that is not of this host" load rds_echo local=$(((10 << 24) + (9 << 16) + (9 << 8) + 9))
 	check "it says why" logged "rds_echo: can't answer at 10.9.9.9:4600"
@@ -85,11 +91,18 @@ a)
 	barrier flood
 	check "$CYCLES times, rds_echo goes and comes while messages come in" cycles "$CYCLES"
 	barrier "flood end"
+	{ load rrds && echo_up; } || die "the modules do not load again"
+	barrier serves
+	lookup dead
+	check "rds_echo goes while its peer is dead" rmmod rds_echo
+	check "and comes" echo_up
+	check "programs of this node get answers all the same" all_asked "$SERVER"
+	unload rds_echo || die "rds_echo does not unload"
+	within 20 unload_rrds || die "rrds does not unload"
 	sleep 5
 	check_memory "memory is as before" "$CYCLES"
 	check_eq "rdma resource shows what it showed before" "$(rdma_resources)" "$resources"
 	{ load rrds && echo_up; } || die "the modules do not load again"
-	check "programs of this node get answers again" asked "$SERVER" 4096 5
 	barrier again
 	barrier "again end"
 	unload rds_echo || die "rds_echo does not unload"
@@ -99,8 +112,15 @@ a)
 	{ unload rds_echo && within 20 unload_rrds && unload krdma; } || die "the modules do not unload"
 	;;
 b)
-	plan 4
 	modprobe rds_rdma || die "no rds_rdma"
+	if [ "$BOOT" != 0 ]; then
+		barrier again
+		check "all sizes again" all_asked "$SERVER"
+		barrier "again end"
+		barrier end
+		exit 0
+	fi
+	plan 5
 	barrier up
 	check "programs get answers" all_asked "$SERVER"
 	check "modules get answers" load rds_sock local="$US" peer="$SERVER" port=4600 count="$MESSAGES"
@@ -111,9 +131,11 @@ b)
 	barrier "copies made"
 	flood "flood to warm up"
 	flood flood
-	barrier again
-	check "all sizes again" all_asked "$SERVER"
-	barrier "again end"
+	barrier serves
+	endless
+	check "answers come" within 20 arrived $(($(counted recv_delivered) + 20))
+	publish dead soon
+	reset_node
 	;;
 esac
 barrier end

@@ -14,6 +14,7 @@
 
 #include <linux/completion.h>
 #include <linux/inet.h>
+#include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <net/net_namespace.h>
@@ -21,8 +22,6 @@
 
 #define LONGEST		65536
 #define WINDOW		8
-/* How long to wait for an answer. */
-#define PATIENCE_MS	60000
 
 static char *local = "127.0.0.1";
 module_param(local, charp, 0444);
@@ -39,6 +38,10 @@ MODULE_PARM_DESC(port, "Port of the server");
 static uint count = 100;
 module_param(count, uint, 0444);
 MODULE_PARM_DESC(count, "Messages to send");
+
+static uint patience = 60;
+module_param(patience, uint, 0444);
+MODULE_PARM_DESC(patience, "Seconds to wait for an answer");
 
 static atomic_t answers = ATOMIC_INIT(0);
 static atomic_t delivered = ATOMIC_INIT(0);
@@ -79,10 +82,8 @@ static void received(struct rrds_socket *sock, void *context,
 {
 	u32 at = atomic_read(&answers);
 
-	if (!is_right(at, message)) {
-		atomic_inc(&wrong);
+	if (!is_right(at, message) && atomic_inc_return(&wrong) == 1)
 		pr_err("answer %u is not what was sent\n", at);
-	}
 	rrds_message_free(message);
 	atomic_inc(&answers);
 	complete(&news);
@@ -152,7 +153,7 @@ free:
 
 static bool wait_for_news(void)
 {
-	return wait_for_completion_timeout(&news, msecs_to_jiffies(PATIENCE_MS)) > 0;
+	return wait_for_completion_timeout(&news, secs_to_jiffies(patience)) > 0;
 }
 
 static int exchange(struct rrds_socket *sock, const struct sockaddr_storage *to)
@@ -161,6 +162,8 @@ static int exchange(struct rrds_socket *sock, const struct sockaddr_storage *to)
 	int ret;
 
 	while (atomic_read(&answers) < count || atomic_read(&delivered) < count) {
+		if (atomic_read(&wrong))
+			return -EBADMSG;
 		if (at < count && at - atomic_read(&answers) < WINDOW) {
 			ret = send(sock, at, to);
 			if (!ret) {

@@ -47,6 +47,11 @@ counted() {
 	command rds info --counters | awk -v name="$1" '$1 == name { sum = $2 } END { print sum + 0 }'
 }
 
+# arrived N: whether this node's sockets have got so many messages.
+arrived() {
+	[ "$(counted recv_delivered)" -ge "$1" ]
+}
+
 # Say `within`: sockets that were killed go when the device has let go of what they sent.
 unload_rrds() {
 	rmmod rrds 2>/dev/null
