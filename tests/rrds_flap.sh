@@ -18,15 +18,13 @@ else
 fi
 barrier loaded
 
-# What goes and comes of node a: its link, then its device.
-flap() {
-	ip link set eth0 down
-	sleep 1
-	ip link set eth0 up
-	sleep 2
-	rxe_del rxe0
-	sleep 1
-	rxe_add rxe0 eth0
+# flaps: what goes and comes of node a: its link, then its device.
+flaps() {
+	for _ in $(seq "$ROUNDS"); do
+		sleep 1
+		ip link set eth0 down && sleep 1 && ip link set eth0 up && sleep 2 &&
+			rxe_del rxe0 && sleep 1 && rxe_add rxe0 eth0 || return 1
+	done
 }
 
 # stream NAME TO PORT: to node TO, with flaps of node a meanwhile.
@@ -44,11 +42,7 @@ stream() {
 		work=$!
 	fi
 	if [ "$NODE" = a ]; then
-		for _ in $(seq "$ROUNDS"); do
-			sleep 1
-			flap
-		done
-		check "$name: the link and the device went and came" true
+		check "$name: the link and the device go and come" flaps
 	fi
 	check "$name: all messages, in order" wait "$work"
 	barrier "$name end"
