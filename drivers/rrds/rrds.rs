@@ -56,6 +56,7 @@ use krdma::{
     },
     rdma::client, //
 };
+use rds_proto::consts;
 
 module! {
     type: Rrds,
@@ -76,6 +77,10 @@ module! {
             default: 16385,
             description: "RDMA port that peers connect to by IPv6",
         },
+        rds_ib_retry_count: u8 {
+            default: 1,
+            description: "Times that a packet is sent again before its connection is given up, at most 7",
+        },
     },
 }
 
@@ -85,6 +90,13 @@ pub(crate) const AF_RDS: u8 = 21;
 /// Returns the number of the address family in use.
 pub(crate) fn family() -> u8 {
     module_parameters::family.value()
+}
+
+/// Returns the RC retry count to propose.
+pub(crate) fn retry_count() -> u8 {
+    module_parameters::rds_ib_retry_count
+        .value()
+        .min(consts::RETRY_COUNT_MAX)
 }
 
 /// The module. What is dropped first comes first.

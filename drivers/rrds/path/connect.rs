@@ -405,7 +405,7 @@ fn params<'a>(
         // What one side sends the other one must accept (spec §2.4).
         responder_resources: profile.responder_resources.min(initiator_depth),
         initiator_depth: profile.initiator_depth.min(responder_resources),
-        retry_count: consts::RETRY_COUNT,
+        retry_count: crate::retry_count(),
         rnr_retry_count: consts::RNR_RETRY_COUNT,
         qp_number: link.qp().number(),
         ..ConnParams::default()

@@ -65,8 +65,8 @@ pub const SEND_SGE_MAX: u32 = 8;
 /// Scatter/gather entries of a receive work request: header buffer and payload fragment.
 pub const RECV_SGE: u32 = 2;
 
-/// RC retry count proposed by default (spec §2.4).
-pub const RETRY_COUNT: u8 = 1;
+/// Most that an RC retry count can be (spec §2.4).
+pub const RETRY_COUNT_MAX: u8 = 7;
 
 /// RNR retry count that MUST be proposed by both sides: for ever (spec §2.4).
 pub const RNR_RETRY_COUNT: u8 = 7;
