@@ -87,7 +87,10 @@ def command(node: NodeSpec, accel: str, kernel: Path, initrd: Path, files: Files
     line += ["-device", "virtserialport,bus=ports.0,nr=2,chardev=ctl,name=lab.ctl"]
     for nic, fd in zip(node.nics, files.wire_fds, strict=True):
         line += ["-netdev", f"dgram,id=net{nic.slot},local.type=fd,local.str={fd}"]
-        device = f"virtio-net-pci,netdev=net{nic.slot},mac={nic.mac},host_mtu={nic.link.mtu}"
+        # Without buffers that are merged the guest's driver takes its pages from no pool. rxe frees a dead
+        # queue pair's packets under that pair's lock, with interrupts off, and a page that goes back to a
+        # pool lets other packets come in: one for the same pair waits for that lock for ever.
+        device = f"virtio-net-pci,mrg_rxbuf=off,netdev=net{nic.slot},mac={nic.mac},host_mtu={nic.link.mtu}"
         line += ["-device", f"{device},addr=0x{16 + nic.slot:x}"]
     return line
 

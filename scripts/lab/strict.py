@@ -31,19 +31,6 @@ STOCK_RDS = tuple(
     for kind in ("lockdep", "trace")
 )
 
-# What rxe is reported for, whoever uses it: seen when a queue pair ends while packets for it come in, with a
-# card (virtio) whose pages come from a pool. C RDS is no different: the packets are rxe's.
-RXE = tuple(
-    Allowed(
-        kind,
-        re.compile(
-            r"sk_skb_reason_drop\+.*\n.*\brxe_receiver\+|qp->state_lock\b.*at: rxe_receiver\+"
-        ),
-        "rxe frees the packets of a queue pair that has ended with interrupts off: drain_req_pkts()",
-    )
-    for kind in ("warning", "lockdep", "trace")
-)
-
 
 def _node(node: NodeSpec) -> NodeSpec:
     return replace(
@@ -63,6 +50,6 @@ def adapted(env: Env, test: Test) -> Test:
         test,
         timeout=timeout,
         nodes=tuple(_node(node) for node in test.nodes),
-        allowed=test.allowed + RXE + (STOCK_RDS if "rds_rdma" in test.stock else ()),
+        allowed=test.allowed + (STOCK_RDS if "rds_rdma" in test.stock else ()),
         params={"SLOW": str(env.slowness)} | test.params | over,
     )
