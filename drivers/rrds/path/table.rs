@@ -142,7 +142,7 @@ impl Table {
 
         // Not with the lock: a connection that asks this is closed again, which takes a lock that requests
         // of peers come here with.
-        let is_local = realm.owns(route.peer, route.scope);
+        let is_local = realm.owns(route.peer, route.scope)?;
         let mut making = self.making.lock();
         if making.stopped {
             return Err(ENETDOWN);

@@ -67,20 +67,23 @@ pub(crate) fn bind_to(sock: &Open<'_, Socket>, to: Checked) -> Result {
     // On failure the transport is let go of, even one that was preset.
     let transport = match preset {
         Some(transport) => {
-            if !owns(sock, &transport, at.addr, scope) {
+            let owned = owns(sock, &transport, at.addr, scope);
+            if owned != Ok(true) {
                 // But not on this one.
                 locked.transport = Some(transport);
-                return Err(ENOPROTOOPT);
+                return Err(owned.err().unwrap_or(ENOPROTOOPT));
             }
             transport
         }
-        None => this
-            .space
-            .transports
-            .iter()
-            .find(|transport| owns(sock, transport, at.addr, scope))
-            .ok_or(EADDRNOTAVAIL)?
-            .clone(),
+        None => {
+            let mut transports = this.space.transports.iter();
+            loop {
+                let transport = transports.next().ok_or(EADDRNOTAVAIL)?;
+                if owns(sock, transport, at.addr, scope)? {
+                    break transport.clone();
+                }
+            }
+        }
     };
 
     // Before anything can be delivered.
@@ -105,7 +108,12 @@ pub(crate) fn bind_to(sock: &Open<'_, Socket>, to: Checked) -> Result {
     Ok(())
 }
 
-fn owns(sock: &Open<'_, Socket>, transport: &Arc<dyn Transport>, addr: Addr, scope: u32) -> bool {
+fn owns(
+    sock: &Open<'_, Socket>,
+    transport: &Arc<dyn Transport>,
+    addr: Addr,
+    scope: u32,
+) -> Result<bool> {
     transport.owns(sock.namespace(), &sock.data().space, addr, scope)
 }
 

@@ -61,8 +61,8 @@ impl Transport for Loopback {
         NUMBER
     }
 
-    fn owns(&self, _ns: &Namespace, _space: &Space, addr: Addr, _scope: u32) -> bool {
-        is_loopback(addr)
+    fn owns(&self, _ns: &Namespace, _space: &Space, addr: Addr, _scope: u32) -> Result<bool> {
+        Ok(is_loopback(addr))
     }
 
     fn route(&self, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>> {

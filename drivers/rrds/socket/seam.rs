@@ -85,7 +85,9 @@ pub(crate) trait Transport: Send + Sync {
 
     /// Returns whether sockets can be bound to an address: whether it is one of this host that the
     /// transport can send from. May sleep.
-    fn owns(&self, ns: &Namespace, space: &Space, addr: Addr, scope: u32) -> bool;
+    ///
+    /// The only error is [`ENOMEM`].
+    fn owns(&self, ns: &Namespace, space: &Space, addr: Addr, scope: u32) -> Result<bool>;
 
     /// Finds the way to a peer, or makes one. Nothing is sent yet. May sleep.
     ///

@@ -226,10 +226,14 @@ impl Shared {
     }
 
     /// Returns whether an address is one of a namespace, on a device that carries RDS. May sleep.
-    fn owns(&self, ns: &Namespace, addr: Addr, scope: u32) -> bool {
-        self.builder(ns)
-            .device_of(Self::to_ip(addr), scope)
-            .is_ok_and(|dev| self.station(&dev).is_some())
+    ///
+    /// The only error is [`ENOMEM`]: it may be one.
+    fn owns(&self, ns: &Namespace, addr: Addr, scope: u32) -> Result<bool> {
+        match self.builder(ns).device_of(Self::to_ip(addr), scope) {
+            Ok(dev) => Ok(self.station(&dev).is_some()),
+            Err(err) if err == ENOMEM => Err(err),
+            Err(_) => Ok(false),
+        }
     }
 }
 
@@ -261,7 +265,9 @@ impl Realm {
     }
 
     /// Returns whether an address is one of the namespace, on a device that carries RDS. May sleep.
-    pub(crate) fn owns(&self, addr: Addr, scope: u32) -> bool {
+    ///
+    /// The only error is [`ENOMEM`].
+    pub(crate) fn owns(&self, addr: Addr, scope: u32) -> Result<bool> {
         self.shared.owns(&self.ns, addr, scope)
     }
 }
@@ -416,7 +422,7 @@ impl Transport for Rc {
         }
     }
 
-    fn owns(&self, ns: &Namespace, _space: &Space, addr: Addr, scope: u32) -> bool {
+    fn owns(&self, ns: &Namespace, _space: &Space, addr: Addr, scope: u32) -> Result<bool> {
         self.0.data().shared.owns(ns, addr, scope)
     }
 
