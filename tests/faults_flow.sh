@@ -107,18 +107,6 @@ walk() {
 		"silent $silent" >&5
 }
 
-# held: what the devices hold, without their numbers, which grow.
-held() {
-	rdma_resources | sed 's/^[0-9]*: //' | sort
-}
-
-held_as_before() {
-	[ "$(held)" = "$before" ] || {
-		held
-		return 1
-	}
-}
-
 # shellcheck disable=SC2086 # words on purpose
 set -- $SAMPLES
 plan $(($# * 4 + 2))
@@ -129,7 +117,7 @@ rxe_add rxe1 v1 || die "no rxe1"
 for name in $MODULES; do
 	stock_needs "$name" || die "$name needs what is not there"
 done
-before=$(held)
+before=$(rdma_resources)
 load krdma || die "no krdma"
 # shellcheck disable=SC2046
 faults_arm $(module_range krdma) || die "faults cannot be injected"
@@ -145,7 +133,7 @@ for name in "$@"; do
 	rmmod "$name" || die "$name stays"
 	check "$name with each slab object in turn missing" walk "$name" failslab
 	check "$name with each page in turn missing" walk "$name" fail_page_alloc
-	check "it left nothing on the devices" within 5 held_as_before
+	check "it left nothing on the devices" within 5 rdma_resources_are "$before"
 done
 check "krdma unloads" unload krdma
-check_eq "nothing is left" "$(held)" "$before"
+check_eq "nothing is left" "$(rdma_resources)" "$before"

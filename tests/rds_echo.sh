@@ -67,7 +67,7 @@ case $NODE in
 a)
 	plan 17
 	load_all krdma rrds || die "the modules do not load"
-	check_not "an address that is not of this host" load rds_echo local=$(((10 << 24) + (9 << 16) + (9 << 8) + 9))
+	check_not "an address that is not of this host" load rds_echo local=0x0a090909
 	check "it says why" logged "rds_echo: can't answer at 10.9.9.9:4600"
 	check "rds_echo loads" echo_up
 	check_not "rrds does not go while a module uses it" rmmod rrds

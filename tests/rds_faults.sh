@@ -45,18 +45,6 @@ storms() {
 	diag "$*: fine $fine of $STORMS times" >&5
 }
 
-# held: what the devices hold, without their numbers, which grow.
-held() {
-	rdma_resources | sed 's/^[0-9]*: //' | sort
-}
-
-held_as_before() {
-	[ "$(held)" = "$before" ] || {
-		held
-		return 1
-	}
-}
-
 no_sockets() {
 	! bound '[0-9]*'
 }
@@ -68,7 +56,7 @@ veth_pair v0 v1 "$FIRST" "$SECOND" || die "no veth"
 rxe_add rxe0 v0 || die "no rxe0"
 rxe_add rxe1 v1 || die "no rxe1"
 stock_needs krdma || die "the stock modules do not load"
-before=$(held)
+before=$(rdma_resources)
 load_all krdma rrds || die "the modules do not load"
 # shellcheck disable=SC2046
 check "faults can be injected" faults_arm $(module_range krdma rrds)
@@ -91,4 +79,4 @@ wait "$recv"
 check "after them messages go over the device" rds ping -c 2 -i 0 -W 100s -I "$FIRST" "$SECOND"
 check "no socket is left" within 20 no_sockets
 check "rrds and krdma unload" eval "within 20 unload_rrds && unload krdma"
-check "nothing is left on the devices" within 20 held_as_before
+check "nothing is left on the devices" within 20 rdma_resources_are "$before"

@@ -53,11 +53,6 @@ devices() {
 	rxe_exists rxe1 || rxe_add rxe1 v1
 }
 
-# held: what the devices hold, without their numbers, which grow.
-held() {
-	rdma_resources | sed 's/^[0-9]*: //' | sort
-}
-
 # rounds N
 rounds() {
 	local i=0 flowing=0 module what
@@ -103,13 +98,13 @@ devices || die "no rxe"
 for module in rdma_pingpong rdma_srq rdma_ud; do
 	stock_needs "$module" || die "the stock modules do not load"
 done
-before=$(held)
+before=$(rdma_resources)
 load krdma || die "krdma does not load"
 # Once each, so that what is made once is there.
 rounds 9 || die "the first rounds fail"
 memory_mark
 check "$ROUNDS times a device or the driver goes under traffic" rounds "$ROUNDS"
-check_eq "rdma resource shows what it showed before" "$(held)" "$before"
+check_eq "rdma resource shows what it showed before" "$(rdma_resources)" "$before"
 check_memory "memory is as before" "$ROUNDS" rounds "$ROUNDS"
 check "krdma unloads" unload krdma
 check "the devices go" eval 'rxe_del rxe0 && rxe_del rxe1'

@@ -45,16 +45,11 @@ devices_go() {
 	done
 }
 
-# held: what the devices hold, without their numbers, which grow.
-held() {
-	rdma_resources | sed 's/^[0-9]*: //' | sort
-}
-
 veth_pair v0 v1 10.9.0.1 10.9.0.2 || die "no veth"
 rxe_add rxe0 v0 || die "no rxe0"
 rxe_add rxe1 v1 || die "no rxe1"
 stock_needs rdma_ud || die "the stock modules do not load"
-before=$(held)
+before=$(rdma_resources)
 load krdma || die "krdma does not load"
 
 mark
@@ -83,5 +78,5 @@ KERNEL_NOISE=256
 memory_mark
 check "rdma_ud goes under traffic, $CYCLES times" under_traffic "$CYCLES"
 check_memory "memory is as before" "$CYCLES" under_traffic "$CYCLES"
-check_eq "rdma resource shows what it showed before" "$(held)" "$before"
+check_eq "rdma resource shows what it showed before" "$(rdma_resources)" "$before"
 check "krdma unloads" unload krdma

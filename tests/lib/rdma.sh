@@ -36,15 +36,18 @@ rxe_down() {
 	done
 }
 
-# rdma_resources: what every device holds, one line each. Equal before and after, or something is left.
+# rdma_resources: what every device holds, one line each, without the devices' numbers, which grow, and
+# their order. Equal before and after, or something is left.
 rdma_resources() {
-	rdma resource show | sed 's/ *$//'
+	rdma resource show | sed 's/^[0-9]*: //; s/ *$//' | sort
 }
 
-# rdma_resources_are WHAT: as printed before, but for the devices' numbers, which are new when they come
-# back. Say `within`: what belongs to a peer's connection may go later.
+# rdma_resources_are WHAT: as printed before. Say `within`: what belongs to a peer's connection may go later.
 rdma_resources_are() {
-	[ "$(rdma_resources | sed 's/^[0-9]*: //')" = "$(echo "$1" | sed 's/^[0-9]*: //')" ]
+	[ "$(rdma_resources)" = "$1" ] || {
+		rdma_resources
+		return 1
+	}
 }
 
 # rdma_devices: the names of all RDMA devices.
