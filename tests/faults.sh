@@ -6,11 +6,18 @@
 clients=${MODULES#krdma }
 # shellcheck disable=SC2086 # words on purpose
 set -- $clients
-plan $(($# * 3 + 6))
+plan $(($# * 3 + 7))
+# Steps of rdma_verbs: what gets the pool's completion queues, and what a queue pair's states take.
+POOL=6 ATTRIBUTES=11
 
 # options MODULE: to use up what the device has takes minutes each time, and allocates nothing else.
 options() {
-	[ "$1" != rdma_verbs ] || echo except=13
+	[ "$1" != rdma_verbs ] || echo "${ONLY:-except=13}"
+}
+
+# walk_attributes: each of few, so that none is left out.
+walk_attributes() {
+	ONLY="only=$ATTRIBUTES" STRIDE=$MOST walk_insmod rdma_verbs
 }
 
 # walk_insmod MODULE: refused for want of memory and for no other reason, or loaded.
@@ -86,6 +93,8 @@ check "faults can be injected" faults_arm "$MODULES_START" "$MODULES_END"
 for name in $MODULES; do
 	stock_needs "$name" || die "$name needs what is not there"
 done
+# They stay as long as the device.
+{ load krdma && load rdma_verbs only=$POOL && unload rdma_verbs krdma; } || die "there are no pools"
 before=$(rdma_resources)
 
 check "krdma under failing allocations" walk_insmod krdma
@@ -96,6 +105,7 @@ for name in "$@"; do
 	check "$name in a storm of them" storm "$name"
 done
 
+check "each allocation of a queue pair's way through its states" walk_attributes
 # shellcheck disable=SC2046,SC2086
 check "all of them load" load_all $clients
 # shellcheck disable=SC2046,SC2086
