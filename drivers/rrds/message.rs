@@ -18,16 +18,12 @@ use crate::{
     backlog::Charge,
     socket::Owner, //
 };
-use core::mem::{
-    self,
-    MaybeUninit, //
-};
+use core::mem;
 use kernel::{
     alloc::AllocError,
     list::{
         impl_list_arc_safe,
         impl_list_item,
-        ListArc,
         ListLinks, //
     },
     prelude::*,
@@ -45,7 +41,6 @@ use kernel::{
     }, //
 };
 use rds_proto::{
-    consts::EXT_LEN,
     send::{
         self,
         Outcome, //
@@ -68,7 +63,6 @@ pub(crate) struct Message {
     payload: Lent,
     source: Endpoint,
     dest: Endpoint,
-    extensions: [u8; EXT_LEN],
     /// The number that its path gave it; 0 before.
     seq: Atomic<u64>,
     owner: Owner,
@@ -130,9 +124,11 @@ impl Outgoing {
         payload: Lent,
         source: Endpoint,
         dest: Endpoint,
-        extensions: [u8; EXT_LEN],
         flags: kernel::alloc::Flags,
     ) -> Result<Self, Lent> {
+        // As below.
+        const { assert!(mem::size_of::<Message>() <= 192 - mem::size_of::<u64>()) };
+
         let Ok(room) = UniqueArc::new_uninit(flags) else {
             return Err(payload);
         };
@@ -140,7 +136,6 @@ impl Outgoing {
             payload,
             source,
             dest,
-            extensions,
             seq: Atomic::new(0),
             owner,
         });
@@ -200,18 +195,12 @@ impl send::Payload for Outgoing {
     fn dport(&self) -> u16 {
         self.dest.port
     }
-
-    fn extensions(&self) -> [u8; EXT_LEN] {
-        self.extensions
-    }
 }
 
 /// When a message passed the points of its way that RXPATH_LATENCY can ask for (spec §4.8).
 #[derive(Clone, Copy)]
 pub(crate) struct Stamps {
-    /// Its first header was received.
-    pub(crate) header: Instant<Monotonic>,
-    /// Its reassembly began.
+    /// Its first header was received, and its reassembly began.
     pub(crate) start: Instant<Monotonic>,
     /// It was complete.
     pub(crate) complete: Instant<Monotonic>,
@@ -223,7 +212,6 @@ impl Stamps {
         let now = Instant::now();
 
         Self {
-            header: now,
             start: now,
             complete: now,
         }
@@ -232,14 +220,6 @@ impl Stamps {
     /// Of a message whose first frame has come. The clock is looked at only if somebody wants to know.
     pub(crate) fn begin(traced: bool) -> Option<Self> {
         traced.then(Self::now)
-    }
-
-    /// Of a message that is complete.
-    pub(crate) fn completed(self) -> Self {
-        Self {
-            complete: Instant::now(),
-            ..self
-        }
     }
 }
 
@@ -294,46 +274,8 @@ impl_list_item! {
     impl ListItem<0> for Incoming { using ListLinks { self.links }; }
 }
 
-/// Memory for an [`Incoming`], taken before the message is acknowledged: a message that was must not
-/// be lost for lack of it.
-pub(crate) struct Room(UniqueArc<MaybeUninit<Incoming>>);
-
-impl Room {
-    /// Allocates with `flags`: `GFP_ATOMIC` in softirq context.
-    pub(crate) fn new(flags: kernel::alloc::Flags) -> Result<Self, AllocError> {
-        Ok(Self(UniqueArc::new_uninit(flags)?))
-    }
-
-    /// Makes the message of what a path received.
-    pub(crate) fn fill(
-        self,
-        body: Body,
-        from: Origin,
-        seq: u64,
-        stamps: Option<Stamps>,
-    ) -> ListArc<Incoming> {
-        let filled = self.0.pin_init_with(pin_init!(Incoming {
-            body,
-            source: from.source,
-            dest: from.dest,
-            scope: from.scope,
-            tos: from.tos,
-            seq,
-            cookie: from.cookie,
-            stamps,
-            delivered_ns: Atomic::new(0),
-            links <- ListLinks::new(),
-        }));
-
-        match filled {
-            Ok(message) => ListArc::from(message),
-            Err(never) => match never {},
-        }
-    }
-}
-
 impl Incoming {
-    /// Makes a message of what a path received.
+    /// Makes a message.
     ///
     /// `flags` are those of the allocation: `GFP_ATOMIC` in softirq context.
     pub(crate) fn new(
@@ -342,8 +284,47 @@ impl Incoming {
         seq: u64,
         stamps: Option<Stamps>,
         flags: kernel::alloc::Flags,
-    ) -> Result<ListArc<Self>> {
-        Ok(Room::new(flags)?.fill(body, from, seq, stamps))
+    ) -> Result<Pin<UniqueArc<Self>>, AllocError> {
+        // New memory is zeroed, and there is one of these for each message.
+        const { assert!(mem::size_of::<Self>() <= 256 - mem::size_of::<u64>()) };
+
+        UniqueArc::pin_init(
+            pin_init!(Self {
+                body,
+                source: from.source,
+                dest: from.dest,
+                scope: from.scope,
+                tos: from.tos,
+                seq,
+                cookie: from.cookie,
+                stamps,
+                delivered_ns: Atomic::new(0),
+                links <- ListLinks::new(),
+            }),
+            flags,
+        )
+        .map_err(|_| AllocError)
+    }
+
+    /// Appends a piece to what there is of a message that is coming in, as [`Payload::push`] does.
+    ///
+    /// Errors: [`EIO`] if it is shared with whoever sent it.
+    pub(crate) fn push(
+        self: Pin<&mut Self>,
+        piece: KVec<u8>,
+        flags: kernel::alloc::Flags,
+    ) -> Result {
+        match self.project().body {
+            Body::Own { payload, .. } => payload.push(piece, flags),
+            Body::Shared(_) => Err(EIO),
+        }
+    }
+
+    /// Notes that it has come in.
+    pub(crate) fn complete(self: Pin<&mut Self>) {
+        if let Some(stamps) = self.project().stamps {
+            stamps.complete = Instant::now();
+        }
     }
 
     /// Takes the data out, and what it is charged. None if the message is shared with whoever sent it; it is dropped then.

@@ -227,9 +227,7 @@ impl Path {
         loop {
             let state = &mut *guard;
 
-            state
-                .engine
-                .reap(|message, outcome| self.end(message, outcome));
+            self.reap(state);
             if !self.transmit(state) {
                 match state.wanted_job() {
                     Some(after) if after.is_zero() => self.waker.wake(),
@@ -241,6 +239,16 @@ impl Path {
             // Others get the lock.
             drop(guard);
             guard = self.state.lock();
+        }
+    }
+
+    /// Gives back what is done with.
+    #[inline]
+    fn reap(&self, state: &mut State) {
+        if state.engine.sender().queue.is_reapable() {
+            state
+                .engine
+                .reap(|message, outcome| self.end(message, outcome));
         }
     }
 
@@ -290,11 +298,15 @@ impl Path {
         matches!(end, Transmit::Budget)
     }
 
-    /// Notes that the requests up to number `id` of a connection are done.
+    /// Notes that the requests up to number `id` of a connection are done. Returns whether
+    /// [`pump`](Self::pump) is to follow.
     ///
-    /// Any context; [`pump`](Self::pump) is to follow.
-    pub(crate) fn sent(&self, conn: ConnId, id: u32) {
-        self.state.lock().engine.on_sent(conn, id);
+    /// Any context.
+    pub(crate) fn sent(&self, conn: ConnId, id: u32) -> bool {
+        let mut state = self.state.lock();
+
+        state.engine.on_sent(conn, id);
+        state.wants_pump()
     }
 
     /// Notes that a connection is lost, or never came about.
@@ -332,6 +344,13 @@ impl Path {
 }
 
 impl State {
+    /// Whether there is something to send, or for the job to do, once what is done with was given back.
+    ///
+    /// Not whether something is awaited, which only what was sent brings about.
+    fn wants_pump(&self) -> bool {
+        self.starved || self.engine.has_news()
+    }
+
     /// After what time the job is to look at the path, if it does not do so by itself before.
     ///
     /// That something is awaited is no reason to run it at once: then each message would. It looks

@@ -44,7 +44,7 @@ pub(crate) struct Payload {
     rest: Option<KVec<KVec<u8>>>,
     len: u32,
     /// The memory of all pieces.
-    room: usize,
+    room: u32,
 }
 
 impl Payload {
@@ -93,7 +93,8 @@ impl Payload {
             .filter(|len| *len <= MAX_MESSAGE_LEN)
             .ok_or(EMSGSIZE)?;
 
-        let room = piece.capacity();
+        // No message has that much.
+        let room = u32::try_from(piece.capacity()).unwrap_or(u32::MAX);
 
         if self.len == 0 {
             self.first = First::Piece(piece);
@@ -149,9 +150,9 @@ impl Payload {
             .as_ref()
             .map_or(0, KVec::capacity)
             .saturating_mul(core::mem::size_of::<KVec<u8>>());
-        let size = self.room.saturating_add(list).saturating_add(OVERHEAD);
+        let beside = u32::try_from(list.saturating_add(OVERHEAD)).unwrap_or(u32::MAX);
 
-        u32::try_from(size).unwrap_or(u32::MAX)
+        self.room.saturating_add(beside)
     }
 
     /// Returns the most memory that a message of `len` bytes takes.

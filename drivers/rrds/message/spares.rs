@@ -90,6 +90,11 @@ impl Lent {
     pub(crate) fn payload(&self) -> &Payload {
         &self.payload
     }
+
+    /// Appends a piece, see [`Payload::push`].
+    pub(crate) fn push(&mut self, piece: KVec<u8>, flags: kernel::alloc::Flags) -> Result {
+        self.payload.push(piece, flags)
+    }
 }
 
 impl Drop for Lent {

@@ -4,14 +4,13 @@
 
 use super::Path;
 use crate::{
-    backlog::Charge,
     message::{
         Body,
         Endpoint,
+        Incoming,
         Lent,
         Origin,
         Payload,
-        Room,
         Spares,
         Stamps,
         SHORT, //
@@ -26,7 +25,10 @@ use crate::{
 use kernel::{
     num::casts::u32_as_usize,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        UniqueArc, //
+    },
 };
 use rds_proto::{
     conn::ConnId,
@@ -43,29 +45,21 @@ use rds_proto::{
 const COPIED: usize = 1024;
 
 /// A message that is coming in, if one is.
+///
+/// It is made with its first frame, before it is acknowledged: one that was must not be lost for lack of memory.
 #[derive(Default)]
-pub(super) struct Partial(Option<Arriving>);
-
-/// What there is of a message.
-struct Arriving {
-    payload: Payload,
-    /// What it becomes.
-    room: Room,
-    /// When its first frame came.
-    stamps: Option<Stamps>,
-    /// What its sender is charged.
-    charge: Charge,
-}
+pub(super) struct Partial(Option<Pin<UniqueArc<Incoming>>>);
 
 impl Partial {
     /// Stores a piece of the message.
+    ///
+    /// `begin` makes the message of its first piece, if that is all of it and [`SHORT`], or else of none.
     fn store(
         &mut self,
         fragment: &Fragment<'_>,
         buffer: &mut Buffer,
-        charge: impl FnOnce(u32) -> Result<Charge>,
+        begin: impl FnOnce(Payload, &Header) -> Result<Pin<UniqueArc<Incoming>>>,
         copies: &Counter,
-        traced: bool,
     ) -> Result {
         let whole = fragment.header.len;
         let len = u32_as_usize(fragment.len);
@@ -74,21 +68,15 @@ impl Partial {
         if fragment.offset == 0 {
             // What was there is given back first.
             self.0 = None;
-            let charge = charge(Payload::true_size_of(whole))?;
             let payload = if short {
                 copies.add(fragment.len.into());
                 Payload::short(len, |bytes| buffer.copy(bytes))?
             } else {
                 Payload::with_capacity(whole, GFP_ATOMIC)?
             };
-            self.0 = Some(Arriving {
-                payload,
-                room: Room::new(GFP_ATOMIC)?,
-                stamps: Stamps::begin(traced),
-                charge,
-            });
+            self.0 = Some(begin(payload, fragment.header)?);
         }
-        let arriving = self.0.as_mut().ok_or(EIO)?;
+        let message = self.0.as_mut().ok_or(EIO)?;
 
         let piece = if short || len == 0 {
             return Ok(());
@@ -110,15 +98,16 @@ impl Partial {
             piece
         };
 
-        arriving.payload.push(piece, GFP_ATOMIC)
+        message.as_mut().push(piece, GFP_ATOMIC)
     }
 }
 
 impl Path {
     /// Takes a frame of `len` bytes that came in on a connection: its header, and its data in `buffer`,
-    /// which may be emptied. Memory for data that is not needed any more goes to `spares`.
+    /// which may be emptied. Memory for data that is not needed any more goes to `spares`. Returns whether
+    /// [`pump`](Self::pump) is to follow.
     ///
-    /// Any context; [`pump`](Self::pump) is to follow.
+    /// Any context.
     pub(crate) fn receive(
         &self,
         conn: ConnId,
@@ -126,26 +115,18 @@ impl Path {
         len: u32,
         buffer: &mut Buffer,
         spares: &Arc<Spares>,
-    ) {
+    ) -> bool {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let partial = &mut state.partial;
-        let charge = |bytes| {
-            let limit = self.space.sysctls.max_recv_bytes();
-
-            self.peer
-                .backlog()
-                .charge(bytes, limit)
-                .inspect_err(|_| self.space.stats.ib_rx_alloc_limit.add(1))
-        };
         let copies = &self.space.stats.recv_bytes_copied;
-        let traced = self.space.is_traced();
         let acked = state.engine.sender().queue.acked();
         trace::arrived(&self.key, conn, header, len);
         let received = state
             .engine
             .on_frame(&state.settings, conn, header, len, |fragment| {
-                partial.store(&fragment, buffer, charge, copies, traced)
+                let begin = |payload, header: &_| self.begin(payload, header, spares);
+                partial.store(&fragment, buffer, begin, copies)
             });
 
         let now_acked = state.engine.sender().queue.acked();
@@ -156,8 +137,12 @@ impl Path {
 
         let mut map_changed = false;
         match received {
-            Ok(Received::Message(header)) => {
-                map_changed = self.complete(&header, &mut state.partial, spares)
+            Ok(Received::Message) => {
+                // The first piece has made it.
+                if let Some(mut message) = state.partial.0.take() {
+                    message.as_mut().complete();
+                    map_changed = self.space.deliver(message.into()).map_changed;
+                }
             }
             Ok(Received::Ping(port)) => {
                 if !self.peer.is_congested(port) {
@@ -181,26 +166,32 @@ impl Path {
             // The engine has given the connection up.
             Err(_) => trace::violated(&self.key, header, state.engine.last_reason()),
         }
+        self.reap(state);
+        let wants_pump = state.wants_pump();
         drop(guard);
 
         if map_changed {
             self.space.map_changed(self.key.local, 0);
         }
+        wants_pump
     }
 
-    /// Delivers a message that is complete. Returns whether the congestion map of our address has
-    /// changed.
-    fn complete(&self, header: &Header, partial: &mut Partial, spares: &Arc<Spares>) -> bool {
-        // The first piece has made it.
-        let Some(arriving) = partial.0.take() else {
-            return false;
-        };
-        let Arriving {
-            payload,
-            room,
-            stamps,
-            charge,
-        } = arriving;
+    /// Makes a message, of whose data the first piece is there.
+    ///
+    /// Errors: [`ENOBUFS`] if its sender has made us store too much already, [`ENOMEM`].
+    #[inline]
+    fn begin(
+        &self,
+        payload: Payload,
+        header: &Header,
+        spares: &Arc<Spares>,
+    ) -> Result<Pin<UniqueArc<Incoming>>> {
+        let limit = self.space.sysctls.max_recv_bytes();
+        let charge = self
+            .peer
+            .backlog()
+            .charge(Payload::true_size_of(header.len), limit)
+            .inspect_err(|_| self.space.stats.ib_rx_alloc_limit.add(1))?;
         let origin = Origin {
             source: Endpoint {
                 addr: self.key.peer,
@@ -214,14 +205,18 @@ impl Path {
             tos: self.key.tos,
             cookie: None,
         };
-        let stamps = stamps.map(Stamps::completed);
-        let spares = (u32_as_usize(payload.len()) > COPIED).then(|| spares.clone());
+        let spares = (u32_as_usize(header.len) > COPIED).then(|| spares.clone());
         let body = Body::Own {
             payload: Lent::new(payload, spares),
             charge: Some(charge),
         };
-        let message = room.fill(body, origin, header.seq, stamps);
 
-        self.space.deliver(message).map_changed
+        Ok(Incoming::new(
+            body,
+            origin,
+            header.seq,
+            Stamps::begin(self.space.is_traced()),
+            GFP_ATOMIC,
+        )?)
     }
 }

@@ -408,6 +408,12 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             && (self.sender.has_work() || self.ack.is_wanted() || self.credits.is_update_due())
     }
 
+    /// Whether [`Path::poll`] or [`Path::transmit`] may have anything to do after what has come in, whatever
+    /// is due by [`Path::next_timeout`] aside.
+    pub fn has_news(&self) -> bool {
+        self.state() != State::Up || self.has_work()
+    }
+
     /// Hands at most `budget` frames, and one for a bare acknowledgement, to `emit` for posting.
     ///
     /// `emit` is to post the frame or fail; if it fails, nothing has changed and a later call repeats

@@ -156,7 +156,7 @@ impl Route for LoopbackRoute {
         };
 
         let incoming = Incoming::new(body, origin, seq, Some(Stamps::now()), flags)?;
-        let delivered = self.space.deliver(incoming);
+        let delivered = self.space.deliver(incoming.into());
         message.end(Outcome::Done);
         if delivered.map_changed {
             self.space.map_changed(origin.dest.addr, 0);

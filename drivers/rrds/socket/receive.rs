@@ -241,7 +241,8 @@ fn latency(message: &Incoming, traces: [u8; super::TRACES], traced: u8) -> [u8; 
     }
     for (to, trace) in times.chunks_exact_mut(8).zip(traces).take(traced.into()) {
         let took: Delta = match trace {
-            0 => stamps.start - stamps.header,
+            // The reassembly begins with the header.
+            0 => Delta::ZERO,
             1 => stamps.complete - stamps.start,
             _ => Instant::now() - stamps.complete,
         };

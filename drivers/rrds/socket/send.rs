@@ -55,7 +55,6 @@ use rds_proto::{
         SendAccount, //
     },
     consts::{
-        EXT_LEN,
         FRAGMENT_BYTES,
         MAX_MESSAGE_LEN,
         PROBE_PORT, //
@@ -249,6 +248,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         return Err(EOPNOTSUPP);
     }
     let nonblocking = flags.contains(MsgFlags::DONTWAIT);
+    let controlled = !msg.cmsgs().is_empty();
     let named = match msg.name() {
         Some(name) => Some(names::check(name).map_err(|_| EINVAL)?),
         None => None,
@@ -265,14 +265,19 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
             Some(named) => named.scope_from(source.addr, locked.scope)?,
             None => locked.scope,
         };
-        let rdma_bytes = control::rdma_bytes(msg.cmsgs())?;
+        let rdma_bytes = match controlled {
+            true => control::rdma_bytes(msg.cmsgs())?,
+            false => 0,
+        };
         if len.max(rdma_bytes) > u32_as_usize(MAX_MESSAGE_LEN) || len > u32_as_usize(sndbuf(sock)) {
             return Err(EMSGSIZE);
         }
         if flags.contains(MsgFlags::ZEROCOPY) && sock.is_zerocopy() {
             return Err(EOPNOTSUPP);
         }
-        control::check(msg.cmsgs(), flags)?;
+        if controlled || flags.contains(MsgFlags::ZEROCOPY) {
+            control::check(msg.cmsgs(), flags)?;
+        }
 
         let key = RouteKey {
             local: source.addr,
@@ -297,7 +302,9 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         .stats
         .copy_from_user
         .add(payload.payload().len().into());
-    control::execute(msg.cmsgs())?;
+    if controlled {
+        control::execute(msg.cmsgs())?;
+    }
     let mut caller = Caller {
         nonblocking,
         ..Caller::in_process(sock, sock.send_timeout(nonblocking))
@@ -376,7 +383,7 @@ impl<'a> Caller<'a> {
             sock: self.sock.into(),
             number: Atomic::new(NOT_ADMITTED),
         };
-        let outgoing = Outgoing::new(owner, payload, source, dest, [0; EXT_LEN], self.flags)
+        let outgoing = Outgoing::new(owner, payload, source, dest, self.flags)
             .map_err(|payload| (ENOMEM, Some(payload)))?;
 
         let admitted = match self.wait_for_room(&outgoing, route, token) {

@@ -51,6 +51,12 @@ impl<'a> Cmsgs<'a> {
     pub const fn new(buffer: &'a [u8]) -> Self {
         Self { rest: buffer }
     }
+
+    /// Whether there is none, malformed ones counted, left.
+    #[inline]
+    pub const fn is_empty(&self) -> bool {
+        self.rest.len() < HEADER
+    }
 }
 
 /// Returns `N` bytes from `offset` on.
@@ -63,7 +69,7 @@ impl<'a> Iterator for Cmsgs<'a> {
 
     fn next(&mut self) -> Option<Result<Cmsg<'a>>> {
         let at = self.rest;
-        if at.len() < HEADER {
+        if self.is_empty() {
             return None;
         }
         let len = usize::from_ne_bytes(bytes(at, 0)?);

@@ -147,6 +147,7 @@ impl SendMsg<'_> {
     }
 
     /// Returns the control messages.
+    #[inline]
     pub fn cmsgs(&self) -> Cmsgs<'_> {
         // SAFETY: By the type invariant. Both variants of the union are the same pointer.
         let (control, len, is_user) = unsafe {

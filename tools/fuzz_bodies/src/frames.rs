@@ -116,7 +116,7 @@ pub fn frames(input: &[u8]) {
         let conn = path.current();
         let fail = choices.byte() == 0xee;
         let before = path.state();
-        let mut stored = None;
+        let (mut stored, mut whole) = (None, None);
         let result = path.on_frame(&settings, conn, &bytes, 48 + data_len, |piece| {
             if fail {
                 return Err(());
@@ -125,12 +125,13 @@ pub fn frames(input: &[u8]) {
             assert_eq!(piece.offset, have.unwrap_or(0), "no gap");
             assert!(piece.offset + piece.len <= piece.header.len);
             stored = Some(piece.offset + piece.len);
+            whole = Some(piece.header.len);
             Ok(())
         });
         match result {
-            Ok(Received::Message(h)) => {
-                assert_eq!(stored, Some(h.len), "only whole messages");
-                assert!(h.len <= 1 << 20);
+            Ok(Received::Message) => {
+                assert!(stored.is_some() && stored == whole, "only whole messages");
+                assert!(whole <= Some(1 << 20));
                 have = None;
             }
             Ok(Received::Partial) => have = stored.or(have),

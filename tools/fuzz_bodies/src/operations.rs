@@ -317,7 +317,9 @@ impl Fuzz {
 
     fn reap(&mut self) {
         let (open, highest) = (&mut self.open, self.peer.highest);
+        let reapable = self.path.sender().queue.is_reapable();
         self.path.reap(|m, outcome| {
+            assert!(reapable);
             let seq = open.remove(&m.id).expect("one end per message");
             match outcome {
                 Outcome::Done => assert!(seq <= highest || m.operation.is_some_and(|op| op.silent)),

@@ -183,6 +183,20 @@ impl OurPath {
         if self.engine.has_work() {
             self.transmit(w, shared);
         }
+        self.settle(w, shared);
+    }
+
+    /// Does what there is to do after what has come in.
+    pub fn follow(&mut self, w: &mut World<'_>, shared: &mut Shared) {
+        if self.engine.has_news() {
+            self.pump(w, shared);
+        } else {
+            self.settle(w, shared);
+        }
+    }
+
+    /// Takes back what is done with, and sets the timer.
+    fn settle(&mut self, w: &mut World<'_>, shared: &mut Shared) {
         self.reap(w, shared);
         let timeout = self.engine.next_timeout();
         if timeout != self.timer {
@@ -197,6 +211,7 @@ impl OurPath {
     pub fn reap(&mut self, w: &mut World<'_>, shared: &mut Shared) {
         let books = &mut *w.books;
         let (mut done, mut given_up) = (0, 0);
+        let reapable = self.engine.sender().queue.is_reapable();
         self.engine.reap(|message, outcome| {
             match outcome {
                 Outcome::Done => books.done(message.msg),
@@ -209,6 +224,7 @@ impl OurPath {
             }
             shared.release(books, message.msg);
         });
+        assert!(reapable || (done, given_up) == (0, 0), "reaped unasked");
         self.done += done;
         self.given_up += given_up;
     }
@@ -366,7 +382,7 @@ impl OurPath {
     /// Sends up to and including number `id` are completed.
     pub fn on_sent(&mut self, w: &mut World<'_>, shared: &mut Shared, conn: u32, id: u32) {
         self.engine.on_sent(ConnId(conn), id);
-        self.pump(w, shared);
+        self.follow(w, shared);
     }
 
     /// Frames have come on connection `conn`.
@@ -386,6 +402,7 @@ impl OurPath {
         let data_len = frame.data_len();
         let fails = w.fault(w.config.faults.store);
         let partial = &mut self.partial;
+        let mut first = None;
         let result = self.engine.on_frame(
             Self::settings(w),
             ConnId(conn),
@@ -406,6 +423,7 @@ impl OurPath {
                     assert_eq!((msg, offset), (frame.msg, have));
                 }
                 *partial = Some((frame.msg, have + piece.len));
+                first = Some(*piece.header);
                 Ok(())
             },
         );
@@ -425,7 +443,8 @@ impl OurPath {
                 }
                 _ => panic!("not a map: {frame:?}"),
             },
-            Received::Message(header) => {
+            Received::Message => {
+                let header = first.expect("a piece was stored");
                 let stored = self.partial.take();
                 assert_eq!(stored, Some((frame.msg, header.len)));
                 if frame.msg != NO_MSG {

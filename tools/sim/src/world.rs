@@ -197,7 +197,7 @@ impl Sim {
         match &mut node.paths[usize::from(at.path)] {
             AnyPath::Ours(p) => {
                 p.frames(&mut w, &mut node.shared, conn, frames);
-                p.pump(&mut w, &mut node.shared);
+                p.follow(&mut w, &mut node.shared);
             }
             AnyPath::C(p) if p.is_current(conn) => p.frames(&mut w, &mut node.shared, frames),
             AnyPath::C(_) => {}

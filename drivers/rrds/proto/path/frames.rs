@@ -115,7 +115,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             }
         }
         match received {
-            Received::Message(_) => bump(&mut self.stats.recv_messages),
+            Received::Message => bump(&mut self.stats.recv_messages),
             Received::Ping(_) => bump(&mut self.stats.recv_ping),
             Received::CongMap { .. } => bump(&mut self.stats.cong_update_received),
             Received::Ignored(Ignored::Duplicate) => bump(&mut self.stats.recv_drop_old_seq),

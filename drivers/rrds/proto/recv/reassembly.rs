@@ -53,8 +53,8 @@ pub enum Received {
         /// Length of the piece in bytes.
         len: u32,
     },
-    /// A message is complete: deliver what the closure stored. The header is that of its first frame.
-    Message(Header),
+    /// A message is complete: deliver what the closure stored.
+    Message,
     /// A ping is complete: answer by [`Path::queue_pong`](crate::path::Path::queue_pong), unless the
     /// port is congested at the peer.
     Ping(u16),
@@ -143,7 +143,7 @@ impl Reassembly {
         ping_enable: bool,
         store: impl FnOnce(Fragment<'_>) -> Result<(), E>,
     ) -> Result<(Received, Option<Completed>), Fault<E>> {
-        let partial = match self.partial {
+        let (first, offset, kind) = match &self.partial {
             Some(partial) => {
                 let first = &partial.header;
                 // Acknowledgement, credit, flags and checksum may differ between fragments.
@@ -154,39 +154,41 @@ impl Reassembly {
                 {
                     return Err(Fault::Violation(Violation::FragmentMismatch));
                 }
-                partial
+                (first, partial.offset, partial.kind)
             }
-            None => self.begin(header, ping_enable)?,
+            None => (header, 0, self.judge(header, ping_enable)?),
         };
-        let rest = partial.header.len.saturating_sub(partial.offset);
+        let rest = first.len.saturating_sub(offset);
         let len = min(rest, FRAGMENT_LEN);
         if data_len < len {
             return Err(Fault::Violation(Violation::FragmentShort));
         }
-        if partial.kind == Kind::Message {
+        if kind == Kind::Message {
             store(Fragment {
-                header: &partial.header,
-                offset: partial.offset,
+                header: first,
+                offset,
                 len,
             })
             .map_err(Fault::Store)?;
         }
-        let Partial {
-            header: first,
-            offset,
-            kind,
-        } = partial;
         let done = len == rest;
-        self.partial = if done {
-            None
-        } else {
-            let offset = offset.saturating_add(len);
-            Some(Partial { offset, ..partial })
-        };
+        let sport = first.sport;
         let completed = Completed {
             seq: first.seq,
             demanded: first.flags.contains(Flags::ACK_REQUIRED),
         };
+        let end = offset.saturating_add(len);
+        match &mut self.partial {
+            partial if done => *partial = None,
+            Some(partial) => partial.offset = end,
+            partial => {
+                *partial = Some(Partial {
+                    header: *header,
+                    offset: end,
+                    kind,
+                })
+            }
+        }
         Ok(match kind {
             Kind::Map => (Received::CongMap { offset, len }, None),
             _ if !done => (Received::Partial, None),
@@ -195,11 +197,11 @@ impl Reassembly {
             Kind::Duplicate => (Received::Ignored(Ignored::Duplicate), Some(completed)),
             Kind::Message | Kind::Ping => {
                 // Wraps for a hostile peer only; C does the same.
-                self.expected = first.seq.wrapping_add(1);
+                self.expected = completed.seq.wrapping_add(1);
                 let received = match kind {
-                    Kind::Message => Received::Message(first),
-                    _ if first.sport == PING_PORT => Received::Ignored(Ignored::PingWithoutPort),
-                    _ => Received::Ping(first.sport),
+                    Kind::Message => Received::Message,
+                    _ if sport == PING_PORT => Received::Ignored(Ignored::PingWithoutPort),
+                    _ => Received::Ping(sport),
                 };
                 (received, Some(completed))
             }
@@ -207,7 +209,7 @@ impl Reassembly {
     }
 
     /// Judges the first frame of a message.
-    fn begin<E>(&self, header: &Header, ping_enable: bool) -> Result<Partial, Fault<E>> {
+    fn judge<E>(&self, header: &Header, ping_enable: bool) -> Result<Kind, Fault<E>> {
         let limit = match header.flags {
             // As C: only the whole byte makes a bitmap.
             Flags::CONG_BITMAP => CONG_MAP_LEN,
@@ -216,7 +218,7 @@ impl Reassembly {
         if header.len > limit {
             return Err(Fault::Violation(Violation::TooLong));
         }
-        let kind = if header.flags == Flags::CONG_BITMAP {
+        Ok(if header.flags == Flags::CONG_BITMAP {
             if header.len == CONG_MAP_LEN {
                 Kind::Map
             } else {
@@ -228,11 +230,6 @@ impl Reassembly {
             Kind::Ping
         } else {
             Kind::Message
-        };
-        Ok(Partial {
-            header: *header,
-            offset: 0,
-            kind,
         })
     }
 }
@@ -292,7 +289,7 @@ mod tests {
             ..FIRST
         };
         let got = feed(&mut r, second, 904, &mut p);
-        assert_eq!(got, Ok((Received::Message(FIRST), completed(16, true))));
+        assert_eq!(got, Ok((Received::Message, completed(16, true))));
         assert_eq!(p, [(0, 4096), (4096, 904)]);
         assert_eq!((r.expected(), r.received()), (17, 16));
     }
@@ -312,7 +309,7 @@ mod tests {
             for i in 1..=frames {
                 let got = feed(&mut r, h, 4096, &mut p).unwrap().0;
                 let last = i == frames;
-                assert_eq!(got == Received::Message(h), last, "{len} {i}");
+                assert_eq!(got == Received::Message, last, "{len} {i}");
                 assert_eq!(got == Received::Partial, !last);
             }
             assert_eq!(p.len(), frames);
@@ -375,20 +372,14 @@ mod tests {
             ..FIRST
         };
         let got = feed(&mut r, restart, 8, &mut p).unwrap().0;
-        assert_eq!(got, Received::Message(restart));
+        assert_eq!(got, Received::Message);
         assert_eq!(r.expected(), 2);
         // The same number as expected is not a duplicate.
         let next = Header { seq: 2, ..again };
-        assert_eq!(
-            feed(&mut r, next, 8, &mut p).unwrap().0,
-            Received::Message(next)
-        );
+        assert_eq!(feed(&mut r, next, 8, &mut p).unwrap().0, Received::Message);
         r.forget();
         let first = Header { seq: 0, ..again };
-        assert_eq!(
-            feed(&mut r, first, 8, &mut p).unwrap().0,
-            Received::Message(first)
-        );
+        assert_eq!(feed(&mut r, first, 8, &mut p).unwrap().0, Received::Message);
     }
 
     #[test]
@@ -411,7 +402,7 @@ mod tests {
         assert_eq!(got, Received::Ignored(Ignored::PingWithoutPort));
         assert!(p.is_empty());
         let got = r.on_frame(&ping, 0, false, |_| Ok::<(), ()>(()));
-        assert_eq!(got, Ok((Received::Message(ping), completed(16, true))));
+        assert_eq!(got, Ok((Received::Message, completed(16, true))));
     }
 
     #[test]
@@ -439,10 +430,7 @@ mod tests {
             dport: 9,
             ..map
         };
-        assert_eq!(
-            feed(&mut r, both, 8, &mut p).unwrap().0,
-            Received::Message(both)
-        );
+        assert_eq!(feed(&mut r, both, 8, &mut p).unwrap().0, Received::Message);
     }
 
     #[test]

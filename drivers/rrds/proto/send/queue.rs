@@ -395,21 +395,27 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         Some(entry)
     }
 
+    /// Whether the first entry is done with, and can leave.
+    fn is_front_done(&self) -> bool {
+        let busy = self.sending && self.sent == 0;
+
+        !busy
+            && self.ring.get(0).is_some_and(|front| {
+                front.item.is_none() || front.ended.is_some() || front.seq <= self.acked
+            })
+    }
+
+    /// Whether [`reap`](Self::reap) may have anything to tell; if not it need not be called. O(1).
+    pub fn is_reapable(&self) -> bool {
+        self.ended > 0 || self.is_front_done()
+    }
+
     /// Hands every message that is done with to `tell`, in the order of queueing.
     ///
     /// O(1) per message, but for those that were dropped or cancelled out of order.
     pub fn reap(&mut self, mut tell: impl FnMut(M, Outcome)) -> usize {
         let mut count = 0_usize;
-        loop {
-            if self.sending && self.sent == 0 {
-                break;
-            }
-            let Some(front) = self.ring.get(0) else {
-                break;
-            };
-            if front.item.is_some() && front.ended.is_none() && front.seq > self.acked {
-                break;
-            }
+        while self.is_front_done() {
             let Some(entry) = self.pop() else {
                 break;
             };

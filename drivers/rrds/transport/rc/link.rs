@@ -408,10 +408,13 @@ impl Operation for Send {
         owner.pools.put_send(this);
         match id {
             _ if !completion.is_success() => owner.path.lost(owner.conn, DropReason::Transport),
-            Some(id) => owner.path.sent(owner.conn, id),
+            Some(id) => {
+                if owner.path.sent(owner.conn, id) {
+                    owner.pools.touch(&owner.path);
+                }
+            }
             // A later one tells.
-            None => return,
+            None => {}
         }
-        owner.pools.touch(&owner.path);
     }
 }

@@ -24,6 +24,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
         Arc,
         SpinLockIrq, //
     },
@@ -55,6 +59,8 @@ pub(crate) struct Pools {
     waker: Waker,
     #[pin]
     receives: SpinLockIrq<Receives>,
+    /// It is time to [`refill`](Self::refill): many were put aside. Set with the lock of `receives`.
+    is_due: Atomic<bool>,
     /// Send requests that are not in use.
     #[pin]
     sends: SpinLockIrq<KVec<SendRequest>>,
@@ -63,6 +69,8 @@ pub(crate) struct Pools {
     /// Paths that are to be pumped at the end of the batch.
     #[pin]
     touched: SpinLockIrq<List<Path>>,
+    /// There are some. Changed with the lock of `touched`; who has touched one need not have the lock to see it.
+    has_touched: Atomic<bool>,
 }
 
 /// What there is to receive into.
@@ -82,7 +90,7 @@ pub(super) struct OnReceived(pub(super) Arc<Pools>);
 impl BatchEnd for OnReceived {
     fn batch_end(&self, _completions: u32) {
         // First: what is sent below may bring more.
-        if self.0.is_due() && !self.0.refill(GFP_ATOMIC) {
+        if self.0.is_due.load(Relaxed) && !self.0.refill(GFP_ATOMIC) {
             self.0.waker.wake();
         }
         self.0.pump();
@@ -123,12 +131,14 @@ impl Pools {
                     },
                     "rrds::Pools::receives"
                 ),
+                is_due: Atomic::new(false),
                 sends <- new_spinlock_irq!(
                     KVec::with_capacity(SPARE, GFP_KERNEL)?,
                     "rrds::Pools::sends"
                 ),
                 spares: Spares::new()?,
                 touched <- new_spinlock_irq!(List::new(), "rrds::Pools::touched"),
+                has_touched: Atomic::new(false),
             }? Error),
             GFP_KERNEL,
         )
@@ -177,23 +187,16 @@ impl Pools {
 
     /// Puts a receive request aside, for [`refill`](Self::refill).
     pub(super) fn put_receive(&self, request: RecvRequest) {
-        let refused = self
-            .receives
-            .lock()
-            .aside
-            .push_within_capacity(request)
-            .map_err(|err| err.0);
+        let mut receives = self.receives.lock();
+        let aside = &mut receives.aside;
+        let refused = aside.push_within_capacity(request).map_err(|err| err.0);
 
+        if aside.len() >= SLACK.min(aside.capacity() / 16).max(1) {
+            self.is_due.store(true, Relaxed);
+        }
+        drop(receives);
         // When the device is closed there is no room.
         drop(refused);
-    }
-
-    /// Whether it is time for [`refill`](Self::refill).
-    fn is_due(&self) -> bool {
-        let receives = self.receives.lock();
-        let aside = &receives.aside;
-
-        aside.len() >= SLACK.min(aside.capacity() / 16).max(1)
     }
 
     /// How many receive requests are not in the queue.
@@ -215,7 +218,13 @@ impl Pools {
 
     /// Posts the receive requests that were put aside. Returns whether none is left.
     fn refill(&self, flags: kernel::alloc::Flags) -> bool {
-        match self.srq() {
+        let srq = {
+            let receives = self.receives.lock();
+
+            self.is_due.store(false, Relaxed);
+            receives.srq.clone()
+        };
+        match srq {
             Some(srq) => receive::post(self, &srq, flags),
             None => true,
         }
@@ -238,7 +247,15 @@ impl Pools {
 
     /// Gives the paths that were listed what there is to do.
     fn pump(&self) {
-        let mut touched = core::mem::replace(&mut *self.touched.lock(), List::new());
+        if !self.has_touched.load(Relaxed) {
+            return;
+        }
+        let mut touched = {
+            let mut touched = self.touched.lock();
+
+            self.has_touched.store(false, Relaxed);
+            core::mem::replace(&mut *touched, List::new())
+        };
 
         while let Some(path) = touched.pop_front() {
             // Who touches it from here on lists it again, and sees to it after its own batch.
@@ -249,7 +266,10 @@ impl Pools {
     /// Lists a path, to be pumped at the end of the batch.
     pub(super) fn touch(&self, path: &Arc<Path>) {
         if let Ok(path) = ListArc::try_from_arc(path.clone()) {
-            self.touched.lock().push_back(path);
+            let mut touched = self.touched.lock();
+
+            touched.push_back(path);
+            self.has_touched.store(true, Relaxed);
         }
     }
 }

@@ -166,15 +166,17 @@ impl Operation for Receive {
         } else {
             let mut bytes = [0; HEADER_LEN];
             bytes.copy_from_slice(&header.cpu());
-            owner.path.receive(
+            let wants_pump = owner.path.receive(
                 owner.conn,
                 &bytes,
                 completion.byte_len(),
                 data,
                 pools.spares(),
             );
+            if wants_pump {
+                owner.pools.touch(&owner.path);
+            }
         }
-        owner.pools.touch(&owner.path);
         owner.pools.put_receive(this);
     }
 }
