@@ -21,6 +21,8 @@ SEEDS = 1000
 LONG_SEEDS = 10_000
 FUZZ_SECONDS = 5
 LONG_FUZZ_SECONDS = 600
+# One that the unit tests notice; all are looked up in the source.
+MUTANT = "fragment-size"
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,10 @@ def _sim(seeds: int) -> Callable[[Env], list[str]]:
     return command
 
 
-def _script(*path: str) -> Callable[[Env], list[str]]:
+def _script(*path: str, arguments: Sequence[str] = ()) -> Callable[[Env], list[str]]:
     def command(env: Env) -> list[str]:
         script = str(env.checkout.joinpath("tools", *path))
-        return [sys.executable, script] if script.endswith(".py") else [script]
+        return [*([sys.executable] if script.endswith(".py") else []), script, *arguments]
 
     return command
 
@@ -67,6 +69,7 @@ TEST = (
     Work("coverage of the protocol engine by its own tests", _script("coverage", "coverage.py")),
     Work("no panic in the protocol engine's object code", _script("panics", "check.sh")),
     Work(f"fuzzing: {FUZZ_SECONDS} s each target", _fuzz(FUZZ_SECONDS)),
+    Work("a bug made on purpose", _script("mutants", "mutants.py", arguments=[MUTANT])),
 )
 
 
