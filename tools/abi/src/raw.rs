@@ -103,6 +103,9 @@ impl Arena {
     }
 }
 
+/// Who uses it is 32-bit code: a mark that only the kernel sets.
+pub const MSG_CMSG_COMPAT: i32 = i32::MIN;
+
 /// A number of a system call, and its arguments.
 ///
 /// Only those of sockets and the few more below are here, so that nothing can be asked of the
@@ -197,6 +200,12 @@ pub fn call(call: Call) -> Got {
         return Err(io::Error::last_os_error().raw_os_error().unwrap_or(0));
     }
     Ok(result)
+}
+
+/// Whether the kernel knows 32-bit callers. Then the socket layer refuses `MSG_CMSG_COMPAT`, with which it marks
+/// their messages for itself, before it looks at anything else; else that is a flag like any that nobody knows.
+pub fn marks_compat() -> bool {
+    call(Call::Sendmsg(-1, Addr::NULL, MSG_CMSG_COMPAT)) == Err(libc::EINVAL)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 //! recvmsg, recvfrom, read.
 
-use crate::raw::{call, Addr, Call, Got};
+use crate::raw::{call, marks_compat, Addr, Call, Got, MSG_CMSG_COMPAT};
 use crate::table::{addr, Fd, Header, Table, Want, World};
 use libc::{EAGAIN, EFAULT, EINVAL, EMSGSIZE, ETIMEDOUT, MSG_DONTWAIT};
 
@@ -62,8 +62,9 @@ fn empty(t: &mut Table) {
         t.err(name, EAGAIN, move |w| plain(w, &w.bound()?, flags));
     }
     t.add("OOB", Want::Is(0), |w| plain(w, &w.bound()?, libc::MSG_OOB));
-    t.err("CMSG_COMPAT", EINVAL, |w| {
-        message(w, &w.bound()?, &Header::default(), i32::MIN)
+    let compat = if marks_compat() { EINVAL } else { EAGAIN };
+    t.err("CMSG_COMPAT", compat, |w| {
+        message(w, &w.bound()?, &Header::default(), MSG_CMSG_COMPAT)
     });
     t.err("O_NONBLOCK", EAGAIN, |w| {
         let kind = libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK;

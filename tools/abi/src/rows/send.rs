@@ -2,7 +2,7 @@
 
 //! sendmsg, sendto, write: flags, names, data, control, sizes, and which check comes first.
 
-use crate::raw::{call, Addr, Call, Got};
+use crate::raw::{call, marks_compat, Addr, Call, Got, MSG_CMSG_COMPAT};
 use crate::table::{addr, cmsg, sockaddr, Fd, Header, Table, Want, World, LOOPBACK, SETUP};
 use libc::{EFAULT, EINVAL, EMSGSIZE, ENOBUFS, ENOTCONN, EOPNOTSUPP};
 
@@ -88,8 +88,9 @@ fn flags(t: &mut Table) {
     t.add("WAITFORONE", Want::Is(4), |w| {
         flagged(w, &w.joined()?, 0x10000)
     });
-    t.err("CMSG_COMPAT", EINVAL, |w| {
-        flagged(w, &w.joined()?, i32::MIN)
+    let compat = if marks_compat() { EINVAL } else { EOPNOTSUPP };
+    t.err("CMSG_COMPAT", compat, |w| {
+        flagged(w, &w.joined()?, MSG_CMSG_COMPAT)
     });
     t.err("ZEROCOPY without a cookie", EINVAL, |w| {
         flagged(w, &w.joined()?, libc::MSG_ZEROCOPY)
