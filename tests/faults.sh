@@ -47,6 +47,15 @@ walk_insmod() {
 	return 1
 }
 
+load_clients() {
+	local name
+
+	for name in $clients; do
+		# shellcheck disable=SC2046 # words on purpose
+		load "$name" $(options "$name") || return 1
+	done
+}
+
 # walk_link: a device comes while the clients are loaded; they have what they could get.
 walk_link() {
 	local nth=1 absent=0
@@ -106,8 +115,7 @@ for name in "$@"; do
 done
 
 check "each allocation of a queue pair's way through its states" walk_attributes
-# shellcheck disable=SC2046,SC2086
-check "all of them load" load_all $clients
+check "all of them load" load_clients
 # shellcheck disable=SC2046,SC2086
 faults_arm $(module_range $MODULES)
 check "rdma link add while allocations of the clients fail" walk_link
