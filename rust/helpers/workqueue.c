@@ -23,15 +23,16 @@ __rust_helper bool rust_helper_krdma_may_sleep(void)
 }
 
 /*
- * A macro that declares a lock class for each place it is used at: so all jobs
- * of one context have one class.
+ * INIT_DELAYED_WORK() declares a lock class for each place it is used at: one
+ * for all jobs of all kinds. But a job of one kind may wait for one of another,
+ * so here each function is a class. To lockdep a key is an address that is part
+ * of a module; it does not look at what is there.
  */
 __rust_helper void
-rust_helper_krdma_init_delayed_work(struct delayed_work *work, work_func_t func,
-				    bool in_softirq)
+rust_helper_krdma_init_delayed_work(struct delayed_work *work, work_func_t func)
 {
-	if (in_softirq)
-		INIT_DELAYED_WORK(work, func);
-	else
-		INIT_DELAYED_WORK(work, func);
+	struct lock_class_key __maybe_unused *key = (void *)func;
+
+	__INIT_WORK_KEY(&work->work, func, 0, key);
+	timer_setup(&work->timer, delayed_work_timer_fn, TIMER_IRQSAFE);
 }

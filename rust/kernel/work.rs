@@ -139,11 +139,7 @@ impl<T: Work> Job<T> {
             work <- Opaque::ffi_init(|work| {
                 // SAFETY: `work` is pinned, and disabled before its memory goes.
                 unsafe {
-                    bindings::krdma_init_delayed_work(
-                        work,
-                        Some(Inner::<T>::callback),
-                        context == Context::Softirq,
-                    )
+                    bindings::krdma_init_delayed_work(work, Some(Inner::<T>::callback))
                 };
             }),
             data,
