@@ -21,7 +21,7 @@ receive() {
 	local ns="$1" name="$2" at="$3"
 
 	shift 3
-	/usr/bin/ip netns exec "$ns" /lab/bin/rds recv "$@" -W 60s "$at" >"/tmp/$name" 2>&1 &
+	/usr/bin/ip netns exec "$ns" /lab/bin/rds recv "$@" -W $((60 * SLOW))s "$at" >"/tmp/$name" 2>&1 &
 	within 20 bound_in "$ns" "${at##*:}" || die "rds recv does not bind: $(cat "/tmp/$name")"
 }
 
