@@ -212,8 +212,6 @@ unsafe impl Sync for Inner {}
 /// Requests that C posts to drain a queue.
 const DRAIN: u32 = 1;
 
-const MAX_DEST_RD_ATOMIC: c_int = bindings::ib_qp_attr_mask_IB_QP_MAX_DEST_RD_ATOMIC as c_int;
-
 /// How long to wait for a device to say that it takes no more requests of a shared queue. It does at
 /// once, if it says so at all: so long does the RDMA core wait.
 const LAST_WQE_TIMEOUT: u32 = 60 * 1000;
@@ -603,7 +601,7 @@ impl Inner {
         // SAFETY: By the type invariant, we own the queue pair. What the core does not check of the
         // attributes was checked above.
         let ret = to_result(unsafe { bindings::ib_modify_qp(self.ptr.as_ptr(), attr, mask) });
-        if ret == Err(ENOMEM) && mask & MAX_DEST_RD_ATOMIC != 0 {
+        if ret == Err(ENOMEM) && QpAttr::sets_read_room(mask) {
             self.revive_responder();
         }
         ret?;
@@ -620,11 +618,10 @@ impl Inner {
     /// no memory.
     #[cold]
     fn revive_responder(&self) {
-        let mut attr: bindings::ib_qp_attr = pin_init::zeroed();
-        attr.max_dest_rd_atomic = 0;
+        let (mut attr, mask) = QpAttr::new().max_dest_rd_atomic(0).as_raw();
 
         // SAFETY: By the type invariant, we own the queue pair. A device that does not have this fails.
-        unsafe { bindings::ib_modify_qp(self.ptr.as_ptr(), &mut attr, MAX_DEST_RD_ATOMIC) };
+        unsafe { bindings::ib_modify_qp(self.ptr.as_ptr(), &mut attr, mask) };
     }
 
     fn fail(&self) -> Result {

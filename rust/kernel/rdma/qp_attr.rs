@@ -208,6 +208,12 @@ impl QpAttr {
         mask as bindings::ib_qp_attr_mask & bindings::ib_qp_attr_mask_IB_QP_STATE != 0
     }
 
+    /// Returns whether attributes with this mask make the room for the peer's reads and atomics anew.
+    pub(crate) fn sets_read_room(mask: c_int) -> bool {
+        // CAST: As for `as_raw`.
+        mask as bindings::ib_qp_attr_mask & bindings::ib_qp_attr_mask_IB_QP_MAX_DEST_RD_ATOMIC != 0
+    }
+
     pub(crate) fn as_raw(&self) -> (bindings::ib_qp_attr, c_int) {
         // CAST: The bits are few and positive; C takes them as an `int`.
         (self.raw, self.mask as c_int)
