@@ -4,6 +4,7 @@
 
 use super::Path;
 use crate::{
+    backlog::Charge,
     message::{
         Body,
         Endpoint,
@@ -15,7 +16,6 @@ use crate::{
         Stamps,
         SHORT, //
     },
-    stats::Counter,
     trace,
     transport::rc::{
         Buffer,
@@ -53,14 +53,15 @@ pub(super) struct Partial(Option<Pin<UniqueArc<Incoming>>>);
 impl Partial {
     /// Stores a piece of the message.
     ///
-    /// `begin` makes the message of its first piece, if that is all of it and [`SHORT`], or else of none.
+    /// Errors: [`ENOBUFS`] if its sender has made us store too much already, [`ENOMEM`].
     fn store(
         &mut self,
+        path: &Path,
         fragment: &Fragment<'_>,
         buffer: &mut Buffer,
-        begin: impl FnOnce(Payload, &Header) -> Result<Pin<UniqueArc<Incoming>>>,
-        copies: &Counter,
+        spares: &Arc<Spares>,
     ) -> Result {
+        let copies = &path.space.stats.recv_bytes_copied;
         let whole = fragment.header.len;
         let len = u32_as_usize(fragment.len);
         let short = len <= SHORT && fragment.len == whole;
@@ -68,13 +69,15 @@ impl Partial {
         if fragment.offset == 0 {
             // What was there is given back first.
             self.0 = None;
+            // Before any work is done for the sender.
+            let charge = path.charge(whole)?;
             let payload = if short {
                 copies.add(fragment.len.into());
                 Payload::short(len, |bytes| buffer.copy(bytes))?
             } else {
                 Payload::with_capacity(whole, GFP_ATOMIC)?
             };
-            self.0 = Some(begin(payload, fragment.header)?);
+            self.0 = Some(path.begin(payload, charge, fragment.header, spares)?);
         }
         let message = self.0.as_mut().ok_or(EIO)?;
 
@@ -119,14 +122,12 @@ impl Path {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let partial = &mut state.partial;
-        let copies = &self.space.stats.recv_bytes_copied;
         let acked = state.engine.sender().queue.acked();
         trace::arrived(&self.key, conn, header, len);
         let received = state
             .engine
             .on_frame(&state.settings, conn, header, len, |fragment| {
-                let begin = |payload, header: &_| self.begin(payload, header, spares);
-                partial.store(&fragment, buffer, begin, copies)
+                partial.store(self, &fragment, buffer, spares)
             });
 
         let now_acked = state.engine.sender().queue.acked();
@@ -176,22 +177,30 @@ impl Path {
         wants_pump
     }
 
-    /// Makes a message, of whose data the first piece is there.
+    /// Charges the peer for a message of `len` bytes.
     ///
-    /// Errors: [`ENOBUFS`] if its sender has made us store too much already, [`ENOMEM`].
+    /// Errors: [`ENOBUFS`] if it has made us store too much already.
+    #[inline]
+    fn charge(&self, len: u32) -> Result<Charge> {
+        let limit = self.space.sysctls.max_recv_bytes();
+
+        self.peer
+            .backlog()
+            .charge(Payload::true_size_of(len), limit)
+            .inspect_err(|_| self.space.stats.ib_rx_alloc_limit.add(1))
+    }
+
+    /// Makes a message, of whose data the first piece is there if that is all of it and [`SHORT`].
+    ///
+    /// Errors: [`ENOMEM`].
     #[inline]
     fn begin(
         &self,
         payload: Payload,
+        charge: Charge,
         header: &Header,
         spares: &Arc<Spares>,
     ) -> Result<Pin<UniqueArc<Incoming>>> {
-        let limit = self.space.sysctls.max_recv_bytes();
-        let charge = self
-            .peer
-            .backlog()
-            .charge(Payload::true_size_of(header.len), limit)
-            .inspect_err(|_| self.space.stats.ib_rx_alloc_limit.add(1))?;
         let origin = Origin {
             source: Endpoint {
                 addr: self.key.peer,
