@@ -5,7 +5,7 @@
 
 . /lab/lib/rds.sh
 
-plan 17
+plan 18
 # A network device waits for rxe's, which goes by work of its own. The kernel reports those that wait longer.
 echo $((10 * SLOW)) >/proc/sys/net/core/netdev_unregister_timeout_secs
 
@@ -53,13 +53,15 @@ check "stress from one to the other, verified" in_left stress -n 2 -d 4 -s 0-100
 check "its server is content" wait "$server"
 check "what was there for the sockets is gone" within 20 rdma_resources_are "$before"
 
+# From here on one side knows what it had of the other, whose transport is there anew for each socket.
+receive left one $LEFT:4300 -c 1
+one=$!
 receive right receiver $RIGHT:4200 --pattern -c "$MESSAGES"
 receiver=$!
 check "a stream the other way to the same address, later" in_left send --pattern "$MESSAGES" -W 60s $RIGHT:4200
 check "all of it, in order" wait "$receiver"
+check "one side forgets the other" within 20 eval '! in_right info -n | grep -q "$LEFT"'
 
-receive left one $LEFT:4300 -c 1
-one=$!
 receive right other $RIGHT:4300 -c 1
 other=$!
 check "ping between them" in_left ping -c 3 -i 0 -W 60s $RIGHT

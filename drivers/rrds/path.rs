@@ -171,7 +171,7 @@ impl Path {
             local: key.local,
             peer: key.peer,
             tos: key.tos,
-            incarnation: realm.shared().incarnation(),
+            incarnation: realm.incarnation(),
         };
         let mut engine = Engine::new(
             identity,

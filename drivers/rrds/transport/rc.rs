@@ -107,12 +107,11 @@ pub(crate) struct Ports {
     pub(crate) v6: u16,
 }
 
-/// What there is once for all namespaces: the devices, and who we are.
+/// What there is once for all namespaces: the devices.
 #[pin_data]
 pub(crate) struct Shared {
     module: &'static ThisModule,
     ports: Ports,
-    incarnation: NonZeroU32,
     #[pin]
     stations: Mutex<KVec<Arc<Station>>>,
     /// Those that somebody holds.
@@ -127,10 +126,13 @@ pub(crate) struct Shared {
 ///
 /// It keeps the namespace, as does every id of the connection manager. So it is there only while a
 /// socket of the namespace is bound to the transport, see [`Rc`]: sockets keep the namespace anyway.
+///
+/// To peers each is a life of its own: the next one knows nothing of what was sent and received.
 #[pin_data]
 pub(crate) struct Realm {
     shared: Arc<Shared>,
     ns: ARef<Namespace>,
+    incarnation: NonZeroU32,
     #[pin]
     table: Table,
 }
@@ -145,19 +147,12 @@ impl Shared {
             pin_init!(Self {
                 module,
                 ports,
-                // Zero once in four billion.
-                incarnation: NonZeroU32::new(random_u32()).unwrap_or(NonZeroU32::MIN),
                 stations <- new_mutex!(KVec::new(), "rrds::Shared::stations"),
                 realms <- new_mutex!(KVec::new(), "rrds::Shared::realms"),
                 log <- new_spinlock_irq!(log_throttle(), "rrds::Shared::log"),
             }),
             GFP_KERNEL,
         )
-    }
-
-    /// Returns the number that differs between any two lives of this host.
-    pub(crate) fn incarnation(&self) -> NonZeroU32 {
-        self.incarnation
     }
 
     /// Returns the port that peers listen to.
@@ -243,6 +238,8 @@ impl Realm {
             pin_init!(Self {
                 shared: shared.clone(),
                 ns: ns.into(),
+                // Zero once in four billion.
+                incarnation: NonZeroU32::new(random_u32()).unwrap_or(NonZeroU32::MIN),
                 table <- Table::new(),
             }),
             GFP_KERNEL,
@@ -252,6 +249,11 @@ impl Realm {
     /// Returns what all namespaces share.
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+
+    /// Returns the number that differs between any two lives, see [`Identity`](rds_proto::conn::Identity).
+    pub(crate) fn incarnation(&self) -> NonZeroU32 {
+        self.incarnation
     }
 
     /// Returns the namespace.
