@@ -3,8 +3,8 @@
 //! RDS_INFO_*: lists for administrators, read by getsockopt (spec §4.10).
 //!
 //! A list is made in two passes: the first counts, the second fills memory that was allocated in
-//! between. What comes in between the two is counted and left out, and the caller told that there is
-//! more.
+//! between, with some to spare. If more came in than that, and the caller has room for it, there is
+//! another pass.
 
 mod records;
 
@@ -151,11 +151,17 @@ impl List {
     }
 }
 
+/// How often a list is made that gets longer and longer.
+const ATTEMPTS: u32 = 8;
+
+/// Room for so many records more than there were, and for a quarter of them.
+const SPARE: usize = 16;
+
 /// Gives a list.
 ///
 /// Errors: [`ENOPROTOOPT`] if there is no such list; [`ENOSPC`] if the caller's buffer is too short,
-/// whereupon it is told how long the list is; [`EINVAL`] if it is said to be near the end of the
-/// numbers; [`EFAULT`]; [`ENOMEM`].
+/// whereupon it is told how long the list is, or if that grows faster than it can be made; [`EINVAL`]
+/// if the buffer is said to be near the end of the numbers; [`EFAULT`]; [`ENOMEM`].
 pub(crate) fn get(sock: &Open<'_, Socket>, name: i32, value: &mut OptionOut<'_>) -> Result<i32> {
     let room = usize::try_from(value.len()).map_err(|_| EINVAL)?;
     const MAX_LEN: usize = u32_as_usize(i32::MAX.unsigned_abs()) - PAGE_SIZE + 1;
@@ -168,17 +174,29 @@ pub(crate) fn get(sock: &Open<'_, Socket>, name: i32, value: &mut OptionOut<'_>)
 
     let mut count = 0_usize;
     list.for_each(v6, space, |_| count = count.wrapping_add(1));
-    let mut records = Records {
-        bytes: KVVec::with_capacity(count.saturating_mul(stride).min(room), GFP_KERNEL_ACCOUNT)?,
-        count: 0,
-    };
-    list.for_each(v6, space, |record| records.push(record));
+    let mut attempts = ATTEMPTS;
+    let records = loop {
+        let expected = count.saturating_add(count / 4).saturating_add(SPARE);
+        let mut records = Records {
+            bytes: KVVec::with_capacity(
+                expected.saturating_mul(stride).min(room),
+                GFP_KERNEL_ACCOUNT,
+            )?,
+            count: 0,
+        };
+        list.for_each(v6, space, |record| records.push(record));
 
-    let total = records.count.saturating_mul(stride);
-    value.set_len(i32::try_from(total).unwrap_or(i32::MAX));
-    if total > records.bytes.len() {
-        return Err(ENOSPC);
-    }
+        let total = records.count.saturating_mul(stride);
+        value.set_len(i32::try_from(total).unwrap_or(i32::MAX));
+        if total <= records.bytes.len() {
+            break records;
+        }
+        attempts = attempts.saturating_sub(1);
+        if total > room || attempts == 0 {
+            return Err(ENOSPC);
+        }
+        count = records.count;
+    };
     value.write(&records.bytes)?;
     i32::try_from(stride).map_err(|_| EINVAL)
 }
