@@ -404,8 +404,10 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
 
     /// Whether [`Path::transmit`] has anything to do.
     pub fn has_work(&self) -> bool {
+        let owes_ack = self.ack.is_wanted() || self.credits.is_update_due();
+
         self.state() == State::Up
-            && (self.sender.has_work() || self.ack.is_wanted() || self.credits.is_update_due())
+            && (self.sender.has_work() || owes_ack && !self.sender.is_acking())
     }
 
     /// Whether [`Path::poll`] or [`Path::transmit`] may have anything to do after what has come in, whatever

@@ -65,6 +65,8 @@ counters! {
     send_acked,
     /// Frames that carried nothing but an acknowledgement.
     ack_sent,
+    /// Demands of an acknowledgement while a bare one was in flight.
+    ack_send_delayed,
     /// Probes of a silent peer.
     probe_sent,
     /// Congestion maps sent.

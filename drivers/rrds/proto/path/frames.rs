@@ -112,6 +112,9 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             self.ack.complete(completed.seq, completed.demanded);
             if completed.demanded {
                 bump(&mut self.stats.recv_ack_required);
+                if self.sender.is_acking() {
+                    bump(&mut self.stats.ack_send_delayed);
+                }
             }
         }
         match received {

@@ -4,6 +4,10 @@
 //!
 //! They go out after everything else, in a place beside the ring, so that a full ring does not hold
 //! them up.
+//!
+//! A peer that sends and gets nothing but acknowledgements gets one at a time, as from C: the next is
+//! held back until the completion of the last. Under load each then stands for twice as many messages,
+//! and one costs as much as a message. Where messages go both ways nothing waits for a completion.
 
 use super::transmit::{Posted, Shape};
 use super::{Body, Context, Data, Entry, Frame, Payload, Sender};
@@ -19,7 +23,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         emit: &mut impl FnMut(Frame<'_, M>) -> Result<(), E>,
     ) -> Result<(), E> {
         let due = cx.ack.is_wanted() || cx.credits.is_update_due();
-        if !due || !self.slots.has_ack_room(cx.settings.send_ring) {
+        if !due || self.is_acking() || !self.slots.has_ack_room(cx.settings.send_ring) {
             return Ok(());
         }
         if !cx.credits.can_send() {
@@ -30,10 +34,14 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             last: true,
             follows: false,
             fence: false,
+            awaited: self.only_acks,
         };
+        let id = self.slots.next_id(1);
         let posted = self.send(cx, Header::default(), Data::None, shape, emit)?;
         bump(&mut cx.stats.ack_sent);
         self.account(cx, posted);
+        self.bare = shape.awaited.then_some(id);
+        self.only_acks = true;
         Ok(())
     }
 

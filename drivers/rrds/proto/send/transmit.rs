@@ -72,6 +72,8 @@ pub(super) struct Shape {
     /// Whether another frame follows in this batch, if the ring and the credits allow.
     pub(super) follows: bool,
     pub(super) fence: bool,
+    /// Something waits for its completion.
+    pub(super) awaited: bool,
 }
 
 /// The sending side of a path.
@@ -84,6 +86,10 @@ pub struct Sender<M, S> {
     current: Option<Current>,
     map_pending: bool,
     pub(super) probe_pending: bool,
+    /// The bare acknowledgement that is in flight and whose completion is waited for.
+    pub(super) bare: Option<u32>,
+    /// The last SEND was a bare acknowledgement.
+    pub(super) only_acks: bool,
 }
 
 impl<M: fmt::Debug, S: Storage<Entry<M>>> fmt::Debug for Sender<M, S> {
@@ -107,6 +113,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             current: None,
             map_pending: false,
             probe_pending: false,
+            bare: None,
+            only_acks: false,
         }
     }
 
@@ -125,6 +133,12 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         self.queue.awaits_ack()
     }
 
+    /// Whether a bare acknowledgement is in flight that has to be complete before the next one: what is
+    /// demanded in the meantime makes one.
+    pub const fn is_acking(&self) -> bool {
+        self.bare.is_some()
+    }
+
     /// Whether there is anything to hand over.
     pub fn has_work(&self) -> bool {
         self.map_pending
@@ -141,6 +155,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         self.current = None;
         self.map_pending = false;
         self.probe_pending = false;
+        self.bare = None;
+        self.only_acks = false;
     }
 
     /// Notes that work request `id` and all before it are completed; `false` if `id` is not in flight.
@@ -148,6 +164,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         let news = self.slots.complete(id);
         if news {
             self.queue.on_completed(&self.slots);
+            self.bare = self.bare.filter(|&id| !self.slots.is_complete(id));
         }
         news
     }
@@ -176,8 +193,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             if !self.slots.has_room(wrs, ring) {
                 bump(&mut cx.stats.tx_ring_full);
                 if self.slots.is_mute() {
-                    // Bare acknowledgements are in the way of an operation of many work requests, and
-                    // none of them asks for a completion.
+                    // Pongs and the like are in the way of an operation of many work requests, and none
+                    // of them asks for a completion.
                     self.probe_pending = true;
                 }
                 break Transmit::RingFull;
@@ -288,6 +305,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             last,
             follows: more && (!last || self.queue.next_live(self.queue.sent).is_some()),
             fence: false,
+            awaited: false,
         };
         let data = Data::CongMap { offset, len };
         let posted = self.send(cx, header, data, shape, emit)?;
@@ -351,6 +369,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             last,
             follows: more && (!last || self.map_pending || self.queue.next_live(after).is_some()),
             fence: item.operation().is_some_and(|op| op.fence),
+            awaited: false,
         };
         let posted = self.send(cx, header, data, shape, emit)?;
         if frozen.is_none() {
@@ -420,7 +439,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         };
         let signaled = self.slots.must_signal(
             1,
-            follows || (bare && !self.slots.is_owing()),
+            !shape.awaited && (follows || (bare && !self.slots.is_owing())),
             set.send_ring,
             set.max_unsignaled,
         );
@@ -453,6 +472,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         if let Some(credit) = posted.send {
             bump(&mut cx.stats.tx_frames);
             self.probe_pending = false;
+            self.only_acks = false;
             cx.ack.sent();
             cx.credits.sent(credit);
         }

@@ -59,6 +59,52 @@ fn one_acknowledgement_serves_a_batch() {
 }
 
 #[test]
+fn who_only_acknowledges_has_one_in_flight() {
+    let demand = |a: &mut Node, seq| {
+        let h = Header {
+            flags: Flags::ACK_REQUIRED,
+            ..data(seq, 10)
+        };
+        a.receive_header(h, 10).unwrap();
+    };
+    let mut a = up();
+    demand(&mut a, 1);
+    assert!(!a.drain()[0].signaled, "the map went before it");
+    demand(&mut a, 2);
+    let second = a.drain();
+    assert!(second[0].signaled, "its completion is waited for");
+    demand(&mut a, 3);
+    demand(&mut a, 4);
+    assert!(!a.path.has_news() && a.drain().is_empty());
+    // One for both.
+    a.path.on_sent(a.path.current(), second[0].id);
+    assert!(a.path.has_news());
+    let third = a.drain();
+    assert_eq!((third.len(), third[0].header.ack), (1, 4));
+    // Whatever else is sent carries it meanwhile.
+    demand(&mut a, 5);
+    a.send(1, 10);
+    assert_eq!(a.drain()[0].header.ack, 5);
+    a.path.on_sent(a.path.current(), third[0].id);
+    assert!(a.drain().is_empty());
+    let s = a.path.stats();
+    assert_eq!((s.ack_sent, s.ack_send_delayed), (3, 3));
+    // And what is acknowledged behind it is not waited for.
+    demand(&mut a, 6);
+    assert!(!a.drain()[0].signaled);
+    demand(&mut a, 7);
+    assert!(a.drain()[0].signaled && a.path.sender().is_acking());
+    // A new connection has none in flight.
+    let conn = a.path.current();
+    a.path.on_lost(conn, DropReason::Transport);
+    assert!(matches!(a.poll(), Some(Action::Close { .. })));
+    a.path
+        .on_closed(&a.settings, a.now, conn, 0)
+        .expect("it was to be closed");
+    assert!(!a.path.sender().is_acking());
+}
+
+#[test]
 fn acknowledgements_may_come_between_fragments() {
     let mut a = up();
     a.send(1, 1);
