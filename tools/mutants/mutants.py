@@ -100,6 +100,13 @@ MUTANTS = [
         "(Received::Ignored(Ignored::Duplicate), None)",
     ),
     Mutant(
+        "ack-stuck",
+        "after one acknowledgement that is waited for there is none any more",
+        "send/transmit.rs",
+        "self.bare = self.bare.filter(|&id| !self.slots.is_complete(id));",
+        "let _ = self.bare.filter(|&id| !self.slots.is_complete(id));",
+    ),
+    Mutant(
         "ack-unchecked",
         "acknowledgements of unsent messages are believed",
         "send/queue.rs",
