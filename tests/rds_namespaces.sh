@@ -5,7 +5,7 @@
 
 . /lab/lib/rds.sh
 
-plan 18
+plan 20
 # A network device waits for rxe's, which goes by work of its own. The kernel reports those that wait longer.
 echo $((10 * SLOW)) >/proc/sys/net/core/netdev_unregister_timeout_secs
 
@@ -62,16 +62,28 @@ check "a stream the other way to the same address, later" in_left send --pattern
 check "all of it, in order" wait "$receiver"
 check "one side forgets the other" within 20 eval '! in_right info -n | grep -q "$LEFT"'
 
+# Of a sender that stays: what it does not know to be received it sends again on the next connection.
+receive right receiver $RIGHT:4300 -c 3
+receiver=$!
+mkfifo /tmp/pipe
+/usr/bin/ip netns exec left /lab/bin/rds send -s 10 $RIGHT:4300 </tmp/pipe >/tmp/sender 2>&1 &
+sender=$!
+exec 7>/tmp/pipe
+printf '%30s' three >&7
+check "three messages of a sender that stays" wait "$receiver"
+within 20 eval '! in_right info -n | grep -q "$LEFT"'
+
 receive right other $RIGHT:4300 -c 1
 other=$!
 check "ping between them" in_left ping -c 3 -i 0 -W 60s $RIGHT
+check "none of the three comes again" kill -0 "$other"
 check_eq "a connection is listed" "$(in_left info -n | grep -c "$LEFT.*$RIGHT")" 1
 check_eq "and its other end there" "$(in_right info -n | grep -c "$RIGHT.*$LEFT")" 1
 check_eq "but neither here" "$(command rds info -n | grep -c "$LEFT")" 0
 check "its counters count" [ "$(counter right recv_ping)" -ge 3 ]
 check "those here do not" [ -z "$(command rds info --counters | awk '$1 == "recv_ping" && $2 > 0')" ]
-kill "$one" "$other"
-wait "$one" "$other" 2>/dev/null
+kill "$one" "$other" "$sender"
+wait "$one" "$other" "$sender" 2>/dev/null
 check "what was there for the sockets is gone again" within 20 rdma_resources_are "$before"
 
 check "the namespaces go" eval "ip netns del left && ip netns del right"

@@ -333,6 +333,17 @@ impl Path {
         self.waker.wake();
     }
 
+    /// Acknowledges all that was received.
+    ///
+    /// Any context.
+    pub(crate) fn acknowledge(&self) {
+        let mut state = self.state.lock();
+
+        if state.engine.acknowledge() {
+            self.pump_locked(state);
+        }
+    }
+
     /// Asks for the congestion map of our address to be sent.
     ///
     /// Any context.

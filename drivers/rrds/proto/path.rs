@@ -465,6 +465,14 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
 
     // Receiving: see also `frames.rs`.
 
+    /// Asks for all that was received to be acknowledged, demanded or not: soon it may be forgotten, and
+    /// what the peer does not know to be here by then it sends again. Returns whether
+    /// [`Path::transmit`] is to follow.
+    pub fn acknowledge(&mut self) -> bool {
+        self.ack.settle();
+        self.has_work()
+    }
+
     /// Notes that `count` receive buffers were posted again for this path alone.
     pub fn on_posted(&mut self, count: u32) {
         self.credits.on_posted(count);

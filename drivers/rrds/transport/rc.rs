@@ -296,8 +296,11 @@ struct Tenure {
 /// Who holds the transport in a namespace.
 #[derive(Default)]
 struct Holders {
-    count: usize,
-    /// Until when the realm stays if there is none.
+    /// The module does, until the namespace goes.
+    always: bool,
+    /// Sockets that do.
+    sockets: usize,
+    /// Until when the realm stays if there are none.
     until: Instant,
     listeners: KVec<Listener<Accept>>,
 }
@@ -368,7 +371,7 @@ impl Work for Tenure {
         let mut holders = this.holders.lock();
         let now = Shared::now();
 
-        if holders.count > 0 {
+        if holders.always || holders.sockets > 0 {
             return None;
         }
         if now < holders.until {
@@ -387,7 +390,11 @@ impl Transport for Rc {
 
     fn attach(&self, ns: &Namespace, space: &Arc<Space>) -> Result {
         if ns == Namespace::initial() {
-            self.hold(ns, space)?;
+            let this = self.0.data();
+            let mut holders = this.holders.lock();
+
+            this.start(&mut holders, ns, space)?;
+            holders.always = true;
         }
         Ok(())
     }
@@ -407,7 +414,7 @@ impl Transport for Rc {
             this.start(&mut holders, ns, space)?;
         }
         // OVERFLOW: It counts sockets.
-        holders.count = holders.count.wrapping_add(1);
+        holders.sockets = holders.sockets.wrapping_add(1);
         Ok(())
     }
 
@@ -415,8 +422,15 @@ impl Transport for Rc {
         let this = self.0.data();
         let mut holders = this.holders.lock();
 
-        holders.count = holders.count.saturating_sub(1);
-        if holders.count == 0 {
+        holders.sockets = holders.sockets.saturating_sub(1);
+        if holders.sockets > 0 {
+            return;
+        }
+        // Nobody else is going to receive it: to a socket of the next stay it would be new.
+        if let Some(realm) = self.realm() {
+            realm.table.for_each(|path| path.acknowledge());
+        }
+        if !holders.always {
             let linger = Delta::from_millis(LINGER_MS);
 
             holders.until = Shared::now().after(linger.as_nanos().unsigned_abs());

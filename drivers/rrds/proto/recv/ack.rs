@@ -5,12 +5,15 @@
 //! Spec §3.3; C: `rds_ib_set_ack()` and `rds_ib_attempt_ack()` in `net/rds/ib_recv.c`. The value is
 //! that of the last complete message of this connection; between peers of our own kind it goes on
 //! where the last connection ended. A message that demands an acknowledgement makes one wanted; any
-//! frame sent satisfies the wish. There is no timer: without demand nothing is sent.
+//! frame sent satisfies the wish. There is no timer: without demand nothing is sent, until nobody is
+//! left who receives.
 
 /// What is to be acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AckState {
     value: u64,
+    /// What the peer was told last on this connection.
+    told: u64,
     wanted: bool,
 }
 
@@ -20,6 +23,7 @@ impl AckState {
     pub const fn new(value: u64) -> Self {
         Self {
             value,
+            told: value,
             wanted: false,
         }
     }
@@ -40,8 +44,14 @@ impl AckState {
         self.wanted |= demanded;
     }
 
+    /// Asks for what the peer was not told yet to be acknowledged, demanded or not.
+    pub(crate) fn settle(&mut self) {
+        self.wanted |= self.value != self.told;
+    }
+
     /// Notes that a frame went out with the value.
     pub(crate) fn sent(&mut self) {
+        self.told = self.value;
         self.wanted = false;
     }
 }
@@ -62,6 +72,19 @@ mod tests {
         ack.sent();
         assert!(!ack.is_wanted());
         assert_eq!(ack.value(), 9);
+    }
+
+    #[test]
+    fn what_was_not_demanded_is_told_in_the_end() {
+        let mut ack = AckState::new(3);
+        ack.settle();
+        assert!(!ack.is_wanted(), "nothing came");
+        ack.complete(4, false);
+        ack.settle();
+        assert!(ack.is_wanted());
+        ack.sent();
+        ack.settle();
+        assert!(!ack.is_wanted(), "told already");
     }
 
     #[test]
