@@ -17,6 +17,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Round trips before the time is taken.
 const WARM_UP: usize = 8;
 
+/// How often all that is under way at a time has to arrive at least while the time is taken: they come in
+/// waves, of which parts would be measured.
+const WINDOWS: usize = 8;
+
 /// Times that are kept of one measurement.
 const TIMES: usize = 1 << 16;
 
@@ -149,7 +153,8 @@ impl Bench {
     /// Sends messages of `size` bytes one way, over `sockets` pairs of sockets with `depth` messages of
     /// each under way. Returns how many arrived in a second.
     ///
-    /// What is under way at first has arrived once before the time is taken.
+    /// What is under way at first has arrived once before the time is taken, and [`WINDOWS`] times as
+    /// much by its end.
     pub fn one_way(
         &mut self,
         family: u16,
@@ -182,7 +187,7 @@ impl Bench {
                 None => {}
                 Some((start, before)) => {
                     let passed = start.elapsed();
-                    if passed >= time {
+                    if passed >= time && received - before >= WINDOWS * depth * sockets {
                         break (received - before) as f64 / passed.as_secs_f64();
                     }
                 }
