@@ -30,6 +30,9 @@ bound_in() {
 	ip netns exec "$1" /lab/bin/rds info --sockets | grep -q ":$2 "
 }
 
+# forgotten: nothing is left in the one namespace of connections to the other.
+forgotten() { ! in_right info -n | grep -q "$LEFT"; }
+
 # counter NAMESPACE NAME: a counter of the namespace.
 counter() {
 	ip netns exec "$1" /lab/bin/rds info --counters | awk -v name="$2" '$1 == name { print $2 }'
@@ -60,7 +63,7 @@ receive right receiver $RIGHT:4200 --pattern -c "$MESSAGES"
 receiver=$!
 check "a stream the other way to the same address, later" in_left send --pattern "$MESSAGES" -W 60s $RIGHT:4200
 check "all of it, in order" wait "$receiver"
-check "one side forgets the other" within 20 eval '! in_right info -n | grep -q "$LEFT"'
+check "one side forgets the other" within 20 forgotten
 
 # Of a sender that stays: what it does not know to be received it sends again on the next connection.
 receive right receiver $RIGHT:4300 -c 3
@@ -71,7 +74,7 @@ sender=$!
 exec 7>/tmp/pipe
 printf '%30s' three >&7
 check "three messages of a sender that stays" wait "$receiver"
-within 20 eval '! in_right info -n | grep -q "$LEFT"'
+within 20 forgotten
 
 receive right other $RIGHT:4300 -c 1
 other=$!
