@@ -17,8 +17,8 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/types.h>
 #include <netinet/in.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,7 @@
 
 static int fds[2];
 static struct sockaddr_in addrs[2];
-static uint64_t sent_sum[2][2], received_sum[2][2];
+static __u64 sent_sum[2][2], received_sum[2][2];
 
 static void die(const char *what)
 {
@@ -45,7 +45,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-static uint64_t mix(uint64_t z)
+static __u64 mix(__u64 z)
 {
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
 	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
@@ -53,7 +53,7 @@ static uint64_t mix(uint64_t z)
 }
 
 /* One message after another: the order counts. */
-static void add(uint64_t *sum, const char *data)
+static void add(__u64 *sum, const char *data)
 {
 	int i;
 
@@ -62,19 +62,19 @@ static void add(uint64_t *sum, const char *data)
 }
 
 /* Fills in message NUMBER. */
-static void compose(char *data, uint64_t number)
+static void compose(char *data, __u64 number)
 {
 	int i;
 
 	for (i = 0; i < LENGTH; i += 8) {
-		uint64_t word = mix(number * LENGTH + i + 1);
+		__u64 word = mix(number * LENGTH + i + 1);
 
 		memcpy(data + i, &word, 8);
 	}
 }
 
 /* Sends until it is refused. Returns how many are sent in all. */
-static uint64_t burst(uint64_t sent, uint64_t count)
+static __u64 burst(__u64 sent, __u64 count)
 {
 	char data[LENGTH];
 
@@ -108,7 +108,7 @@ static int sender(const struct sockaddr_in *addr)
 }
 
 /* Receives what is there. Returns how many have come in all. */
-static uint64_t take(int epoll, uint64_t received)
+static __u64 take(int epoll, __u64 received)
 {
 	struct epoll_event events[2];
 	int count = epoll_wait(epoll, events, 2, PATIENCE);
@@ -156,7 +156,7 @@ static void lists(int fd)
 
 int main(int argc, char **argv)
 {
-	uint64_t count, sent = 0, received = 0, bursts = 0;
+	__u64 count, sent = 0, received = 0, bursts = 0;
 	int i, epoll, transport = RDS_TRANS_IB;
 
 	if (argc != 6) {
