@@ -26,7 +26,8 @@ PATTERNS: tuple[tuple[str, str], ...] = (
     ("slab", r"\bBUG \S+ \(|Objects remaining (on|in)|Poison overwritten|Double free"),
     ("list", r"list_(add|del).*corruption|list_(add|del) double"),
     ("refcount", r"refcount_t: |percpu ref .* <= 0"),
-    ("page-state", r"Bad page (state|map)|page dumped because|usercopy: "),
+    # KASAN dumps the page of what it reports.
+    ("page-state", r"Bad page (state|map)|page dumped because: (?!kasan: )|usercopy: "),
     ("ubsan", r"UBSAN: "),
     # "leaked" is the guest's own word (tests/lib/leaks.sh): not all that kmemleak suspects is ours.
     ("kmemleak", r"kmemleak: (leaked|Cannot|Memory pool|Found|Trying|Freeing|.*detector disabled)"),

@@ -31,6 +31,15 @@ STOCK_RDS = tuple(
     for kind in ("lockdep", "trace")
 )
 
+# What rxe is reported for, whoever uses it.
+STOCK_RXE = (
+    Allowed(
+        "kasan",
+        re.compile(r"KASAN: slab-use-after-free in rxe_pool_get_index\+"),
+        "a packet's queue pair is looked up under RCU, but freed without waiting for a grace period",
+    ),
+)
+
 
 def _node(node: NodeSpec) -> NodeSpec:
     return replace(
@@ -50,6 +59,6 @@ def adapted(env: Env, test: Test) -> Test:
         test,
         timeout=timeout,
         nodes=tuple(_node(node) for node in test.nodes),
-        allowed=test.allowed + (STOCK_RDS if "rds_rdma" in test.stock else ()),
+        allowed=test.allowed + STOCK_RXE + (STOCK_RDS if "rds_rdma" in test.stock else ()),
         params={"SLOW": str(env.slowness)} | test.params | over,
     )

@@ -35,6 +35,7 @@ REPORTS = (
     ("list", "list_del corruption. prev->next should be ffff, but was 0000"),
     ("refcount", "refcount_t: underflow; use-after-free."),
     ("page-state", "BUG: Bad page state in process insmod  pfn:12345"),
+    ("page-state", "page dumped because: nonzero _refcount"),
     ("ubsan", "UBSAN: array-index-out-of-bounds in drivers/infiniband/core/cm.c:1:2"),
     ("kmemleak", "kmemleak: leaked: unreferenced object 0xffff888003c5a000 (size 64):"),
     ("kmemleak", "kmemleak: Kernel memory leak detector disabled"),
@@ -80,6 +81,8 @@ HARMLESS = (
     "Kernel command line: console=ttyS0 oops=panic",
     "virtio_net virtio3 eth0: NETDEV WATCHDOG: CPU: 0: transmit queue 0 timed out 5000 ms",
     "sysrq: Show Blocked State",
+    # A part of a report of KASAN.
+    "page dumped because: kasan: bad access detected",
 )
 
 OOPS = """\

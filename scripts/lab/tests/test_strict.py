@@ -67,6 +67,12 @@ class Adapted(unittest.TestCase):
         got = strict.adapted(self.env("strict"), self.write("[strict]\ntimeout = 150"))
         self.assertEqual(got.timeout, 150)
 
+    def test_what_rxe_is_reported_for(self) -> None:
+        got = strict.adapted(self.env("strict"), self.write(""))
+        line = "BUG: KASAN: slab-use-after-free in {}+0xb9/0x1f0 [rdma_rxe]"
+        self.assertEqual(klog.scan(line.format("rxe_pool_get_index"), got.allowed), [])
+        self.assertEqual(len(klog.scan(line.format("rxe_rcv"), got.allowed)), 1)
+
     def test_strict_only(self) -> None:
         self.write("strict_only = true")
         self.assertEqual([test.name for test in suite.find(self.env("strict"), [])], ["t"])
