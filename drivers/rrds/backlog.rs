@@ -4,8 +4,8 @@
 //!
 //! Peers are told of sockets that are full, and hold back; what is on its way then still has to be
 //! taken in. One that does not care could fill all memory. So there is an account for each peer and one
-//! for all of a namespace: what goes beyond is refused by giving up the connection. It was not
-//! acknowledged: a peer that keeps to the rules sends it again on the next one.
+//! for all of a namespace: what goes beyond is refused, and the connection given up a little later. It was
+//! not acknowledged: a peer that keeps to the rules sends it again on the next one.
 
 use kernel::{
     prelude::*,

@@ -369,7 +369,7 @@ impl State {
     fn wanted_job(&mut self) -> Option<Delta> {
         let state = self.engine.state();
 
-        if self.starved || state == ConnState::Closing {
+        if self.starved || self.engine.wants_poll() {
             return Some(Delta::ZERO);
         }
         // Whoever brings about the other states wakes the job.

@@ -206,7 +206,7 @@ pub(crate) fn acked(key: &RouteKey, from: u64, to: u64) {
     }
 }
 
-/// A frame was refused, with its connection.
+/// A frame was refused, and with it its connection, now or soon.
 #[cold]
 pub(crate) fn violated(key: &RouteKey, header: &[u8; HEADER_LEN], reason: DropReason) {
     events::drop(&of(key), &told(header), why(reason));
@@ -219,6 +219,7 @@ pub(crate) fn ignored(key: &RouteKey, header: &[u8; HEADER_LEN], ignored: Ignore
         Ignored::Duplicate => Why::Duplicate,
         Ignored::PingWithoutPort => Why::PingWithoutPort,
         Ignored::MapLength => Why::MapLength,
+        Ignored::Refused => Why::NoMemory,
     };
 
     events::drop(&of(key), &told(header), why);

@@ -34,6 +34,7 @@ use rds_proto::{
     conn::ConnId,
     consts::HEADER_LEN,
     error::DropReason,
+    path::Refused,
     recv::{
         Fragment,
         Received, //
@@ -165,7 +166,14 @@ impl Path {
             Ok(Received::Ignored(why)) => trace::ignored(&self.key, header, why),
             Ok(Received::Ack | Received::Partial | Received::Stale) => {}
             // The engine has given the connection up.
-            Err(_) => trace::violated(&self.key, header, state.engine.last_reason()),
+            Err(Refused::Violation(why)) => {
+                trace::violated(&self.key, header, DropReason::Violation(why));
+            }
+            // It will.
+            Err(Refused::Store(_)) => {
+                state.partial = Partial::default();
+                trace::violated(&self.key, header, DropReason::NoMemory);
+            }
         }
         self.reap(state);
         let wants_pump = state.wants_pump();

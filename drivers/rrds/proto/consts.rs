@@ -92,6 +92,12 @@ pub const RECONNECT_MIN_NS: u64 = 1_000_000;
 /// Longest reconnect delay in nanoseconds (spec §4.11).
 pub const RECONNECT_MAX_NS: u64 = 1_000_000_000;
 
+/// Shortest stay on a connection that had no memory for a message, in nanoseconds.
+pub const REFUSAL_MIN_NS: u64 = 50_000_000;
+
+/// Longest stay on a connection that had no memory for a message, in nanoseconds.
+pub const REFUSAL_MAX_NS: u64 = 1_000_000_000;
+
 const _: () = {
     assert!(FRAME_LEN as usize == HEADER_LEN + FRAGMENT_BYTES);
     assert!(FRAGMENT_LEN as usize == FRAGMENT_BYTES);

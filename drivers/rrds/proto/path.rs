@@ -62,7 +62,7 @@ use crate::credit::Credits;
 use crate::error::{DropReason, Violation};
 use crate::incarnation::Life;
 use crate::probe::Probe;
-use crate::recv::{AckState, Reassembly};
+use crate::recv::{AckState, Reassembly, Refusal};
 use crate::ring::Storage;
 use crate::send::{Cancel, Context, Entry, Frame, Outcome, Payload, Sender, Transmit};
 use crate::settings::Settings;
@@ -86,6 +86,7 @@ pub struct Path<M, S> {
     machine: Machine,
     sender: Sender<M, S>,
     reassembly: Reassembly,
+    refusal: Refusal,
     ack: AckState,
     credits: Credits,
     life: Life,
@@ -123,6 +124,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             machine: Machine::default(),
             sender: Sender::new(slots, first_seq),
             reassembly: Reassembly::default(),
+            refusal: Refusal::default(),
             ack: AckState::default(),
             credits: Credits::off(),
             life: Life::Unknown,
@@ -192,7 +194,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
 
     /// When to call [`Path::poll`] at the latest, if nothing else happens.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let timeouts = [self.machine.next_timeout(), self.probe.next_timeout()];
+        let timeouts = [
+            self.machine.next_timeout(),
+            self.probe.next_timeout(),
+            self.refusal.next_timeout(),
+        ];
         timeouts.into_iter().flatten().min()
     }
 
@@ -303,6 +309,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.credits = Credits::off();
         self.ack = AckState::default();
         self.settled = false;
+        self.refusal.on_closed();
         Some(Closed {
             discard_partial: self.reassembly.reset(),
         })
@@ -314,6 +321,9 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     /// address is not [clear](crate::cong::RemoteMap::is_clear): then someone may wait for the next
     /// map, see [`probe`](crate::probe).
     pub fn poll(&mut self, settings: &Settings, now: Instant, congested: bool) -> Option<Action> {
+        if self.refusal.poll(now) {
+            self.fail(DropReason::NoMemory);
+        }
         // Without a connection nothing is to be found out: the next one starts with the map.
         let up = self.state() == State::Up;
         let awaited =
@@ -410,10 +420,15 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             && (self.sender.has_work() || owes_ack && !self.sender.is_acking())
     }
 
+    /// Whether [`Path::poll`] is to be called soon, by whoever may do what it asks for.
+    pub fn wants_poll(&self) -> bool {
+        self.state() == State::Closing || self.refusal.is_new()
+    }
+
     /// Whether [`Path::poll`] or [`Path::transmit`] may have anything to do after what has come in, whatever
     /// is due by [`Path::next_timeout`] aside.
     pub fn has_news(&self) -> bool {
-        self.state() != State::Up || self.has_work()
+        self.state() != State::Up || self.refusal.is_new() || self.has_work()
     }
 
     /// Hands at most `budget` frames, and one for a bare acknowledgement, to `emit` for posting.

@@ -71,6 +71,8 @@ pub fn frames(input: &[u8]) {
     accept(&mut path, &settings, now);
     // Bytes of the message that is coming in, as stored.
     let mut have: Option<u32> = None;
+    // A message was refused on this connection.
+    let mut refuses = false;
     let mut header = Header::default();
     let mut sent = 0;
     while !choices.is_empty() {
@@ -130,6 +132,7 @@ pub fn frames(input: &[u8]) {
         });
         match result {
             Ok(Received::Message) => {
+                assert!(!refuses);
                 assert!(stored.is_some() && stored == whole, "only whole messages");
                 assert!(whole <= Some(1 << 20));
                 have = None;
@@ -137,16 +140,22 @@ pub fn frames(input: &[u8]) {
             Ok(Received::Partial) => have = stored.or(have),
             Ok(Received::CongMap { offset, len }) => assert!(offset + len <= 8192),
             Ok(_) => assert_eq!(stored, None),
-            Err(refused) => {
+            Err(Refused::Store(())) => {
+                assert!(fail && !refuses, "nothing is stored after that");
+                assert_eq!(path.state(), State::Up);
+                refuses = true;
+                have = None;
+            }
+            Err(Refused::Violation(_)) => {
                 assert_eq!(before, State::Up);
                 assert_eq!(path.state(), State::Closing);
-                assert!(fail || matches!(refused, Refused::Violation(_)));
                 while path.poll(&settings, now, false).is_some() {}
                 let closed = path
                     .on_closed(&settings, now, conn, 0)
                     .expect("being closed");
                 assert_eq!(closed.discard_partial, have.is_some());
                 have = None;
+                refuses = false;
                 accept(&mut path, &settings, now);
             }
         }

@@ -429,7 +429,11 @@ impl OurPath {
         );
         let received = match result {
             Ok(received) => received,
-            Err(rds_proto::path::Refused::Store(())) => return,
+            Err(rds_proto::path::Refused::Store(())) => {
+                self.partial = None;
+                self.repost(w, shared);
+                return;
+            }
             Err(refused) => panic!("{refused:?}: {frame:?}"),
         };
         self.repost(w, shared);
@@ -463,6 +467,7 @@ impl OurPath {
                     w.books.duplicate(frame.msg, self.at.epoch);
                 }
             }
+            Received::Ignored(Ignored::Refused) => {}
             Received::Ignored(why) => panic!("{why:?}: {frame:?}"),
         }
     }

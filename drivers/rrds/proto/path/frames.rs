@@ -5,7 +5,7 @@
 use super::Path;
 use crate::conn::{ConnId, State};
 use crate::consts::HEADER_LEN;
-use crate::error::{DropReason, Violation};
+use crate::error::Violation;
 use crate::recv::{Fault, Fragment, Ignored, Received};
 use crate::ring::Storage;
 use crate::send::{Entry, Payload};
@@ -13,12 +13,13 @@ use crate::settings::Settings;
 use crate::stats::bump;
 use crate::wire::{Header, WireError};
 
-/// Why a frame was refused; the connection is given up.
+/// Why a frame was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused<E> {
-    /// The peer broke a rule.
+    /// The peer broke a rule: the connection is given up.
     Violation(Violation),
-    /// The closure failed.
+    /// The closure failed: what it stored of the message is to be dropped. The connection is given up
+    /// later, see [`Refusal`](crate::recv::Refusal); until then no message is stored.
     Store(E),
 }
 
@@ -32,8 +33,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     ///
     /// # Errors
     ///
-    /// The rule that was broken, or the error of `store`. The connection is given up in both cases;
-    /// [`Action::Close`](crate::conn::Action::Close) follows.
+    /// The rule that was broken: the connection is given up, and
+    /// [`Action::Close`](crate::conn::Action::Close) follows. Or the error of `store`.
     pub fn on_frame<E>(
         &mut self,
         settings: &Settings,
@@ -104,7 +105,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
                 return Err(Refused::Violation(self.violate(violation)));
             }
             Err(Fault::Store(e)) => {
-                self.fail(DropReason::NoMemory);
+                self.refusal.begin();
                 return Err(Refused::Store(e));
             }
         };
@@ -118,7 +119,10 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             }
         }
         match received {
-            Received::Message => bump(&mut self.stats.recv_messages),
+            Received::Message => {
+                bump(&mut self.stats.recv_messages);
+                self.refusal.on_received();
+            }
             Received::Ping(_) => bump(&mut self.stats.recv_ping),
             Received::CongMap { .. } => bump(&mut self.stats.cong_update_received),
             Received::Ignored(Ignored::Duplicate) => bump(&mut self.stats.recv_drop_old_seq),

@@ -6,9 +6,10 @@
 //! `rds_recv_incoming()` in `net/rds/recv.c`. A connection carries one message at a time; only frames
 //! that carry nothing but an acknowledgement may come in between, and the caller has sorted them out.
 //!
-//! The data of a frame that belongs to a message is handed to a closure, and nothing changes unless it
-//! succeeded. Duplicates are recognised by their first fragment and never stored, and pieces of
-//! congestion maps are for the caller to apply at once; neither takes memory, nor do pings.
+//! The data of a frame that belongs to a message is handed to a closure. Once that has failed, no message
+//! is taken any more until the connection is another: the next one would be before the one that is
+//! missing. Duplicates are recognised by their first fragment and never stored, and pieces of congestion
+//! maps are for the caller to apply at once; neither takes memory, nor do pings.
 
 use crate::consts::{CONG_MAP_LEN, FRAGMENT_LEN, MAX_MESSAGE_LEN, PING_PORT};
 use crate::error::Violation;
@@ -36,6 +37,8 @@ pub enum Ignored {
     PingWithoutPort,
     /// A congestion map of the wrong length.
     MapLength,
+    /// It comes after one for which there was no memory, or is that one. The peer is to send it again.
+    Refused,
 }
 
 /// What a frame meant.
@@ -84,6 +87,7 @@ enum Kind {
     Duplicate,
     Map,
     OddMap,
+    Refused,
 }
 
 /// A message whose frames are still coming.
@@ -101,6 +105,8 @@ pub struct Reassembly {
     partial: Option<Partial>,
     /// Number expected next; survives reconnects.
     expected: u64,
+    /// There was no memory for a message of this connection.
+    refuses: bool,
 }
 
 impl Reassembly {
@@ -123,6 +129,7 @@ impl Reassembly {
     /// have stored a part of it, which is to be dropped.
     pub fn reset(&mut self) -> bool {
         let partial = self.partial.take();
+        self.refuses = false;
         partial.is_some_and(|p| p.kind == Kind::Message)
     }
 
@@ -135,7 +142,8 @@ impl Reassembly {
     ///
     /// # Errors
     ///
-    /// The rule that was broken, or the error of `store`. The frame then had no effect.
+    /// The rule that was broken: the frame then had no effect. Or the error of `store`: what was stored of
+    /// the message is to be dropped, and until [`reset`](Self::reset) no other is stored.
     pub fn on_frame<E>(
         &mut self,
         header: &Header,
@@ -143,7 +151,7 @@ impl Reassembly {
         ping_enable: bool,
         store: impl FnOnce(Fragment<'_>) -> Result<(), E>,
     ) -> Result<(Received, Option<Completed>), Fault<E>> {
-        let (first, offset, kind) = match &self.partial {
+        let (first, offset, mut kind) = match &self.partial {
             Some(partial) => {
                 let first = &partial.header;
                 // Acknowledgement, credit, flags and checksum may differ between fragments.
@@ -163,13 +171,17 @@ impl Reassembly {
         if data_len < len {
             return Err(Fault::Violation(Violation::FragmentShort));
         }
+        let mut stored = Ok(());
         if kind == Kind::Message {
-            store(Fragment {
+            stored = store(Fragment {
                 header: first,
                 offset,
                 len,
-            })
-            .map_err(Fault::Store)?;
+            });
+            if stored.is_err() {
+                self.refuses = true;
+                kind = Kind::Refused;
+            }
         }
         let done = len == rest;
         let sport = first.sport;
@@ -180,7 +192,10 @@ impl Reassembly {
         let end = offset.saturating_add(len);
         match &mut self.partial {
             partial if done => *partial = None,
-            Some(partial) => partial.offset = end,
+            Some(partial) => {
+                partial.offset = end;
+                partial.kind = kind;
+            }
             partial => {
                 *partial = Some(Partial {
                     header: *header,
@@ -189,10 +204,12 @@ impl Reassembly {
                 })
             }
         }
+        stored.map_err(Fault::Store)?;
         Ok(match kind {
             Kind::Map => (Received::CongMap { offset, len }, None),
             _ if !done => (Received::Partial, None),
             Kind::OddMap => (Received::Ignored(Ignored::MapLength), None),
+            Kind::Refused => (Received::Ignored(Ignored::Refused), None),
             // Its sender does not know that it arrived, so it is acknowledged again.
             Kind::Duplicate => (Received::Ignored(Ignored::Duplicate), Some(completed)),
             Kind::Message | Kind::Ping => {
@@ -226,6 +243,8 @@ impl Reassembly {
             }
         } else if seq::is_duplicate(header.seq, self.expected, header.flags) {
             Kind::Duplicate
+        } else if self.refuses {
+            Kind::Refused
         } else if ping_enable && header.dport == PING_PORT {
             Kind::Ping
         } else {
@@ -234,7 +253,7 @@ impl Reassembly {
     }
 }
 
-/// Why a frame had no effect.
+/// Why a frame was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault<E> {
     /// The peer broke a rule.
@@ -452,12 +471,69 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_store_has_no_effect() {
+    fn after_a_failed_store_no_message_is_taken() {
         let (mut r, mut p) = (Reassembly::default(), vec![]);
-        let got = r.on_frame(&FIRST, 4096, true, |_| Err(7));
-        assert_eq!(got, Err(Fault::Store(7)));
-        assert_eq!(r, Reassembly::default());
-        feed(&mut r, FIRST, 4096, &mut p).unwrap();
+        let refused = Ok((Received::Ignored(Ignored::Refused), None));
+        let single = Header { len: 9, ..FIRST };
+        feed(&mut r, single, 9, &mut p).unwrap();
+
+        // A message of two frames: at the first, or at the second.
+        for failing in [0, 4096] {
+            let header = Header { seq: 17, ..FIRST };
+            let mut stored = vec![];
+            let got = [4096, 904].map(|data| {
+                r.on_frame(&header, data, true, |f| {
+                    stored.push(f.offset);
+                    if f.offset == failing {
+                        return Err(7);
+                    }
+                    Ok(())
+                })
+            });
+            match failing {
+                0 => {
+                    assert_eq!(got[0], Err(Fault::Store(7)));
+                    assert_eq!(got[1], Ok((Received::Ignored(Ignored::Refused), None)));
+                    assert_eq!(stored, [0]);
+                }
+                _ => {
+                    assert_eq!(got[0], Ok((Received::Partial, None)));
+                    assert_eq!(got[1], Err(Fault::Store(7)));
+                    assert_eq!(stored, [0, 4096]);
+                }
+            }
+            p.clear();
+            // Nor is a ping: it would leave a gap. What was received is, as a duplicate.
+            for (seq, dport) in [(17, 4002), (18, 4002), (19, PING_PORT)] {
+                let header = Header {
+                    seq,
+                    dport,
+                    ..single
+                };
+                assert_eq!(feed(&mut r, header, 9, &mut p), refused);
+            }
+            let again = Header {
+                flags: Flags::RETRANSMITTED,
+                ..single
+            };
+            assert_eq!(
+                feed(&mut r, again, 9, &mut p),
+                Ok((Received::Ignored(Ignored::Duplicate), completed(16, false)))
+            );
+            let map = Header {
+                len: CONG_MAP_LEN,
+                flags: Flags::CONG_BITMAP,
+                ..FIRST
+            };
+            for offset in [0, 4096] {
+                let piece = Received::CongMap { offset, len: 4096 };
+                assert_eq!(feed(&mut r, map, 4096, &mut p), Ok((piece, None)));
+            }
+            assert_eq!((r.expected(), p.len()), (17, 0));
+            assert!(!r.reset(), "nothing is left to be dropped");
+        }
+        let header = Header { seq: 17, ..FIRST };
+        feed(&mut r, header, 4096, &mut p).unwrap();
         assert!(r.reset(), "a stored part is to be dropped");
         assert!(!r.reset());
     }

@@ -231,7 +231,7 @@ fn an_acknowledgement_of_half_a_message_is_a_violation() {
 }
 
 #[test]
-fn lack_of_memory_ends_the_connection() {
+fn lack_of_memory_ends_the_connection_after_a_while() {
     let mut a = up();
     let conn = a.path.current();
     let frame = data(1, 10).emit();
@@ -239,8 +239,32 @@ fn lack_of_memory_ends_the_connection() {
         .path
         .on_frame(&a.settings, conn, &frame, 58, |_| Err("full"));
     assert_eq!(got, Err(Refused::Store("full")));
-    assert_eq!(a.path.last_reason(), DropReason::NoMemory);
+    assert!(a.path.has_news() && a.path.wants_poll());
+    assert_eq!(a.poll(), None);
+    assert!(!a.path.has_news() && !a.path.wants_poll());
+
+    // In the other direction all goes on.
+    a.send(1, 10);
+    assert_eq!(a.drain().len(), 1);
+    let ack = Header {
+        ack: 16,
+        ..data(2, 10)
+    };
+    let ignored = Received::Ignored(Ignored::Refused);
+    assert_eq!(a.receive_header(ack, 10), Ok(ignored));
+    assert_eq!(a.reap(), [(1, Outcome::Done)]);
     assert_eq!(a.path.expected(), 0, "it was not received");
+
+    let due = a.path.next_timeout().unwrap();
+    assert_eq!(due.0, a.now.0 + 50_000_000);
+    a.now = due;
+    assert!(!a.close().discard_partial);
+    assert_eq!(a.path.last_reason(), DropReason::NoMemory);
+    assert_eq!(a.path.next_timeout(), None, "nothing is left to send");
+
+    accept_c(&mut a);
+    assert_eq!(a.receive_header(data(1, 10), 10), Ok(Received::Message));
+    assert_eq!(a.path.expected(), 2);
 }
 
 #[test]
