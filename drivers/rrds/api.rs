@@ -306,6 +306,15 @@ impl Socket<Handled> {
             _mode: PhantomData,
         })
     }
+
+    /// Has the handler asked whether it [is ready](Handler::is_ready).
+    ///
+    /// Any context.
+    pub fn resume(&self) {
+        if let Some((tap, _)) = &self.core.user {
+            tap.wake();
+        }
+    }
 }
 
 fn open(ns: &Namespace) -> Result<KernelSocket<socket::Socket>> {
@@ -366,7 +375,7 @@ impl<M> Socket<M> {
     }
 
     /// Sets how many bytes may be under way, and how many may be received and not taken before senders
-    /// are held up. (A handler takes messages at once.)
+    /// are held up. (A handler takes messages at once, unless it is not ready.)
     pub fn set_limits(&self, send: u32, receive: u32) {
         let open = self.core.open.open();
 

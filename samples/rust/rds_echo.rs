@@ -4,7 +4,8 @@
 //!
 //! It answers in the context that messages come in, softirq, and sends the very memory that it received:
 //! nothing is copied, but for messages of up to 1 KiB, which are on the way in. What finds no room is kept
-//! until there is some.
+//! until there is some; while much is, no message is taken, so that those who ask more than is answered
+//! wait.
 //!
 //! ```sh
 //! insmod krdma.ko && insmod rrds.ko && insmod rds_echo.ko local=0x0a000001
@@ -56,6 +57,9 @@ module! {
         },
     },
 }
+
+/// So many answers may wait before no message is taken.
+const WAITING: usize = 64;
 
 /// Answers, and those that wait for room.
 #[pin_data]
@@ -122,6 +126,10 @@ impl Handler for Echo {
         };
 
         self.answer_in_order(turn, from, data);
+    }
+
+    fn is_ready(&self) -> bool {
+        self.waiting.lock().len() < WAITING
     }
 
     fn room(&self, turn: &Turn<'_>) {

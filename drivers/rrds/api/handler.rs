@@ -41,6 +41,15 @@ pub trait Handler: Send + Sync + 'static {
     /// A message has come.
     fn received(&self, turn: &Turn<'_>, message: Message);
 
+    /// Whether it takes a message now. While it does not, messages wait in the socket's buffer, and when
+    /// that is full, with those who send them. It is asked anew when anything has been told, and after
+    /// [`Socket::resume`](super::Socket::resume).
+    ///
+    /// One that answers, and says no while answers wait for room, keeps no more of them than it likes.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// A message that was sent with a token has ended. Its memory is free, unless it is being sent still.
     fn sent(&self, turn: &Turn<'_>, token: u64, outcome: Outcome) {
         let _ = (turn, token, outcome);
@@ -181,7 +190,10 @@ impl Work for Core {
         }
         for _ in 0..BUDGET {
             let ended = socket::next_ended(&this.sock);
-            let message = tap::next_received(&this.sock);
+            let message = handler
+                .is_ready()
+                .then(|| tap::next_received(&this.sock))
+                .flatten();
             if ended.is_none() && message.is_none() {
                 return None;
             }

@@ -81,7 +81,7 @@ impl Tap {
     }
 
     /// Has the job run. Any context.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.waker.wake();
     }
 
