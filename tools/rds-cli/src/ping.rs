@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// Pongs carry no number, so each ping that is under way has a socket of its own.
 const SOCKETS: usize = 8;
 
+/// How long to wait before a message is tried again for which there was no room.
+const PATIENCE: Duration = Duration::from_millis(10);
+
 /// `rds ping`
 pub fn command() -> Command {
     Command::new("ping")
@@ -61,7 +64,7 @@ pub fn command() -> Command {
                 .value_name("TIME")
                 .value_parser(parse::time)
                 .default_value("10s")
-                .help("How long to wait for what is still missing at the end"),
+                .help("How long to wait for room, and for what is still missing at the end"),
         )
         .arg(source_argument())
         .arg(tos_argument())
@@ -106,7 +109,8 @@ impl Pinger<'_> {
         Ok(socket)
     }
 
-    fn send(&mut self) -> Result<(), Failure> {
+    /// Sends a ping; returns `false` if there is no room for it now.
+    fn send(&mut self) -> Result<bool, Failure> {
         let at = (self.sent % SOCKETS as u64) as usize;
         if self.slots.get(at).is_none_or(|slot| slot.waits.is_some()) {
             // A late answer to the ping before would be taken for one to this.
@@ -123,12 +127,15 @@ impl Pinger<'_> {
         let slot = &mut self.slots[at];
         fill(&mut self.payload, self.sent + 1);
         let began = Instant::now();
-        slot.socket
-            .send_to(&self.payload, self.to)
-            .map_err(|error| Failure::system(format!("send to {}", self.to), &error))?;
+        match slot.socket.send_to(&self.payload, self.to) {
+            Ok(_) => {}
+            // Its server is behind, or too much is under way.
+            Err(error) if is_full(&error) => return Ok(false),
+            Err(error) => return Err(Failure::system(format!("send to {}", self.to), &error)),
+        }
         self.sent += 1;
         slot.waits = Some((self.sent, began));
-        Ok(())
+        Ok(true)
     }
 
     fn waiting(&self) -> bool {
@@ -249,6 +256,12 @@ impl Pinger<'_> {
     }
 }
 
+/// Whether there was no room for a message: in the socket's own buffer, or at the peer.
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+        || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::NOBUFS)
+}
+
 /// Makes the data of a ping, by its number.
 fn fill(payload: &mut [u8], number: u64) {
     for (at, byte) in payload.iter_mut().enumerate() {
@@ -281,7 +294,15 @@ pub fn run(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
     };
     let mut next = Instant::now();
     while count == 0 || pinger.sent < count {
-        pinger.send()?;
+        let limit = Instant::now() + timeout;
+        while !pinger.send()? {
+            if Instant::now() >= limit {
+                return Err(Failure::other(format!(
+                    "{to} has had no room for a message for {timeout:?}: does the program there read?"
+                )));
+            }
+            pinger.collect(Instant::now() + PATIENCE, false)?;
+        }
         if interval.is_zero() {
             pinger.collect(Instant::now() + timeout, true)?;
         } else {
