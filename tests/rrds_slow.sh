@@ -5,7 +5,7 @@
 
 . /lab/lib/rds.sh
 
-plan 22
+plan $([ "$NODE" = a ] && echo 26 || echo 24)
 
 OTHER=$(peers)
 US=$(addr4 "$NODE") PEER=$(addr4 "$OTHER")
@@ -104,8 +104,46 @@ slow() {
 	wait "$writer"
 }
 
+# refuses_more THAN: whether more messages were refused because their sender has its share.
+refuses_more() {
+	[ "$(counted ib_rx_alloc_limit)" -gt "$1" ]
+}
+
+# Node b sends more to a reader that does not read than node a keeps for one host. What a sends gets through.
+share() {
+	local limit=/proc/sys/net/rds/ib/max_recv_allocation was refused
+
+	if [ "$NODE" = a ]; then
+		was=$(cat "$limit")
+		refused=$(counted ib_rx_alloc_limit)
+		# In pages; a quarter of it is for one host. A socket's buffer is larger.
+		echo 32 >"$limit"
+		command rds recv --pattern -c 100 -W 200s "$US:5004" >/tmp/recv 2>&1 &
+		reader=$!
+		within 20 bound 5004 || die "rds recv does not bind: $(cat /tmp/recv)"
+		kill -STOP "$reader"
+		barrier "share: begin"
+		check "a host's share: more is refused" within 20 refuses_more $((refused + 3))
+		check "a host's share: what is sent to it arrives" rds send --pattern 1000 -s 4096 -W 100s "$PEER:5005"
+		check "a host's share: more is refused still" within 20 refuses_more "$(counted ib_rx_alloc_limit)"
+		kill -CONT "$reader"
+		check "a host's share: all is read, in order" over "$reader" /tmp/recv
+		echo "$was" >"$limit"
+		barrier "share: end"
+		return
+	fi
+	command rds recv --pattern -c 1000 -W 200s "$US:5005" >/tmp/recv 2>&1 &
+	reader=$!
+	within 20 bound 5005 || die "rds recv does not bind: $(cat /tmp/recv)"
+	barrier "share: begin"
+	check "a host's share: all is acknowledged in the end" rds send --pattern 100 -s 4096 -W 200s "$PEER:5004"
+	check "a host's share: all came that was sent to it" over "$reader" /tmp/recv
+	barrier "share: end"
+}
+
 slow a 5000 4096 600
 slow b 5001 4096 600
 slow a 5002 16 30000
 slow b 5003 16 30000
+share
 barrier end
