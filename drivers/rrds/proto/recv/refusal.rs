@@ -3,9 +3,9 @@
 //! How long to stay connected to a peer whose messages find no memory.
 //!
 //! A message that was refused comes again on the next connection only. To end this one at once would be
-//! no help: the next begins with the same message, and while there is no memory for that, connections
-//! follow each other so fast that nothing gets through in the other direction either, which may be what
-//! the memory waits for. C has its peers wait for receive buffers instead, which all paths share here.
+//! no help: the next begins with the same message, and while there is no memory for that, none lasts
+//! long enough for anything to get through in the other direction either, which may be what the memory
+//! waits for. C has its peers wait for receive buffers instead, which all paths share here.
 //!
 //! So the connection goes on for a while. What the peer acknowledges counts, and what is sent here
 //! reaches it. Each time that nothing could be received in between the next stay is twice as long.
