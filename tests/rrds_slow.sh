@@ -5,7 +5,7 @@
 
 . /lab/lib/rds.sh
 
-plan $([ "$NODE" = a ] && echo 26 || echo 24)
+plan "$([ "$NODE" = a ] && echo 26 || echo 24)"
 
 OTHER=$(peers)
 US=$(addr4 "$NODE") PEER=$(addr4 "$OTHER")
