@@ -114,6 +114,13 @@ MUTANTS = [
         "self.refuses = false;",
     ),
     Mutant(
+        "refused-restart",
+        "a peer that starts over is forgotten if its first message is refused",
+        "recv/reassembly.rs",
+        "self.expected = min(self.expected, header.seq);",
+        "let _ = min(self.expected, header.seq);",
+    ),
+    Mutant(
         "refused-forever",
         "a connection on which a message was refused goes on for ever",
         "recv/refusal.rs",

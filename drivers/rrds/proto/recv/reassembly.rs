@@ -7,8 +7,8 @@
 //! that carry nothing but an acknowledgement may come in between, and the caller has sorted them out.
 //!
 //! The data of a frame that belongs to a message is handed to a closure. Once that has failed, no message
-//! is taken any more until the connection is another: the next one would be before the one that is
-//! missing. Duplicates are recognised by their first fragment and never stored, and pieces of congestion
+//! is taken any more on this connection: if the next one were, the one that is missing would pass for a
+//! duplicate when it comes again. Duplicates are recognised by their first fragment and never stored, and pieces of congestion
 //! maps are for the caller to apply at once; neither takes memory, nor do pings.
 
 use crate::consts::{CONG_MAP_LEN, FRAGMENT_LEN, MAX_MESSAGE_LEN, PING_PORT};
@@ -164,7 +164,15 @@ impl Reassembly {
                 }
                 (first, partial.offset, partial.kind)
             }
-            None => (header, 0, self.judge(header, ping_enable)?),
+            None => {
+                let kind = self.judge(header, ping_enable)?;
+                if matches!(kind, Kind::Message | Kind::Ping | Kind::Refused) {
+                    // A C peer that has started over counts from 1 again. Should this message not be
+                    // taken in full, it is no duplicate when it comes again, flagged.
+                    self.expected = min(self.expected, header.seq);
+                }
+                (header, 0, kind)
+            }
         };
         let rest = first.len.saturating_sub(offset);
         let len = min(rest, FRAGMENT_LEN);
@@ -467,6 +475,33 @@ mod tests {
                 &mut p,
             );
             assert_eq!(got, Err(Fault::Violation(Violation::TooLong)));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_starts_over_loses_nothing_to_a_failed_store() {
+        for failing in [0, 4096] {
+            let (mut r, mut p) = (Reassembly::default(), vec![]);
+            let last = Header {
+                seq: 99,
+                len: 9,
+                ..FIRST
+            };
+            feed(&mut r, last, 9, &mut p).unwrap();
+            // C counts from 1 again, and flags what it sends again.
+            let mut header = Header { seq: 1, ..FIRST };
+            for data in [4096, 904] {
+                let _ = r.on_frame(&header, data, true, |f| {
+                    (f.offset != failing).then_some(()).ok_or(())
+                });
+            }
+            r.reset();
+            header.flags = Flags::RETRANSMITTED;
+            p.clear();
+            feed(&mut r, header, 4096, &mut p).unwrap();
+            let got = feed(&mut r, header, 904, &mut p);
+            assert_eq!(got, Ok((Received::Message, completed(1, false))));
+            assert_eq!(p.len(), 2);
         }
     }
 
