@@ -85,7 +85,8 @@ use rds_proto::{
     },
     seq,
     settings::Settings,
-    throttle::Throttle, //
+    throttle::Throttle,
+    time::Instant, //
 };
 use watch::{
     Locked,
@@ -377,10 +378,16 @@ impl State {
             return None;
         }
         self.timed = true;
-        Some(Delta::from_nanos(
-            i64::try_from(self.settings.probe_ns).unwrap_or(i64::MAX),
-        ))
+        let now = Shared::now();
+        let probe = now.after(self.settings.probe_ns);
+        let due = self.engine.next_timeout().unwrap_or(probe);
+        Some(until(due.min(probe), now))
     }
+}
+
+/// The time from `now` to `due`, if that is later.
+fn until(due: Instant, now: Instant) -> Delta {
+    Delta::from_nanos(i64::try_from(due.0.saturating_sub(now.0)).unwrap_or(i64::MAX))
 }
 
 /// Makes storage for messages.
@@ -476,10 +483,6 @@ impl Work for Path {
         }
         let due = state.engine.next_timeout();
         state.timed = due.is_some();
-        due.map(|due| {
-            Delta::from_nanos(
-                i64::try_from(due.0.saturating_sub(Shared::now().0)).unwrap_or(i64::MAX),
-            )
-        })
+        due.map(|due| until(due, Shared::now()))
     }
 }

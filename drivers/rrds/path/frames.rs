@@ -138,6 +138,8 @@ impl Path {
         }
 
         let mut map_changed = false;
+        // Freed without the lock.
+        let mut refused = Partial::default();
         match received {
             Ok(Received::Message) => {
                 // The first piece has made it.
@@ -171,13 +173,14 @@ impl Path {
             }
             // It will.
             Err(Refused::Store(_)) => {
-                state.partial = Partial::default();
+                refused = core::mem::take(&mut state.partial);
                 trace::violated(&self.key, header, DropReason::NoMemory);
             }
         }
         self.reap(state);
         let wants_pump = state.wants_pump();
         drop(guard);
+        drop(refused);
 
         if map_changed {
             self.space.map_changed(self.key.local, 0);

@@ -420,7 +420,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             && (self.sender.has_work() || owes_ack && !self.sender.is_acking())
     }
 
-    /// Whether [`Path::poll`] is to be called soon, by whoever may do what it asks for.
+    /// Whether [`Path::poll`] is to be called soon because the connection is to be ended, now or after a
+    /// while.
     pub fn wants_poll(&self) -> bool {
         self.state() == State::Closing || self.refusal.is_new()
     }
