@@ -12,6 +12,7 @@
 //! | Who owns what is sent? | The socket, until the peer has acknowledged it. Then the memory is freed, and the handler is told ([`Handler::sent`]) if it gave a token. |
 //! | What may sleep? | What [`Socket`] does. Nothing that [`Turn`] does, which handlers have. |
 //! | How is a sender held up? | [`EAGAIN`]: what is under way fills the socket's buffer. [`ENOBUFS`]: the peer's socket is full. [`Handler::room`] tells when to try again; with a timeout, `Socket` waits. |
+//! | How are those who send to me? | By not receiving, or with a handler that is not ready ([`Handler::is_ready`]): then the socket gets full. |
 //! | What goes first? | The sockets of a module keep rrds, so it can't be unloaded. They can be dropped at any time: no handler runs when that is done. |
 //!
 //! Samples: `rds_echo`, `rds_pingpong`, `rds_kv`. For modules in C there is `include/rrds.h`.

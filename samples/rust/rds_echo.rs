@@ -3,9 +3,9 @@
 //! A server in the kernel that answers each reliable datagram with the same data.
 //!
 //! It answers in the context that messages come in, softirq, and sends the very memory that it received:
-//! nothing is copied, but for messages of up to 1 KiB, which are on the way in. What finds no room is kept
-//! until there is some; while much is, no message is taken, so that those who ask more than is answered
-//! wait.
+//! nothing is copied, but for messages of up to 1 KiB, which are on the way in. While as much is under way as
+//! the socket may have, no message is taken, so that those who ask wait. Who asks without reading what comes
+//! back is no reason for others to wait: of its answers a few are kept until it does, and no more are made.
 //!
 //! ```sh
 //! insmod krdma.ko && insmod rrds.ko && insmod rds_echo.ko local=0x0a000001
@@ -58,17 +58,45 @@ module! {
     },
 }
 
-/// So many answers may wait before no message is taken.
-const WAITING: usize = 64;
+/// So many answers are kept for an address that does not read, and for all of them.
+const KEPT: usize = 8;
+const ALL_KEPT: usize = 1024;
+
+/// Answers that were not sent.
+#[derive(Default)]
+struct Waiting {
+    /// In the order in which the messages came.
+    answers: KVec<(SocketAddr, Data)>,
+    /// The socket's buffer is full: there is no room for any answer.
+    is_full: bool,
+}
+
+impl Waiting {
+    /// Whether an answer has to wait because of others, unless it is to be dropped.
+    fn has_before(&self, to: &SocketAddr) -> bool {
+        self.is_full || self.answers.iter().any(|(other, _)| other == to)
+    }
+
+    /// Keeps an answer, if there may be that many.
+    fn keep(&mut self, to: SocketAddr, data: Data) -> Result {
+        let same = self.answers.iter().filter(|(other, _)| *other == to);
+        let too_many = self.answers.len() >= ALL_KEPT || same.count() >= KEPT;
+
+        // With a full buffer no message is taken: these are the ones that there are.
+        if too_many && !self.is_full {
+            return Err(ENOBUFS);
+        }
+        Ok(self.answers.push((to, data), GFP_ATOMIC)?)
+    }
+}
 
 /// Answers, and those that wait for room.
 #[pin_data]
 struct Echo {
     answered: Atomic<u64>,
     failed: Atomic<u64>,
-    /// In the order in which the messages came.
     #[pin]
-    waiting: SpinLock<KVec<(SocketAddr, Data)>>,
+    waiting: SpinLock<Waiting>,
 }
 
 impl Echo {
@@ -76,42 +104,30 @@ impl Echo {
         pin_init!(Self {
             answered: Atomic::new(0),
             failed: Atomic::new(0),
-            waiting <- new_spinlock!(KVec::new(), "rds_echo::Echo::waiting"),
+            waiting <- new_spinlock!(Waiting::default(), "rds_echo::Echo::waiting"),
         })
     }
 
-    /// Sends an answer. It comes back if there is no room for it.
-    fn answer(&self, turn: &Turn<'_>, to: SocketAddr, data: Data) -> Option<Data> {
-        match turn.send_data(Some(to), data, None) {
-            Ok(()) => {
-                self.answered.fetch_add(1, Relaxed);
-                None
-            }
-            Err((err, Some(data))) if err == EAGAIN || err == ENOBUFS => Some(data),
-            Err(_) => {
-                self.failed.fetch_add(1, Relaxed);
-                None
-            }
-        }
-    }
-
     /// Sends an answer, or keeps it until there is room. Those to the same address that wait go first.
-    fn answer_in_order(&self, turn: &Turn<'_>, to: SocketAddr, data: Data) {
-        let waits = self.waiting.lock().iter().any(|(other, _)| *other == to);
-        let back = if waits {
-            Some(data)
-        } else {
-            self.answer(turn, to, data)
+    fn answer(&self, turn: &Turn<'_>, to: SocketAddr, data: Data) {
+        let has_before = self.waiting.lock().has_before(&to);
+        let kept = match has_before {
+            true => Some(data),
+            false => match turn.send_data(Some(to), data, None) {
+                Ok(()) => {
+                    self.answered.fetch_add(1, Relaxed);
+                    return;
+                }
+                Err((err, data)) if err == EAGAIN || err == ENOBUFS => {
+                    self.waiting.lock().is_full |= err == EAGAIN;
+                    data
+                }
+                Err(_) => None,
+            },
         };
+        let kept = kept.map(|data| self.waiting.lock().keep(to, data));
 
-        if let Some(data) = back {
-            self.keep(to, data);
-        }
-    }
-
-    /// Keeps an answer until there is room.
-    fn keep(&self, to: SocketAddr, data: Data) {
-        if self.waiting.lock().push((to, data), GFP_ATOMIC).is_err() {
+        if !matches!(kept, Some(Ok(()))) {
             self.failed.fetch_add(1, Relaxed);
         }
     }
@@ -125,18 +141,18 @@ impl Handler for Echo {
             return;
         };
 
-        self.answer_in_order(turn, from, data);
+        self.answer(turn, from, data);
     }
 
     fn is_ready(&self) -> bool {
-        self.waiting.lock().len() < WAITING
+        !self.waiting.lock().is_full
     }
 
     fn room(&self, turn: &Turn<'_>) {
         let waiting = core::mem::take(&mut *self.waiting.lock());
 
-        for (to, data) in waiting {
-            self.answer_in_order(turn, to, data);
+        for (to, data) in waiting.answers {
+            self.answer(turn, to, data);
         }
     }
 

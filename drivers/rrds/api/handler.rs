@@ -45,7 +45,8 @@ pub trait Handler: Send + Sync + 'static {
     /// that is full, with those who send them. It is asked anew when anything has been told, and after
     /// [`Socket::resume`](super::Socket::resume).
     ///
-    /// One that answers, and says no while answers wait for room, keeps no more of them than it likes.
+    /// One that answers, and says no while answers wait for room, keeps no more of them than it likes. But
+    /// all senders wait then; and who also asks has to take the answers, or two may wait for each other.
     fn is_ready(&self) -> bool {
         true
     }
