@@ -112,30 +112,41 @@ impl Pinger<'_> {
     /// Sends a ping; returns `false` if there is no room for it now.
     fn send(&mut self) -> Result<bool, Failure> {
         let at = (self.sent % SOCKETS as u64) as usize;
-        if self.slots.get(at).is_none_or(|slot| slot.waits.is_some()) {
-            // A late answer to the ping before would be taken for one to this.
-            let slot = Slot {
-                socket: self.socket()?,
-                waits: None,
-            };
-            if at < self.slots.len() {
-                self.slots[at] = slot;
-            } else {
-                self.slots.push(slot);
-            }
-        }
-        let slot = &mut self.slots[at];
+        // A late answer to the ping before would be taken for one to this.
+        let fresh = match self.slots.get(at) {
+            Some(slot) if slot.waits.is_none() => None,
+            _ => Some(self.socket()?),
+        };
         fill(&mut self.payload, self.sent + 1);
         let began = Instant::now();
-        match slot.socket.send_to(&self.payload, self.to) {
+        let socket = fresh.as_ref().unwrap_or_else(|| &self.slots[at].socket);
+        match socket.send_to(&self.payload, self.to) {
             Ok(_) => {}
             // Its server is behind, or too much is under way.
             Err(error) if is_full(&error) => return Ok(false),
             Err(error) => return Err(Failure::system(format!("send to {}", self.to), &error)),
         }
         self.sent += 1;
-        slot.waits = Some((self.sent, began));
+        let waits = Some((self.sent, began));
+        match (fresh, self.slots.get_mut(at)) {
+            (Some(socket), Some(slot)) => *slot = Slot { socket, waits },
+            (Some(socket), None) => self.slots.push(Slot { socket, waits }),
+            (None, Some(slot)) => slot.waits = waits,
+            (None, None) => {}
+        }
         Ok(true)
+    }
+
+    /// Sends a ping as soon as there is room for it; returns `false` if there is none within `timeout`.
+    fn send_when_there_is_room(&mut self, timeout: Duration) -> Result<bool, Failure> {
+        let limit = Instant::now() + timeout;
+        while Instant::now() < limit {
+            self.collect(Instant::now() + PATIENCE, false)?;
+            if self.send()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn waiting(&self) -> bool {
@@ -252,7 +263,7 @@ impl Pinger<'_> {
                 self.to.ip()
             );
         }
-        Ok(Outcome::from(received == sent))
+        Ok(Outcome::from(received == sent && sent > 0))
     }
 }
 
@@ -294,14 +305,15 @@ pub fn run(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
     };
     let mut next = Instant::now();
     while count == 0 || pinger.sent < count {
-        let limit = Instant::now() + timeout;
-        while !pinger.send()? {
-            if Instant::now() >= limit {
-                return Err(Failure::other(format!(
-                    "{to} has had no room for a message for {timeout:?}: does the program there read?"
-                )));
+        if !pinger.send()? {
+            if !pinger.send_when_there_is_room(timeout)? {
+                anstream::eprintln!(
+                    "rds: {to} has had no room for a message for {timeout:?}: does the program there read?"
+                );
+                break;
             }
-            pinger.collect(Instant::now() + PATIENCE, false)?;
+            // What was not sent meanwhile is not made up for.
+            next = Instant::now();
         }
         if interval.is_zero() {
             pinger.collect(Instant::now() + timeout, true)?;
