@@ -62,10 +62,15 @@ flood() {
 	wait "$flood"
 }
 
+# full: whether a socket has got so full that peers are told.
+full() {
+	[ "$(counted cong_update_queued)" -gt "$maps" ]
+}
+
 rxe_up || die "no rxe"
 case $NODE in
 a)
-	plan 17
+	plan 18
 	load_all krdma rrds || die "the modules do not load"
 	check_not "an address that is not of this host" load rds_echo local=0x0a090909
 	check "it says why" logged "rds_echo: can't answer at 10.9.9.9:4600"
@@ -79,10 +84,13 @@ a)
 	check "longer messages are not copied" [ "$(counted recv_bytes_copied)" = "$copied" ]
 	check_eq "nor to a program" "$(counted copy_to_user)" 0
 	check "programs of this node get answers" all_asked "$SERVER"
+	barrier "not read"
+	barrier "not read end"
 	check "the module is told of peers" logged "rds_echo: $(addr4 b) is up"
 	barrier "flood to warm up"
 	check "2 cycles to warm up" cycles 2
 	barrier "flood to warm up end"
+	check "of answers that are not read it keeps a few" logged "rds_echo: [0-9]* answered, [1-9][0-9]* failed"
 	# The connection manager keeps a number for some seconds after its connection.
 	sleep 5
 	resources=$(rdma_resources)
@@ -120,7 +128,7 @@ b)
 		barrier end
 		exit 0
 	fi
-	plan 5
+	plan 6
 	barrier up
 	check "programs get answers" all_asked "$SERVER"
 	check "modules get answers" load rds_sock local="$US" peer="$SERVER" port=4600 count="$MESSAGES"
@@ -129,6 +137,15 @@ b)
 	barrier "count copies"
 	check "messages longer than 1 KiB" asked "$SERVER" 65536 20
 	barrier "copies made"
+	barrier "not read"
+	maps=$(counted cong_update_queued)
+	command rds send --pattern 1000000 -s 5000 -W 1000s "$SERVER:4600" >/tmp/send 2>&1 &
+	deaf=$!
+	within 20 full || die "its socket does not get full: $(cat /tmp/send)"
+	check "who asks and does not read holds up nobody else" all_asked "$SERVER"
+	kill "$deaf"
+	wait "$deaf"
+	barrier "not read end"
 	flood "flood to warm up"
 	flood flood
 	barrier serves
