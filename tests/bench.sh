@@ -54,7 +54,7 @@ verbs() {
 	mark
 	load rdma_pingpong "peer=$(((10 << 24) + (9 << 16) + 2))" "max_size=$1" "rounds=$2" "window=$3" \
 		timeout=60000 ack_timeout=18 || return 1
-	within 60 eval "logged 'rdma_pingpong: .* games with' || logged 'rdma_pingpong: .* messages of'"
+	calmly 60 eval "logged 'rdma_pingpong: .* games with' || logged 'rdma_pingpong: .* messages of'"
 	unload rdma_pingpong
 	klog >/tmp/verbs
 	! grep 'rdma_pingpong: .*failed' /tmp/verbs

@@ -137,6 +137,23 @@ within() {
 	return 1
 }
 
+# calmly SECONDS COMMAND...: as within, for the end of what is measured: each look takes the processor for some
+# milliseconds. It looks once a second.
+calmly() {
+	local tries=$(($1 * SLOW))
+
+	shift
+	while [ "$tries" -gt 0 ]; do
+		sleep 1
+		if "$@"; then
+			return 0
+		fi
+		tries=$((tries - 1))
+	done
+	echo "not within the time: $*"
+	return 1
+}
+
 # timeout SECONDS COMMAND...: as the program of this name, but with the same patience.
 timeout() {
 	local limit=$(($1 * SLOW))
