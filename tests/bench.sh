@@ -21,19 +21,6 @@ bench() {
 	/lab/bin/rds-bench --families "$families" "$@" "$FROM" "$TO" >>"$SAMPLES"
 }
 
-# idle_memory: kB of all memory in use: the least of some looks, as what is freed comes back late.
-idle_memory() {
-	local least=$((1 << 30)) tries=0 used
-
-	while [ "$tries" -lt "$LOOKS" ]; do
-		tries=$((tries + 1))
-		settle
-		used=$(used_memory)
-		[ "$used" -ge "$least" ] || least=$used
-	done
-	echo "$least"
-}
-
 # cold_round ROUND: the first messages of new connections, and the memory that these take. A type of service
 # has a connection of its own, like a peer, and here both ends of it. They stay: the C implementation
 # cannot be unloaded with connections between two addresses of one host, the kernel would crash.
@@ -42,9 +29,9 @@ cold_round() {
 
 	[ $(($1 % 2)) = 0 ] || order="$OURS $C"
 	for family in $order; do
-		before=$(idle_memory)
+		before=$(least_used "$LOOKS")
 		bench "$family" --cold "$first-$((first + COLD - 1))" || return 1
-		after=$(idle_memory)
+		after=$(least_used "$LOOKS")
 		measured idle "$family" "$(awk "BEGIN { print ($after - $before) / (2 * $COLD) }")"
 	done
 }

@@ -49,11 +49,9 @@ watch() {
 meet() {
 	local before
 
-	settle
-	before=$(used_memory)
+	before=$(least_used 4)
 	check "ping node $1" rds ping -c 5 -i 0 -W 60s "$(addr4 "$1")"
-	settle
-	tell "memory from=$NODE to=$1 kb=$(($(used_memory) - before))"
+	tell "memory from=$NODE to=$1 kb=$(($(least_used 4) - before))"
 }
 
 case "$NODE" in

@@ -72,6 +72,19 @@ used_memory() {
 	echo $(($(meminfo MemTotal) - $(meminfo MemAvailable) - 2 * $(meminfo KernelStack)))
 }
 
+# least_used LOOKS: kB of memory in use, the least of some looks: what is being freed does not count.
+least_used() {
+	local least=$((1 << 30)) tries=0 used
+
+	while [ "$tries" -lt "$1" ]; do
+		tries=$((tries + 1))
+		settle
+		used=$(used_memory)
+		[ "$used" -ge "$least" ] || least=$used
+	done
+	echo "$least"
+}
+
 memory_report() {
 	local fields='MemFree|MemAvailable|Slab|SUnreclaim|VmallocUsed|Percpu|KernelStack|PageTables'
 
