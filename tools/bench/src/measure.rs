@@ -2,7 +2,7 @@
 
 //! What is measured, and how.
 
-use rds::{Family, RecvFlags, SendFlags, Socket, Transport, MAX_MESSAGE};
+use rds::{must_wait, Family, RecvFlags, SendFlags, Socket, Transport, MAX_MESSAGE};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
@@ -230,11 +230,6 @@ fn receive(socket: &Socket, room: &mut [u8], size: usize, flags: RecvFlags) -> i
         "{} bytes instead of {size}",
         got.len
     )))
-}
-
-/// Whether a call would only have had to wait.
-fn must_wait(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || rds::is_congested(error)
 }
 
 /// Sends until `depth` messages are under way, or no more can be sent now.

@@ -123,7 +123,7 @@ impl Pinger<'_> {
         match socket.send_to(&self.payload, self.to) {
             Ok(_) => {}
             // Its server is behind, or too much is under way.
-            Err(error) if is_full(&error) => return Ok(false),
+            Err(error) if rds::must_wait(&error) => return Ok(false),
             Err(error) => return Err(Failure::system(format!("send to {}", self.to), &error)),
         }
         self.sent += 1;
@@ -265,12 +265,6 @@ impl Pinger<'_> {
         }
         Ok(Outcome::from(received == sent && sent > 0))
     }
-}
-
-/// Whether there was no room for a message: in the socket's own buffer, or at the peer.
-fn is_full(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
-        || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::NOBUFS)
 }
 
 /// Makes the data of a ping, by its number.

@@ -12,6 +12,12 @@ pub fn is_congested(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOBUFS)
 }
 
+/// Whether a call would only have had to wait: for something to receive, for room in the socket's own
+/// buffer, or, see [`is_congested`], at the destination.
+pub fn must_wait(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || is_congested(error)
+}
+
 /// The name of an error number, as in `errno.h`; `None` for one that RDS does not use.
 pub fn name(errno: i32) -> Option<&'static str> {
     macro_rules! names {
@@ -40,5 +46,8 @@ mod tests {
         assert_eq!(name(0), None);
         assert!(is_congested(&io::Error::from_raw_os_error(105)));
         assert!(!is_congested(&io::Error::from_raw_os_error(11)));
+        assert!(must_wait(&io::Error::from_raw_os_error(11)));
+        assert!(must_wait(&io::Error::from_raw_os_error(105)));
+        assert!(!must_wait(&io::Error::from_raw_os_error(libc::ENETDOWN)));
     }
 }

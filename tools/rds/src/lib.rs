@@ -61,7 +61,7 @@ mod sys;
 
 pub use addr::{parse_endpoint, parse_ip, scope_name, source_for, AddrError, Endpoint};
 pub use cmsg::{Control, PortMask, RdmaOutcome, RxLatency, SendControl, TracePoint};
-pub use error::{is_congested, name as errno_name};
+pub use error::{is_congested, must_wait, name as errno_name};
 pub use family::Family;
 pub use options::Transport;
 pub use socket::{Interest, Received, RecvFlags, SendFlags, Socket};
