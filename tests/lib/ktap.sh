@@ -123,31 +123,26 @@ ktap_finish() {
 
 # within SECONDS COMMAND...: repeat the command until it succeeds. For what happens soon, but not at once.
 within() {
-	local tries=$(($1 * 20 * SLOW))
-
-	shift
-	while [ "$tries" -gt 0 ]; do
-		if "$@"; then
-			return 0
-		fi
-		usleep 50000
-		tries=$((tries - 1))
-	done
-	echo "not within the time: $*"
-	return 1
+	_repeat 50000 "$@"
 }
 
 # calmly SECONDS COMMAND...: as within, for the end of what is measured: each look takes the processor for some
 # milliseconds. It looks once a second.
 calmly() {
-	local tries=$(($1 * SLOW))
+	sleep 1
+	_repeat 1000000 "$@"
+}
 
-	shift
+# _repeat MICROSECONDS SECONDS COMMAND...
+_repeat() {
+	local pause=$1 tries=$(($2 * SLOW * 1000000 / $1))
+
+	shift 2
 	while [ "$tries" -gt 0 ]; do
-		sleep 1
 		if "$@"; then
 			return 0
 		fi
+		usleep "$pause"
 		tries=$((tries - 1))
 	done
 	echo "not within the time: $*"
