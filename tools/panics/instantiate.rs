@@ -85,9 +85,10 @@ pub fn on_closed(p: &mut P, s: &Settings, now: Instant, conn: ConnId, r: u64) ->
 }
 
 /// [`Path::connect`] and [`Path::stop`]
-pub fn connect_and_stop(p: &mut P, now: Instant) -> Option<ConnId> {
+pub fn connect_and_stop(p: &mut P, now: Instant) -> usize {
     p.connect(now);
-    p.stop()
+    p.stop();
+    p.connections().count()
 }
 
 /// [`Path::queue`]

@@ -57,12 +57,11 @@ use rds_proto::{
 /// How long the resolution of an address or of a route may take (spec §0).
 const RESOLVE: Delta = Delta::from_millis(5000);
 
-/// The connections that the engine knows of, by its numbers.
+/// The connections that the engine knows of, by its numbers: each stays until [`Action::Close`] or
+/// [`Action::Release`].
 #[derive(Default)]
 pub(super) struct Connections {
     list: KVec<(ConnId, Connection<Events>)>,
-    /// Requests that another one has replaced: to be refused.
-    replaced: KVec<Connection<Events>>,
 }
 
 impl Connections {
@@ -99,10 +98,6 @@ impl Path {
     ///
     /// By the job only, or after it has ended. May sleep.
     pub(super) fn carry_out(self: &Arc<Self>) {
-        let replaced = mem::take(&mut self.connections.lock().replaced);
-        for connection in replaced {
-            refuse(&connection);
-        }
         self.confirm();
 
         while let Some(action) = self.next_action() {
@@ -120,6 +115,12 @@ impl Path {
                     }
                 }
                 Action::Close { conn, reason } => self.close(conn, reason),
+                Action::Release { conn } => {
+                    let connection = self.connections.lock().take(conn);
+                    if let Some(connection) = connection {
+                        refuse(&connection);
+                    }
+                }
             }
         }
     }
@@ -289,11 +290,8 @@ impl Path {
     /// May sleep.
     pub(crate) fn take_request(self: &Arc<Self>, request: cm::Request<'_>, private: &PrivateData) {
         let mut connections = self.connections.lock();
-        let room = connections
-            .list
-            .reserve(2, GFP_KERNEL)
-            .and_then(|()| connections.replaced.reserve(1, GFP_KERNEL));
-        let verdict = match room {
+        // One more: the job may have taken out one that it puts back.
+        let verdict = match connections.list.reserve(2, GFP_KERNEL) {
             Ok(()) => {
                 let mut guard = self.state.lock();
                 let state = &mut *guard;
@@ -312,12 +310,7 @@ impl Path {
                 // The peer notices in the end if this does not reach it.
                 let _ = request.reject(&datum.emit());
             }
-            Verdict::Hold { conn, replaces } => {
-                if let Some(old) = replaces.and_then(|old| connections.take(old)) {
-                    let refused = connections.replaced.push_within_capacity(old);
-                    drop(refused);
-                }
-
+            Verdict::Hold { conn } => {
                 let params = request.params();
                 let made = request.into_connection(Events {
                     path: self.clone(),
@@ -356,12 +349,7 @@ impl Path {
 
     /// Takes the path down for good; the job has ended.
     pub(super) fn stop(self: &Arc<Self>) {
-        let held = self.state.lock().engine.stop();
-        let held = held.and_then(|conn| self.connections.lock().take(conn));
-        if let Some(connection) = held {
-            refuse(&connection);
-        }
-
+        self.state.lock().engine.stop();
         self.carry_out();
         self.space
             .retired

@@ -215,15 +215,21 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.machine.want();
     }
 
-    /// Takes the path down for good. [`Action::Close`] follows if there is a connection. Returns a
-    /// request that was held and is to be rejected. Messages are taken out by [`Path::drain`].
-    pub fn stop(&mut self) -> Option<ConnId> {
+    /// Takes the path down for good. [`Action::Close`] follows if there is a connection, and
+    /// [`Action::Release`] if a request was held. Messages are taken out by [`Path::drain`].
+    pub fn stop(&mut self) {
         let was_up = self.state() == State::Up;
-        let held = self.machine.stop();
+        self.machine.stop();
         if was_up {
             bump(&mut self.stats.conn_reset);
         }
-        held
+    }
+
+    /// All that the transport is to have of the path, by number: the connection that is or was current,
+    /// until [`Path::on_closed`], and requests, until [`Action::Release`]. To be compared with what it
+    /// has.
+    pub fn connections(&self) -> impl Iterator<Item = ConnId> + '_ {
+        self.machine.connections()
     }
 
     /// Judges a request of the peer, whose addresses the caller has checked by
@@ -273,12 +279,13 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     }
 
     /// Notes that connection `conn` was rejected, lost or never came about, or that a request that is
-    /// held is void. [`Action::Close`] follows if it was the current connection.
+    /// held is void. [`Action::Close`] follows if it was the current connection, and
+    /// [`Action::Release`] if it was a request held.
     pub fn on_lost(&mut self, conn: ConnId, reason: DropReason) {
         if self.machine.is_live(conn) {
             self.fail(reason);
         } else {
-            self.machine.forget_held(conn);
+            self.machine.on_void(conn);
         }
     }
 
@@ -421,9 +428,9 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     }
 
     /// Whether [`Path::poll`] is to be called soon because the connection is to be ended, now or after a
-    /// while.
+    /// while, or a request to be released.
     pub fn wants_poll(&self) -> bool {
-        self.state() == State::Closing || self.refusal.is_new()
+        self.state() == State::Closing || self.machine.has_void() || self.refusal.is_new()
     }
 
     /// Whether [`Path::poll`] or [`Path::transmit`] may have anything to do after what has come in, whatever

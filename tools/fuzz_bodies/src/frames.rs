@@ -41,7 +41,7 @@ fn accept(path: &mut TestPath, settings: &Settings, now: Instant) {
         credit: 0,
         own: None,
     };
-    let Verdict::Hold { conn, .. } = path.on_request(settings, now, &request) else {
+    let Verdict::Hold { conn } = path.on_request(settings, now, &request) else {
         panic!("rejected");
     };
     while let Some(action) = path.poll(settings, now, true) {
@@ -51,7 +51,7 @@ fn accept(path: &mut TestPath, settings: &Settings, now: Instant) {
                     .expect("it was being closed");
             }
             Action::Accept { .. } => assert!(path.on_established(conn, None)),
-            Action::Dial { .. } => panic!("there is a request"),
+            Action::Dial { .. } | Action::Release { .. } => panic!("there is a request"),
         }
     }
 }

@@ -310,7 +310,7 @@ impl Fuzz {
                 Action::Dial { conn, .. } if conn.0 % 2 == 0 => {
                     assert!(self.path.on_established(conn, None));
                 }
-                Action::Dial { .. } => {}
+                Action::Dial { .. } | Action::Release { .. } => {}
             }
         }
     }

@@ -290,6 +290,7 @@ impl CPath {
         self.state = State::Disconnecting;
         if let Some(number) = self.attempt.take() {
             w.net.attempts[number as usize].abandoned = true;
+            w.net.cm(w.q, w.rng, number, Cm::Void, false);
         }
         if let Some(number) = self.accepted.take() {
             let attempt = &mut w.net.attempts[number as usize];

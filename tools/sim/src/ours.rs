@@ -96,6 +96,8 @@ pub struct OurPath {
     end: Option<End>,
     /// Requests that the engine holds or is about to accept, and our own attempt.
     attempts: Vec<(ConnId, u32)>,
+    /// A connection that is being closed.
+    closing: Option<ConnId>,
     /// The message that is coming in, and how much of it has come.
     partial: Option<(u32, u32)>,
     /// Frames that came before the handshake was over.
@@ -126,6 +128,7 @@ impl OurPath {
             engine: Path::new(identity, Vec::new(), now + 1_000_000),
             end: None,
             attempts: Vec::new(),
+            closing: None,
             partial: None,
             early: VecDeque::new(),
             timer: None,
@@ -180,10 +183,34 @@ impl OurPath {
         while let Some(action) = self.engine.poll(Self::settings(w), Self::now(w), congested) {
             self.act(w, action);
         }
+        self.agree(w);
         if self.engine.has_work() {
             self.transmit(w, shared);
         }
         self.settle(w, shared);
+    }
+
+    /// What this side has is what the engine knows of, and the other way round: what the engine forgets
+    /// without a word would stay for ever.
+    fn agree(&self, w: &mut World<'_>) {
+        let attempts = self.attempts.iter().map(|(conn, _)| *conn);
+        let end = self.end.map(|end| ConnId(w.net.side(end).conn));
+        let mut here: Vec<_> = attempts.chain(end).chain(self.closing).collect();
+        let mut there: Vec<_> = self.engine.connections().collect();
+        here.sort_unstable_by_key(|conn| conn.0);
+        here.dedup();
+        there.sort_unstable_by_key(|conn| conn.0);
+        assert_eq!(here, there, "held here, known there: {self:?}");
+        assert!(!self.engine.wants_poll() || self.state() == State::Closing);
+
+        // It takes time.
+        if w.q.now % 16 == 0 {
+            let queue = &self.engine.sender().queue;
+            let entries = (0..queue.len()).filter_map(|index| queue.get(index));
+            let messages = entries.filter(|(entry, _)| entry.message().is_some());
+            let open = self.accepted - self.done - self.given_up;
+            assert_eq!(messages.count() as u64, open, "messages: {self:?}");
+        }
     }
 
     /// Does what there is to do after what has come in.
@@ -272,8 +299,16 @@ impl OurPath {
                 if let Some(end) = self.end.filter(|end| w.net.side(*end).conn == conn.0) {
                     w.net.close(w.q, w.rng, end, false);
                 }
-                let delay = w.rng.range(1_000, 300_000);
+                self.closing = Some(conn);
+                // A queue pair is drained at once, or when its retries have run out.
+                let slow = w.fault(w.config.faults.slow_cm);
+                let delay = w.rng.range(1_000, if slow { 50_000_000 } else { 300_000 });
                 w.q.after(delay, Event::Closed(self.at, conn.0));
+            }
+            Action::Release { conn } => {
+                let number = self.attempt(conn).expect("it is held");
+                self.attempts.retain(|(c, _)| *c != conn);
+                self.give_up(w, number);
             }
         }
     }
@@ -293,6 +328,7 @@ impl OurPath {
         let attempt = &mut w.net.attempts[number as usize];
         if attempt.from == self.at {
             attempt.abandoned = true;
+            w.net.cm(w.q, w.rng, number, Cm::Void, false);
         } else if !attempt.refused {
             attempt.refused = true;
             w.net.cm(w.q, w.rng, number, Cm::Reject, false);
@@ -306,12 +342,8 @@ impl OurPath {
             .engine
             .on_request(Self::settings(w), Self::now(w), request)
         {
-            Verdict::Hold { conn, replaces } => {
+            Verdict::Hold { conn } => {
                 self.attempts.push((conn, number));
-                if let Some(old) = replaces.and_then(|conn| self.attempt(conn)) {
-                    self.attempts.retain(|(_, n)| *n != old);
-                    self.give_up(w, old);
-                }
                 true
             }
             Verdict::Reject(datum) => {
@@ -375,6 +407,7 @@ impl OurPath {
         assert_eq!(closed.discard_partial, self.partial.is_some());
         self.partial = None;
         self.end = None;
+        self.closing = None;
         self.early.clear();
         self.pump(w, shared);
     }

@@ -40,6 +40,8 @@ pub enum Cm {
     Reject,
     /// The active side hears that the attempt failed.
     Fail,
+    /// The passive side hears that the active side has given up.
+    Void,
 }
 
 /// Something that happens.

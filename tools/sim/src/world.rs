@@ -367,6 +367,7 @@ impl Sim {
                     node.spread_map(&mut w);
                 }
             }
+            Cm::Void => self.void(number),
             Cm::Reject | Cm::Fail => {
                 let why = match step {
                     Cm::Reject => DropReason::Rejected,
@@ -413,6 +414,22 @@ impl Sim {
             self.net.attempts[number as usize].refused = true;
             self.net
                 .cm(&mut self.q, &mut self.rng, number, Cm::Reject, false);
+        }
+    }
+
+    /// Whoever has sent a request does not wait any more.
+    fn void(&mut self, number: u32) {
+        let attempt = &self.net.attempts[number as usize];
+        let (from, to, tos) = (attempt.from, attempt.to, attempt.tos);
+        let index = usize::from(to);
+        if !self.nodes[index].alive {
+            return;
+        }
+        let (node, mut w) = self.split(index);
+        let path = node.path(&w, from.node, tos);
+        match &mut node.paths[path] {
+            AnyPath::Ours(p) => p.on_void(&mut w, &mut node.shared, number),
+            AnyPath::C(p) => p.on_void(&mut w, number),
         }
     }
 

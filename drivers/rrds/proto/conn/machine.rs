@@ -54,13 +54,11 @@ pub enum State {
 /// What to do with a request of the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Keep it, under this number; [`Action::Accept`] follows, at once or after [`Action::Close`]. If
-    /// it takes the place of one held before, reject that one with [`RejectDatum::RETRY`].
+    /// Keep it, under this number; [`Action::Accept`] follows, at once or after [`Action::Close`], or
+    /// [`Action::Release`].
     Hold {
         /// Number of the request.
         conn: ConnId,
-        /// The request held before, if any.
-        replaces: Option<ConnId>,
     },
     /// Reject it.
     Reject(RejectDatum),
@@ -92,7 +90,18 @@ pub enum Action {
         /// Why.
         reason: DropReason,
     },
+    /// Destroy a request that was held: it is void, another one has taken its place, or the path is
+    /// stopped. Reject it with [`RejectDatum::RETRY`], which fails if its sender does not wait any more.
+    Release {
+        /// Number of the request.
+        conn: ConnId,
+    },
 }
+
+/// Most requests that are kept beside the current connection: one that is held, and one that it has
+/// taken the place of. What comes while both are there is rejected, so that a peer that asks again and
+/// again fills no memory.
+const REQUESTS: usize = 2;
 
 /// A request that waits for the end of an old connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +114,8 @@ struct Held {
 ///
 /// # Invariants
 ///
-/// A request is held only in state [`State::Closing`].
+/// - A request is held only in state [`State::Closing`].
+/// - The request held and those to be released are at most `REQUESTS`.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     state: State,
@@ -113,6 +123,8 @@ pub struct Machine {
     last: u32,
     pub(crate) handshake: Handshake,
     held: Option<Held>,
+    /// Requests that were held, of which the transport was not told yet that they are not any more.
+    void: [Option<ConnId>; REQUESTS],
     /// An action of the current state was not polled yet.
     due: bool,
     /// Why the current connection is being closed, or the last one was.
@@ -133,6 +145,7 @@ impl Default for Machine {
             last: 0,
             handshake: Handshake::requested(0),
             held: None,
+            void: [None; REQUESTS],
             due: false,
             reason: DropReason::Local,
             timer: None,
@@ -188,15 +201,47 @@ impl Machine {
         self.wanted = true;
     }
 
-    /// Takes the connection down for good; requests are rejected from now on. Returns the request held,
-    /// which is to be rejected, too.
-    pub(crate) fn stop(&mut self) -> Option<ConnId> {
+    /// All that the transport has of the path, by number: the current connection, and requests.
+    pub fn connections(&self) -> impl Iterator<Item = ConnId> + '_ {
+        let current = (self.state != State::Down).then_some(self.current);
+        let held = self.held.map(|held| held.conn);
+
+        current
+            .into_iter()
+            .chain(held)
+            .chain(self.void.iter().flatten().copied())
+    }
+
+    /// Whether there is a request to be released.
+    pub fn has_void(&self) -> bool {
+        self.void.iter().any(Option::is_some)
+    }
+
+    /// Whether one more request can be kept.
+    fn has_room(&self) -> bool {
+        let void = self.void.iter().flatten().count();
+
+        void.saturating_add(usize::from(self.held.is_some())) < REQUESTS
+    }
+
+    /// Gives up the request held; [`Action::Release`] follows.
+    fn release_held(&mut self) {
+        if let Some(held) = self.held.take() {
+            // INVARIANT: there is a place, as the one held took none.
+            if let Some(place) = self.void.iter_mut().find(|place| place.is_none()) {
+                *place = Some(held.conn);
+            }
+        }
+    }
+
+    /// Takes the connection down for good; requests are rejected from now on.
+    pub(crate) fn stop(&mut self) {
         self.stopped = true;
         if self.state == State::Down {
             self.timer = None;
         }
         self.fail(DropReason::Local);
-        self.held.take().map(|held| held.conn)
+        self.release_held();
     }
 
     /// Gives the current connection up; returns whether there was one.
@@ -211,13 +256,11 @@ impl Machine {
         true
     }
 
-    /// Notes that the held request is void; returns whether it was the one.
-    pub(crate) fn forget_held(&mut self, conn: ConnId) -> bool {
-        let held = self.state == State::Closing && self.held.is_some_and(|h| h.conn == conn);
-        if held {
-            self.held = None;
+    /// Notes that a request is void, if it is the one held.
+    pub(crate) fn on_void(&mut self, conn: ConnId) {
+        if self.held.is_some_and(|held| held.conn == conn) {
+            self.release_held();
         }
-        held
     }
 
     /// Judges a request; `identity` decides races. Returns whether it met another connection, too.
@@ -241,22 +284,25 @@ impl Machine {
         if met == State::Dialing && request.own.is_some() && identity.local < identity.peer {
             return (Verdict::Reject(RejectDatum::RETRY), Some(met));
         }
+        if met != State::Down && !self.has_room() {
+            return (Verdict::Reject(RejectDatum::RETRY), Some(met));
+        }
         let conn = self.new_id();
-        let mut replaces = None;
         match met {
             State::Down => self.accept(Held { conn, handshake }, settings, now),
             State::Dialing | State::Accepting | State::Up => {
                 // The peer has given up what we hold for a connection, or it would not ask.
-                // INVARIANT: closing from here on.
+                // INVARIANT: closing from here on, and there is room.
                 self.fail(DropReason::Superseded);
                 self.held = Some(Held { conn, handshake });
             }
             State::Closing => {
-                replaces = self.held.map(|held| held.conn);
+                self.release_held();
+                // INVARIANT: there is room.
                 self.held = Some(Held { conn, handshake });
             }
         }
-        (Verdict::Hold { conn, replaces }, Some(met))
+        (Verdict::Hold { conn }, Some(met))
     }
 
     fn accept(&mut self, held: Held, settings: &Settings, now: Instant) {
@@ -339,6 +385,9 @@ impl Machine {
         let over = self.timer.is_some_and(|timer| timer <= now);
         if over && matches!(self.state, State::Dialing | State::Accepting) {
             self.fail(DropReason::Timeout);
+        }
+        if let Some(conn) = self.void.iter_mut().find_map(Option::take) {
+            return Some(Action::Release { conn });
         }
         match self.state {
             State::Down if over => {

@@ -206,7 +206,7 @@ fn connect(a: &mut Node, b: &mut Node) {
         panic!("no dial");
     };
     let verdict = b.path.on_request(&b.settings, b.now, &private);
-    let Verdict::Hold { conn: theirs, .. } = verdict else {
+    let Verdict::Hold { conn: theirs } = verdict else {
         panic!("{verdict:?}");
     };
     let Some(Action::Accept { private, .. }) = b.poll() else {
@@ -218,7 +218,7 @@ fn connect(a: &mut Node, b: &mut Node) {
 
 /// Lets `a` accept a request of a C peer; the bitmap is sent.
 fn accept_c(a: &mut Node) -> Vec<Out> {
-    let Verdict::Hold { conn, .. } = a.path.on_request(&a.settings, a.now, &c_private(2, 1)) else {
+    let Verdict::Hold { conn } = a.path.on_request(&a.settings, a.now, &c_private(2, 1)) else {
         panic!("rejected");
     };
     if matches!(a.poll(), Some(Action::Close { .. })) {

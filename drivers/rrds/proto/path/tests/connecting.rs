@@ -17,7 +17,7 @@ fn dial(node: &mut Node) -> (ConnId, PrivateData) {
 
 fn hold(node: &mut Node, request: &PrivateData) -> ConnId {
     match node.path.on_request(&node.settings, node.now, request) {
-        Verdict::Hold { conn, .. } => conn,
+        Verdict::Hold { conn } => conn,
         other => panic!("{other:?}"),
     }
 }
@@ -80,15 +80,9 @@ fn a_request_that_meets_a_connection_takes_its_place() {
     let first = hold(&mut a, &c_private(2, 1));
     assert_eq!(a.path.state(), State::Closing);
     // A newer one takes the place of the one that waits.
-    let verdict = a.path.on_request(&a.settings, a.now, &c_private(2, 1));
-    let Verdict::Hold {
-        conn: second,
-        replaces,
-    } = verdict
-    else {
-        panic!("{verdict:?}");
-    };
-    assert_eq!(replaces, Some(first));
+    let second = hold(&mut a, &c_private(2, 1));
+    assert_eq!(a.path.connections().count(), 3);
+    assert_eq!(a.poll(), Some(Action::Release { conn: first }));
     a.close();
     assert!(matches!(a.poll(), Some(Action::Accept { conn, .. }) if conn == second));
     assert_ne!(old, second);
@@ -114,8 +108,45 @@ fn a_held_request_may_become_void() {
     let held = hold(&mut a, &c_private(2, 1));
     a.path.on_lost(ConnId(999), DropReason::Transport);
     a.path.on_lost(held, DropReason::Transport);
+    // Whoever has it is told, once.
+    assert_eq!(a.poll(), Some(Action::Release { conn: held }));
+    a.path.on_lost(held, DropReason::Transport);
     a.close();
     assert_eq!(a.path.state(), State::Down);
+    assert_eq!(a.poll(), None);
+}
+
+#[test]
+fn requests_that_come_while_a_close_lasts_are_bounded() {
+    let mut a = Node::new(1, 2, 100);
+    accept_c(&mut a);
+    let old = a.path.current();
+    let first = hold(&mut a, &c_private(2, 1));
+    let Some(Action::Close { .. }) = a.poll() else {
+        panic!("no close");
+    };
+    let second = hold(&mut a, &c_private(2, 1));
+    // Nobody can be told meanwhile.
+    for _ in 0..100 {
+        assert_eq!(
+            a.path.on_request(&a.settings, a.now, &c_private(2, 1)),
+            RETRY
+        );
+    }
+    let all: Vec<_> = a.path.connections().collect();
+    assert_eq!(all, [old, second, first]);
+    // Nor does it help to give them up.
+    a.path.on_lost(second, DropReason::Transport);
+    assert_eq!(
+        a.path.on_request(&a.settings, a.now, &c_private(2, 1)),
+        RETRY
+    );
+    assert!(a.path.wants_poll());
+    a.path.on_closed(&a.settings, a.now, old, 0).unwrap();
+    assert_eq!(a.poll(), Some(Action::Release { conn: first }));
+    assert_eq!(a.poll(), Some(Action::Release { conn: second }));
+    assert_eq!((a.poll(), a.path.connections().count()), (None, 0));
+    hold(&mut a, &c_private(2, 1));
 }
 
 #[test]
@@ -264,7 +295,7 @@ fn frames_before_the_end_of_the_peers_handshake_are_taken() {
 fn a_stopped_path_stays_down() {
     let mut a = Node::new(1, 2, 100);
     a.path.connect(a.now);
-    assert_eq!(a.path.stop(), None);
+    a.path.stop();
     assert_eq!((a.poll(), a.path.next_timeout()), (None, None));
     a.path.connect(a.now);
     assert_eq!(a.poll(), None);
@@ -276,7 +307,8 @@ fn a_stopped_path_stays_down() {
     let mut a = Node::new(1, 2, 100);
     accept_c(&mut a);
     let held = hold(&mut a, &c_private(2, 1));
-    assert_eq!(a.path.stop(), Some(held));
+    a.path.stop();
+    assert_eq!(a.poll(), Some(Action::Release { conn: held }));
     a.close();
     assert_eq!((a.path.state(), a.path.next_timeout()), (State::Down, None));
     let now = a.now;
