@@ -102,3 +102,42 @@ rust_helper_ib_dma_sync_single_for_device(struct ib_device *dev, u64 addr,
 {
 	ib_dma_sync_single_for_device(dev, addr, size, dir);
 }
+
+/*
+ * Hands a range of what an sg_table maps to the processor, or back to the
+ * device. Entries that the mapping has merged are one.
+ */
+__rust_helper void
+rust_helper_krdma_dma_sync_sgtable(struct ib_device *dev, struct sg_table *sgt,
+				   size_t offset, size_t size,
+				   enum dma_data_direction dir, bool for_cpu)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (ib_uses_virt_dma(dev))
+		return;
+
+	for_each_sgtable_dma_sg(sgt, sg, i) {
+		size_t len = sg_dma_len(sg);
+		size_t n;
+
+		if (offset >= len) {
+			offset -= len;
+			continue;
+		}
+		if (!size)
+			return;
+
+		n = min(size, len - offset);
+		if (for_cpu)
+			ib_dma_sync_single_for_cpu(dev, sg_dma_address(sg) + offset,
+						   n, dir);
+		else
+			ib_dma_sync_single_for_device(dev,
+						      sg_dma_address(sg) + offset,
+						      n, dir);
+		size -= n;
+		offset = 0;
+	}
+}

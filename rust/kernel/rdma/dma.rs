@@ -10,6 +10,11 @@
 //! The mappings work with devices that address memory by DMA and with those that address it as the
 //! processor does (`rdma_rxe`, `siw`).
 //!
+//! Mapped memory is the device's, but while the processor is given it: by [`Mapping::cpu`], or for the
+//! length of a call by [`PageList::read`] and [`PageList::write`]. There, and nowhere else, caches and bounce
+//! buffers are synchronised: posting a request and its completion need nothing more. Where nothing has to
+//! be done it costs next to nothing.
+//!
 //! C headers: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h) (`ib_dma_*`).
 
 use crate::{
@@ -25,17 +30,14 @@ use core::{
     },
 };
 use kernel::{
-    error::to_result,
-    page::{
-        Page,
-        PAGE_SIZE, //
-    },
     prelude::*,
     sync::aref::ARef, //
 };
 
+mod pages;
 mod shared;
 
+pub use pages::PageList;
 pub use shared::SharedMapping;
 
 mod private {
@@ -386,167 +388,4 @@ entry! {
 entry! {
     /// A scatter/gather entry: a piece of memory that a work request writes.
     SgeMut
-}
-
-/// Pages and their mapping for a device as a scatter list: what a memory region is registered of.
-///
-/// Every page is used in full. The memory may be read and written while the device does so as well:
-/// bytes that both touch at the same time may be old or new, each for itself.
-///
-/// # Invariants
-///
-/// `table` describes `pages` and is mapped for `dev`, in both directions.
-pub struct PageList {
-    dev: ARef<Device>,
-    table: KBox<bindings::sg_table>,
-    pages: KVec<Page>,
-}
-
-// SAFETY: The table is only used by the thread that has the value.
-unsafe impl Send for PageList {}
-
-// SAFETY: Nothing is written through `&self` but the bytes of the pages, see the type's
-// documentation.
-unsafe impl Sync for PageList {}
-
-impl PageList {
-    /// Allocates `count` zeroed pages and maps them for a device.
-    ///
-    /// Errors: [`EINVAL`] if `count` is zero or too many, [`ENOMEM`].
-    pub fn new(dev: &Device, count: usize) -> Result<Self> {
-        let nents = c_uint::try_from(count).map_err(|_| EINVAL)?;
-        if nents == 0 {
-            return Err(EINVAL);
-        }
-
-        let mut pages = KVec::with_capacity(count, GFP_KERNEL)?;
-        let mut raw = KVec::with_capacity(count, GFP_KERNEL)?;
-        for _ in 0..count {
-            let page = Page::alloc_page(GFP_KERNEL | __GFP_ZERO)?;
-            raw.push(page.as_ptr(), GFP_KERNEL)?;
-            pages.push(page, GFP_KERNEL)?;
-        }
-
-        let mut table = KBox::new(pin_init::zeroed::<bindings::sg_table>(), GFP_KERNEL)?;
-        // SAFETY: `raw` holds `nents` pages, which `pages` keeps.
-        to_result(unsafe {
-            bindings::sg_alloc_table_from_pages_segment(
-                &mut *table,
-                raw.as_mut_ptr(),
-                nents,
-                0,
-                count * PAGE_SIZE,
-                // One entry a page: regions are registered page by page.
-                PAGE_SIZE as c_uint,
-                bindings::GFP_KERNEL,
-            )
-        })?;
-        // SAFETY: `dev` is registered and `table` describes memory of ours.
-        let mapped = to_result(unsafe {
-            bindings::ib_dma_map_sgtable_attrs(
-                dev.as_raw(),
-                &mut *table,
-                raw_direction::<Bidirectional>(),
-                0,
-            )
-        });
-        if let Err(err) = mapped {
-            // SAFETY: The table was allocated above.
-            unsafe { bindings::sg_free_table(&mut *table) };
-            return Err(err);
-        }
-
-        // INVARIANT: The table was mapped above.
-        Ok(Self {
-            dev: dev.into(),
-            table,
-            pages,
-        })
-    }
-
-    /// Returns the length in bytes.
-    pub fn len(&self) -> usize {
-        // OVERFLOW: `new` has computed the same.
-        self.pages.len() * PAGE_SIZE
-    }
-
-    /// Returns whether there is no memory, which is never so.
-    pub fn is_empty(&self) -> bool {
-        self.pages.is_empty()
-    }
-
-    /// Returns the device that the pages are mapped for.
-    pub fn device(&self) -> &Device {
-        &self.dev
-    }
-
-    /// Returns the mapped entries and their number.
-    pub(crate) fn as_raw(&self) -> (*mut bindings::scatterlist, c_uint) {
-        (self.table.sgl, self.table.nents)
-    }
-
-    /// Copies bytes out, starting at `offset`.
-    ///
-    /// Errors: [`EINVAL`] if the range is not within the memory.
-    pub fn read(&self, offset: usize, dst: &mut [u8]) -> Result {
-        let dst_ptr = dst.as_mut_ptr();
-
-        self.for_each_piece(offset, dst.len(), |page, at, done, len| {
-            // SAFETY: The piece lies within `dst` and within the page. The device may write the
-            // page meanwhile, as it may any memory that it was given; bytes have no invalid value.
-            unsafe { page.read_raw(dst_ptr.add(done), at, len) }
-        })
-    }
-
-    /// Copies bytes in, starting at `offset`.
-    ///
-    /// Errors: [`EINVAL`] if the range is not within the memory.
-    pub fn write(&self, offset: usize, src: &[u8]) -> Result {
-        let src_ptr = src.as_ptr();
-
-        self.for_each_piece(offset, src.len(), |page, at, done, len| {
-            // SAFETY: The piece lies within `src` and within the page. See `read` for the device.
-            unsafe { page.write_raw(src_ptr.add(done), at, len) }
-        })
-    }
-
-    /// Calls `f` with each page of a range, where in the page it starts, the bytes done before, and
-    /// the bytes of the page.
-    fn for_each_piece(
-        &self,
-        offset: usize,
-        len: usize,
-        mut f: impl FnMut(&Page, usize, usize, usize) -> Result,
-    ) -> Result {
-        let end = offset.checked_add(len).ok_or(EINVAL)?;
-        if end > self.len() {
-            return Err(EINVAL);
-        }
-
-        let mut done = 0;
-        while done < len {
-            let pos = offset + done;
-            let at = pos % PAGE_SIZE;
-            let n = (PAGE_SIZE - at).min(len - done);
-
-            f(self.pages.get(pos / PAGE_SIZE).ok_or(EINVAL)?, at, done, n)?;
-            done += n;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for PageList {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant, the table is allocated and mapped for `dev`.
-        unsafe {
-            bindings::ib_dma_unmap_sgtable_attrs(
-                self.dev.as_raw(),
-                &mut *self.table,
-                raw_direction::<Bidirectional>(),
-                0,
-            );
-            bindings::sg_free_table(&mut *self.table);
-        }
-    }
 }
