@@ -31,6 +31,8 @@ mod send;
 pub use links::{
     Flag,
     Flags,
+    Gather,
+    Inline,
     Links,
     With, //
 };
@@ -79,6 +81,11 @@ impl<const P: usize> Pieces<P> {
     }
 }
 
+/// The most bytes of a piece. What is longer than a message may be is no use, and some devices take the
+/// highest bit for something else.
+// CAST: It is positive.
+const MAX_PIECE: u32 = i32::MAX as u32;
+
 /// [`Pieces`] of any size, to be added to.
 struct Filler<'b> {
     raw: &'b mut [MaybeUninit<bindings::ib_sge>],
@@ -86,32 +93,64 @@ struct Filler<'b> {
 }
 
 impl Filler<'_> {
-    /// Adds pieces of memory, all or none.
+    /// Adds pieces of memory, all or none, at most `limit`, and returns their number.
     ///
-    /// Errors: [`ENOSPC`] if there is no room, [`EINVAL`] if one is of another device.
+    /// Those of no byte are left out: to some devices a length of zero means 2^31.
+    ///
+    /// Errors: [`ENOSPC`] if there is no room, [`EINVAL`] if there are more than `limit`, or one is of
+    /// another device, or too long.
     fn add<'p>(
         &mut self,
         dev: &Device,
         dma_key: u32,
-        pieces: impl ExactSizeIterator<Item = Piece<'p>>,
-    ) -> Result {
+        limit: usize,
+        pieces: impl Iterator<Item = Piece<'p>>,
+    ) -> Result<usize> {
         let room = self.raw.get_mut(*self.len..).ok_or(ENOSPC)?;
-        let count = pieces.len();
-        if count > room.len() {
-            return Err(ENOSPC);
-        }
+        let mut count = 0;
 
-        for (slot, piece) in room.iter_mut().zip(pieces) {
-            if piece.dev != dev {
+        for piece in pieces {
+            if piece.dev != dev || piece.len > MAX_PIECE {
                 return Err(EINVAL);
             }
-            slot.write(bindings::ib_sge {
+            if piece.len == 0 {
+                continue;
+            }
+            if count == limit {
+                return Err(EINVAL);
+            }
+            room.get_mut(count).ok_or(ENOSPC)?.write(bindings::ib_sge {
                 addr: piece.addr,
                 length: piece.len,
                 lkey: piece.key.unwrap_or(dma_key),
             });
+            count += 1;
         }
         *self.len += count;
-        Ok(())
+        Ok(count)
+    }
+
+    /// Adds bytes that the driver copies while they are posted, and returns the number of pieces.
+    ///
+    /// Errors: [`ENOSPC`] if there is no room, [`EINVAL`] if there are more than `limit` bytes.
+    fn add_inline(&mut self, limit: u32, bytes: &[u8]) -> Result<usize> {
+        let length = u32::try_from(bytes.len()).map_err(|_| EINVAL)?;
+        if length > limit {
+            return Err(EINVAL);
+        }
+        if length == 0 {
+            return Ok(0);
+        }
+
+        let slot = self.raw.get_mut(*self.len).ok_or(ENOSPC)?;
+        slot.write(bindings::ib_sge {
+            // CAST: An address fits. Drivers take it for a pointer again.
+            addr: bytes.as_ptr().expose_provenance() as u64,
+            length,
+            // Nothing is looked up.
+            lkey: 0,
+        });
+        *self.len += 1;
+        Ok(1)
     }
 }

@@ -440,6 +440,10 @@ impl Qp {
         kernel::num::casts::u32_as_usize(self.inner.cap.max_send_sge)
     }
 
+    pub(crate) fn max_inline_data(&self) -> u32 {
+        self.inner.cap.max_inline_data
+    }
+
     /// Whether the service is one of datagrams, which need an address each.
     pub(crate) fn is_datagram(&self) -> bool {
         self.inner.qp_type.is_datagram()

@@ -26,6 +26,7 @@ use krdma::rdma::{
     post::{
         Flag,
         Flags,
+        Inline,
         SendBatch,
         With, //
     },
@@ -109,7 +110,7 @@ pub(crate) fn reliable(bench: &Bench<'_>) -> Result {
         )
     })?;
     post(&a, &sent, 3, 16, |piece, links| {
-        links.send(&[piece.buffer.sge()], With::Nothing, Flag::Inline.into())
+        links.send(Inline(&piece.bytes), With::Nothing, Flags::default())
     })?;
     sent.expect("a send", 3, Status::Success)?;
     let messages = received.take(3)?;
@@ -121,12 +122,46 @@ pub(crate) fn reliable(bench: &Bench<'_>) -> Result {
         return Err(EPROTO);
     }
 
+    // A piece of no byte is none: neither of those that are sent, nor of those the queue pair takes.
+    receive(&b, bench.dev(), &received, 64)?;
+    post(&a, &sent, 4, 16, |piece, links| {
+        let all = piece.buffer.sge();
+        let none = all.slice(7..7)?;
+
+        links.send(
+            &[none, all.slice(0..9)?, none, all.slice(9..16)?],
+            With::Nothing,
+            Flags::default(),
+        )
+    })?;
+    sent.expect("a send with empty pieces", 1, Status::Success)?;
+    expect("the length without them", received.next()?.len, 16)?;
+    for inline in [false, true] {
+        receive(&b, bench.dev(), &received, 64)?;
+        post(&a, &sent, 4, 16, |piece, links| {
+            if inline {
+                return links.send(Inline(&[]), With::Nothing, Flags::default());
+            }
+            let none = piece.buffer.sge().slice(16..16)?;
+
+            links.send(&[none], With::Nothing, Flags::default())
+        })?;
+        sent.expect("a send of nothing", 1, Status::Success)?;
+        expect("the length of nothing", received.next()?.len, 0)?;
+    }
+
     // Memory of the peer: written, with immediate data too, read, operated on.
     post(&a, &sent, 0x55, 8, |piece, links| {
         links.write(&[piece.buffer.sge()], remote, None, Flags::default())
     })?;
     sent.expect("a write", 1, Status::Success)?;
     expect("what was written", word(&mr)?, 0x5555_5555_5555_5555)?;
+
+    post(&a, &sent, 0x66, 8, |piece, links| {
+        links.write(Inline(&piece.bytes), remote, None, Flags::default())
+    })?;
+    sent.expect("a write of inline bytes", 1, Status::Success)?;
+    expect("what was written", word(&mr)?, 0x6666_6666_6666_6666)?;
 
     receive(&b, bench.dev(), &received, 64)?;
     post(&a, &sent, 0, 8, |piece, links| {
@@ -186,6 +221,14 @@ fn refused(a: &Qp, log: &Arc<Log>, remote: Remote) -> Result {
         }),
         EINVAL,
     )?;
+    let long = kernel::num::casts::u32_as_usize(a.capabilities().max_inline_data) + 1;
+    expect_error(
+        "more inline than the queue pair takes",
+        post(a, log, 0, long, |piece, links| {
+            links.send(Inline(&piece.bytes), With::Nothing, Flags::default())
+        }),
+        EINVAL,
+    )?;
     // What follows the driver refuses.
     expect_error(
         "an atomic operation on an odd address",
@@ -195,14 +238,6 @@ fn refused(a: &Qp, log: &Arc<Log>, remote: Remote) -> Result {
                 ..remote
             };
             links.fetch_add(piece.buffer.sge_mut(), odd, 1, Flags::default())
-        }),
-        EINVAL,
-    )?;
-    let long = kernel::num::casts::u32_as_usize(a.capabilities().max_inline_data) + 1;
-    expect_error(
-        "more inline than the queue pair takes",
-        post(a, log, 0, long, |piece, links| {
-            links.send(&[piece.buffer.sge()], With::Nothing, Flag::Inline.into())
         }),
         EINVAL,
     )?;
@@ -219,13 +254,14 @@ fn refused(a: &Qp, log: &Arc<Log>, remote: Remote) -> Result {
     // The first link of this is posted, the second one is not: nobody gets the request back.
     expect_error(
         "a request of which the second link is refused",
-        post(a, log, 0, long, |piece, links| {
-            links.send(
-                &[piece.buffer.sge().slice(0..8)?],
-                With::Nothing,
-                Flags::default(),
-            )?;
-            links.send(&[piece.buffer.sge()], With::Nothing, Flag::Inline.into())
+        post(a, log, 0, 8, |piece, links| {
+            let odd = Remote {
+                addr: remote.addr + 1,
+                ..remote
+            };
+
+            links.send(&[piece.buffer.sge()], With::Nothing, Flags::default())?;
+            links.fetch_add(piece.buffer.sge_mut(), odd, 1, Flags::default())
         }),
         EINVAL,
     )

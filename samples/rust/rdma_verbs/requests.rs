@@ -149,6 +149,8 @@ impl Log {
 /// A piece of memory, where it goes to if that is not always the same, and where to tell of it.
 pub(crate) struct Piece {
     pub(crate) buffer: Mapping<KVec<u8>, Bidirectional>,
+    /// The same bytes, to be taken at once.
+    pub(crate) bytes: KVec<u8>,
     ah: Option<Arc<Ah>>,
     log: Arc<Log>,
 }
@@ -165,6 +167,7 @@ impl Piece {
         Request::new(
             Self {
                 buffer: Mapping::new(dev, KVec::from_elem(byte, len, GFP_KERNEL)?)?,
+                bytes: KVec::from_elem(byte, len, GFP_KERNEL)?,
                 ah: ah.cloned(),
                 log: log.clone(),
             },

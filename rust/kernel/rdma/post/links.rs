@@ -41,10 +41,60 @@ impl_flags!(
         Fence = bindings::ib_send_flags_IB_SEND_FENCE as u32,
         /// The receiver's completion is one that it has asked to be signalled of.
         Solicited = bindings::ib_send_flags_IB_SEND_SOLICITED as u32,
-        /// The bytes are taken when the request is posted.
-        Inline = bindings::ib_send_flags_IB_SEND_INLINE as u32,
     }
 );
+
+/// Bytes that are taken when the request is posted. They need not be mapped, and the device does not read
+/// them later.
+///
+/// There may be [as many as](crate::rdma::qp::Capabilities::max_inline_data) the queue pair grants.
+#[derive(Clone, Copy)]
+pub struct Inline<'a>(pub &'a [u8]);
+
+/// What a request sends or writes: memory that the device reads, one piece after the other, or [`Inline`].
+pub enum Gather<'a, 's> {
+    /// Memory that the device reads. A piece of no byte is left out.
+    Pieces(&'s [Sge<'a>]),
+    /// Bytes that are taken at once.
+    Inline(Inline<'a>),
+}
+
+impl<'a, 's> From<&'s [Sge<'a>]> for Gather<'a, 's> {
+    #[inline]
+    fn from(pieces: &'s [Sge<'a>]) -> Self {
+        Self::Pieces(pieces)
+    }
+}
+
+impl<'a, 's, const N: usize> From<&'s [Sge<'a>; N]> for Gather<'a, 's> {
+    #[inline]
+    fn from(pieces: &'s [Sge<'a>; N]) -> Self {
+        Self::Pieces(pieces)
+    }
+}
+
+impl<'a> From<Inline<'a>> for Gather<'a, '_> {
+    #[inline]
+    fn from(bytes: Inline<'a>) -> Self {
+        Self::Inline(bytes)
+    }
+}
+
+/// The same, of each kind of link.
+enum Data<'p, I> {
+    Pieces(I),
+    Inline(&'p [u8]),
+}
+
+impl<'p> Gather<'p, '_> {
+    #[inline]
+    fn data(&self) -> Data<'p, impl Iterator<Item = Piece<'p>> + '_> {
+        match self {
+            Self::Pieces(pieces) => Data::Pieces(pieces.iter().map(|sge| sge.0)),
+            Self::Inline(bytes) => Data::Inline(bytes.0),
+        }
+    }
+}
 
 /// What comes with a message beside its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +118,9 @@ pub(super) union RawLink {
     reg: bindings::ib_reg_wr,
 }
 
+/// A link that names no memory.
+const NO_DATA: Data<'static, core::iter::Empty<Piece<'static>>> = Data::Pieces(core::iter::empty());
+
 /// The links of a request that is being described. What they name must be of `'a`, the request.
 ///
 /// On a queue pair for datagrams ([`QpType::Ud`](crate::rdma::qp::QpType::Ud) and
@@ -86,14 +139,17 @@ pub struct Links<'a, 'b> {
 
 impl<'a> Links<'a, '_> {
     /// Sends a message, into a receive buffer of the peer.
-    pub fn send(&mut self, sges: &[Sge<'a>], with: With, flags: Flags) -> Result {
+    pub fn send<'s>(&mut self, data: impl Into<Gather<'a, 's>>, with: With, flags: Flags) -> Result
+    where
+        'a: 's,
+    {
         let (opcode, ex) = Self::opcode(
             with,
             bindings::ib_wr_opcode_IB_WR_SEND,
             bindings::ib_wr_opcode_IB_WR_SEND_WITH_IMM,
             Some(bindings::ib_wr_opcode_IB_WR_SEND_WITH_INV),
         )?;
-        let send = self.plain(opcode, ex, sges.iter().map(|sge| sge.0), flags)?;
+        let send = self.plain(opcode, ex, data.into().data(), flags)?;
 
         self.add(RawLink { send });
         Ok(())
@@ -104,15 +160,18 @@ impl<'a> Links<'a, '_> {
     /// `qp` is the number of the peer's queue pair, or [`MULTICAST_QP`](crate::rdma::mcast::MULTICAST_QP)
     /// if the way is to a group. `qkey` is the key that it must have. (With the highest bit set it
     /// stands for the sender's own key, on most devices.)
-    pub fn send_to(
+    pub fn send_to<'s>(
         &mut self,
         ah: &'a Ah,
         qp: u32,
         qkey: u32,
-        sges: &[Sge<'a>],
+        data: impl Into<Gather<'a, 's>>,
         immediate: Option<u32>,
         flags: Flags,
-    ) -> Result {
+    ) -> Result
+    where
+        'a: 's,
+    {
         if ah.device() != self.qp.device() || !self.qp.is_datagram() {
             return Err(EINVAL);
         }
@@ -123,7 +182,7 @@ impl<'a> Links<'a, '_> {
             None,
         )?;
         let ud = bindings::ib_ud_wr {
-            wr: self.common(opcode, ex, sges.iter().map(|sge| sge.0), flags)?,
+            wr: self.common(opcode, ex, data.into().data(), flags)?,
             ah: ah.as_raw(),
             remote_qpn: qp,
             remote_qkey: qkey,
@@ -135,13 +194,16 @@ impl<'a> Links<'a, '_> {
     }
 
     /// Writes to a peer's memory. With immediate data it also takes a receive buffer of the peer.
-    pub fn write(
+    pub fn write<'s>(
         &mut self,
-        sges: &[Sge<'a>],
+        data: impl Into<Gather<'a, 's>>,
         remote: Remote,
         immediate: Option<u32>,
         flags: Flags,
-    ) -> Result {
+    ) -> Result
+    where
+        'a: 's,
+    {
         let (opcode, ex) = Self::opcode(
             immediate.map_or(With::Nothing, With::Immediate),
             bindings::ib_wr_opcode_IB_WR_RDMA_WRITE,
@@ -149,7 +211,7 @@ impl<'a> Links<'a, '_> {
             None,
         )?;
         let rdma = bindings::ib_rdma_wr {
-            wr: self.plain(opcode, ex, sges.iter().map(|sge| sge.0), flags)?,
+            wr: self.plain(opcode, ex, data.into().data(), flags)?,
             remote_addr: remote.addr,
             rkey: remote.key,
         };
@@ -164,7 +226,7 @@ impl<'a> Links<'a, '_> {
             wr: self.plain(
                 bindings::ib_wr_opcode_IB_WR_RDMA_READ,
                 pin_init::zeroed(),
-                sges.iter().map(|sge| sge.0),
+                Data::Pieces(sges.iter().map(|sge| sge.0)),
                 flags,
             )?,
             remote_addr: remote.addr,
@@ -278,7 +340,7 @@ impl<'a> Links<'a, '_> {
             wr: self.plain(
                 bindings::ib_wr_opcode_IB_WR_REG_MR,
                 pin_init::zeroed(),
-                core::iter::empty(),
+                NO_DATA,
                 flags,
             )?,
             mr: mr.as_raw(),
@@ -312,7 +374,7 @@ impl<'a> Links<'a, '_> {
             bindings::ib_send_wr__bindgen_ty_2 {
                 invalidate_rkey: mr.remote().key,
             },
-            core::iter::empty(),
+            NO_DATA,
             flags,
         )?;
 
@@ -337,7 +399,7 @@ impl<'a> Links<'a, '_> {
             wr: self.plain(
                 opcode,
                 pin_init::zeroed(),
-                core::iter::once(result.0),
+                Data::Pieces(core::iter::once(result.0)),
                 flags,
             )?,
             remote_addr: remote.addr,
@@ -381,13 +443,13 @@ impl<'a> Links<'a, '_> {
         &mut self,
         opcode: bindings::ib_wr_opcode,
         ex: bindings::ib_send_wr__bindgen_ty_2,
-        pieces: impl ExactSizeIterator<Item = Piece<'p>>,
+        data: Data<'p, impl Iterator<Item = Piece<'p>>>,
         flags: Flags,
     ) -> Result<bindings::ib_send_wr> {
         if self.qp.is_datagram() {
             return Err(EINVAL);
         }
-        self.common(opcode, ex, pieces, flags)
+        self.common(opcode, ex, data, flags)
     }
 
     /// Makes the part that all links have. Room for the link is there if this succeeds.
@@ -395,17 +457,26 @@ impl<'a> Links<'a, '_> {
         &mut self,
         opcode: bindings::ib_wr_opcode,
         ex: bindings::ib_send_wr__bindgen_ty_2,
-        pieces: impl ExactSizeIterator<Item = Piece<'p>>,
+        data: Data<'p, impl Iterator<Item = Piece<'p>>>,
         flags: Flags,
     ) -> Result<bindings::ib_send_wr> {
         let first_piece = self.first_piece.get_mut(self.nr_links).ok_or(ENOSPC)?;
         let first = *self.pieces.len;
-        let count = pieces.len();
-        if count > self.qp.max_send_sge() {
-            return Err(EINVAL);
-        }
-        self.pieces
-            .add(self.qp.device(), self.qp.dma_key(), pieces)?;
+        let (count, inline) = match data {
+            Data::Pieces(pieces) => {
+                let (dev, key) = (self.qp.device(), self.qp.dma_key());
+
+                (
+                    self.pieces.add(dev, key, self.qp.max_send_sge(), pieces)?,
+                    0,
+                )
+            }
+            Data::Inline(bytes) => (
+                self.pieces.add_inline(self.qp.max_inline_data(), bytes)?,
+                // CAST: The flag is positive; C keeps it in an `int`.
+                bindings::ib_send_flags_IB_SEND_INLINE as c_int,
+            ),
+        };
         *first_piece = first;
 
         Ok(bindings::ib_send_wr {
@@ -419,7 +490,7 @@ impl<'a> Links<'a, '_> {
             num_sge: count as c_int,
             opcode,
             // CAST: The flags are few and positive; C keeps them in an `int`.
-            send_flags: u32::from(flags) as c_int,
+            send_flags: u32::from(flags) as c_int | inline,
             ex,
         })
     }

@@ -269,11 +269,17 @@ pub struct Buffers<'a, 'b> {
 }
 
 impl<'a> Buffers<'a, '_> {
-    /// Adds memory that the message goes to, after what was added before.
+    /// Adds memory that the message goes to, after what was added before. A piece of no byte is left out.
     ///
     /// Errors: [`ENOSPC`] if the batch has no room, [`EINVAL`] if the memory is of another device.
     pub fn add(&mut self, sges: &[SgeMut<'a>]) -> Result {
         self.pieces
-            .add(self.dev, self.dma_key, sges.iter().map(|sge| sge.0))
+            .add(
+                self.dev,
+                self.dma_key,
+                sges.len(),
+                sges.iter().map(|sge| sge.0),
+            )
+            .map(drop)
     }
 }
