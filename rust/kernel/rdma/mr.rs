@@ -3,8 +3,17 @@
 //! Memory regions: memory that peers may read and write.
 //!
 //! A region is registered and revoked by work requests ("fast registration"). Between the two a peer
-//! that knows the key may access the memory at any time, so the memory stays with the region until
-//! the hardware has confirmed that the key is revoked.
+//! that knows the key may access the memory at any time. So the memory stays with the region until the
+//! hardware has confirmed that the key is revoked:
+//!
+//! - a request that [revokes](crate::rdma::post::Links::invalidate) it has succeeded,
+//! - a message was received by which the peer has revoked it ([`Mr::revoked_by`]), or
+//! - the region is dropped, which deregisters it.
+//!
+//! A request that fails, or is flushed, confirms nothing. Each registration is under another key, so that
+//! what ends late is not taken for a later one. A key has eight bits that change, and comes round after
+//! 256 registrations: a receive that was completed by the device when a region had that key the last
+//! time, and whose handler has waited since, would be taken for the present one.
 //!
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
@@ -29,17 +38,15 @@ use kernel::{
     impl_flags,
     page::PAGE_SIZE,
     prelude::*,
-    sync::{
-        atomic::{
-            ordering::{
-                Acquire,
-                Full,
-                Release, //
-            },
-            Atomic, //
-        },
-        Arc, //
-    },
+    sync::Arc, //
+};
+
+mod state;
+
+pub(crate) use state::{
+    End,
+    Exposure,
+    Round, //
 };
 
 impl_flags!(
@@ -77,28 +84,6 @@ pub struct Remote {
     pub key: u32,
 }
 
-/// Whether the hardware may let somebody use a region.
-pub(crate) struct Exposure(Atomic<bool>);
-
-impl Exposure {
-    /// From here on it may.
-    pub(crate) fn begin(&self) -> Result {
-        match self.0.cmpxchg(false, true, Full) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(EBUSY),
-        }
-    }
-
-    /// The hardware has confirmed that it does not.
-    pub(crate) fn end(&self) {
-        self.0.store(false, Release);
-    }
-
-    pub(crate) fn is_on(&self) -> bool {
-        self.0.load(Acquire)
-    }
-}
-
 /// A memory region for fast registration.
 pub struct Mr {
     // Dropped before the pages: that ends all access to them.
@@ -107,22 +92,34 @@ pub struct Mr {
 
 /// # Invariants
 ///
-/// `ptr` points to a memory region in `pd` that this type owns. If the hardware may let somebody use
-/// it, `exposure` is on, and it is of `pages`.
+/// `ptr` points to a memory region in `pd` that this type owns. If `exposure` is not idle it is of the
+/// pages that are attached. Its keys are written by who has taken `exposure` out of that state, before a
+/// request is posted.
 #[pin_data(PinnedDrop)]
 struct Inner {
     ptr: NonNull<bindings::ib_mr>,
     exposure: Exposure,
-    attached: Option<PageList>,
+    attached: Option<Attached>,
     max_pages: u32,
+    /// The keys when the region was made.
+    rkey: u32,
+    lkey: u32,
     // Dropped after the region is.
     pd: Arc<Pd>,
+}
+
+/// The pages of a region, and what the driver has made of them.
+struct Attached {
+    pages: PageList,
+    addr: u64,
+    len: u64,
 }
 
 // SAFETY: A memory region may be used and deregistered by any thread.
 unsafe impl Send for Inner {}
 
-// SAFETY: The methods that take `&self` change nothing but `exposure`, which is atomic.
+// SAFETY: The methods that take `&self` change `exposure`, which is atomic, and the keys of the C object,
+// which one thread at a time does, see the type invariant.
 unsafe impl Sync for Inner {}
 
 /// A region could not take the pages: why, and the pages.
@@ -152,9 +149,14 @@ impl Mr {
 
                 NonNull::new(from_err_ptr(ptr)?).ok_or(ENOMEM)?
             },
-            exposure: Exposure(Atomic::new(false)),
+            // INVARIANT: Nothing is attached, and nothing registered.
+            exposure: Exposure::new(),
             attached: None,
             max_pages,
+            // SAFETY: The region was just made, and nobody else knows it.
+            rkey: unsafe { ptr.as_ref() }.rkey,
+            // SAFETY: As above.
+            lkey: unsafe { ptr.as_ref() }.lkey,
             pd: pd.clone(),
         }))?;
 
@@ -172,29 +174,33 @@ impl Mr {
     /// Errors: [`EBUSY`] if the region has pages, [`EINVAL`] if they are too many or of another
     /// device.
     pub fn attach(&mut self, pages: PageList) -> core::result::Result<(), AttachError> {
-        let error = if self.inner.attached.is_some() || self.inner.exposure.is_on() {
-            EBUSY
-        } else if pages.device() != self.device() {
-            EINVAL
-        } else {
-            match self.map(&pages) {
-                Ok(()) => {
-                    self.inner.as_mut().project_attached().replace(pages);
-                    return Ok(());
-                }
-                Err(error) => error,
+        match self.map(&pages) {
+            Ok((addr, len)) => {
+                let attached = Attached { pages, addr, len };
+
+                self.inner.as_mut().project_attached().replace(attached);
+                Ok(())
             }
-        };
-        Err(AttachError { error, pages })
+            Err(error) => Err(AttachError { error, pages }),
+        }
     }
 
-    fn map(&self, pages: &PageList) -> Result {
+    /// Returns the address and the length of what the region is of then.
+    fn map(&mut self, pages: &PageList) -> Result<(u64, u64)> {
+        if self.inner.attached.is_some() {
+            return Err(EBUSY);
+        }
+        if pages.device() != self.device() {
+            return Err(EINVAL);
+        }
+        self.inner.exposure.renew()?;
+
         let (sgl, nents) = pages.as_raw();
         let nents = c_int::try_from(nents).map_err(|_| EINVAL)?;
         let raw = self.as_raw();
 
-        // SAFETY: By the type invariant, we own the region, and nobody else uses it. The list is
-        // mapped for its device.
+        // SAFETY: By the type invariant, we own the region. We have it exclusively and it is idle, so that
+        // nobody else uses it. The list is mapped for its device.
         let mapped = unsafe {
             bindings::ib_map_mr_sg(
                 raw,
@@ -211,40 +217,35 @@ impl Mr {
         if mapped != nents {
             return Err(EINVAL);
         }
-
-        // The low byte of a key is ours. With another one in each round a peer can't use an old key.
         // SAFETY: As above.
-        unsafe {
-            let next = ((*raw).rkey as u8).wrapping_add(1);
-            bindings::ib_update_fast_reg_key(raw, next);
-        }
-        Ok(())
+        Ok(unsafe { ((*raw).iova, (*raw).length) })
     }
 
     /// Takes the pages out of the region.
     ///
-    /// Errors: [`EBUSY`] if a registration was posted and its end is not confirmed, [`ENOENT`] if
-    /// the region has none.
+    /// Errors: [`EBUSY`] if somebody may be able to use the region, see
+    /// [`is_exposed`](Self::is_exposed), [`ENOENT`] if it has none.
     pub fn detach(&mut self) -> Result<PageList> {
-        if self.inner.exposure.is_on() {
+        if !self.inner.exposure.is_idle() {
             return Err(EBUSY);
         }
-        self.inner.as_mut().project_attached().take().ok_or(ENOENT)
+        let attached = self.inner.as_mut().project_attached().take();
+
+        attached.map(|attached| attached.pages).ok_or(ENOENT)
     }
 
     /// Returns the pages.
     pub fn pages(&self) -> Option<&PageList> {
-        self.inner.attached.as_ref()
+        Some(&self.inner.attached.as_ref()?.pages)
     }
 
-    /// Returns what a peer needs to know to use the region.
+    /// Returns what a peer needs to know to use the region as it is registered, or will be next.
+    ///
+    /// The key is another one when it is known that this one is revoked.
     pub fn remote(&self) -> Remote {
-        // SAFETY: By the type invariant, we own the region. Only `attach` changes these fields.
-        unsafe {
-            Remote {
-                addr: (*self.as_raw()).iova,
-                key: (*self.as_raw()).rkey,
-            }
+        Remote {
+            addr: self.addr(),
+            key: self.key_of(self.inner.exposure.round()),
         }
     }
 
@@ -259,42 +260,84 @@ impl Mr {
     }
 
     fn piece(&self) -> Piece<'_> {
-        // SAFETY: As for `remote`.
-        let (addr, len, key) = unsafe {
-            let raw = self.as_raw();
-            ((*raw).iova, (*raw).length, (*raw).lkey)
-        };
-
-        let len = match self.pages() {
-            Some(_) => u32::try_from(len).unwrap_or(u32::MAX),
-            // What the region was of before is not its any more.
-            None => 0,
-        };
+        let byte = self.inner.exposure.round().key_byte(self.key_byte());
 
         Piece {
             dev: self.device(),
-            addr,
-            len,
-            key: Some(key),
+            addr: self.addr(),
+            // What the region was of before is not its any more.
+            len: self.inner.attached.as_ref().map_or(0, |attached| {
+                u32::try_from(attached.len).unwrap_or(u32::MAX)
+            }),
+            key: Some(with_byte(self.inner.lkey, byte)),
         }
+    }
+
+    fn addr(&self) -> u64 {
+        self.inner
+            .attached
+            .as_ref()
+            .map_or(0, |attached| attached.addr)
+    }
+
+    /// The part of the key that changes, when the region was made.
+    fn key_byte(&self) -> u8 {
+        let [byte, ..] = self.inner.rkey.to_le_bytes();
+
+        byte
+    }
+
+    /// The key of a round.
+    fn key_of(&self, round: Round) -> u32 {
+        with_byte(self.inner.rkey, round.key_byte(self.key_byte()))
     }
 
     /// Notes that the peer has revoked the region's key by the message that `completion` is of.
     ///
-    /// Returns whether it has.
+    /// Returns whether it has: the message was received by a queue pair of the region's protection domain,
+    /// and names the key of the registration.
     pub fn revoked_by(&self, completion: &Completion<'_>) -> bool {
-        let revoked = completion.status().is_success()
-            && completion.invalidated_key() == Some(self.remote().key);
-
-        if revoked {
-            self.inner.exposure.end();
-        }
-        revoked
+        completion
+            .key_revoked_in(&self.inner.pd)
+            .is_some_and(|key| {
+                self.inner
+                    .exposure
+                    .revoked(|round| self.key_of(round) == key)
+            })
     }
 
-    /// Returns whether somebody may use the region, as far as is known.
+    /// Returns whether somebody may be able to use the region, as far as is known.
+    ///
+    /// That is so from when a registration is described, until it is confirmed that its key is revoked, or
+    /// the registration was not posted.
     pub fn is_exposed(&self) -> bool {
-        self.inner.exposure.is_on()
+        !self.inner.exposure.is_idle()
+    }
+
+    /// A request is described that registers the region: returns its round and key.
+    ///
+    /// Errors: [`ENOENT`] if the region has no pages, [`EBUSY`] if it is exposed.
+    pub(crate) fn begin(&self) -> Result<(Round, u32)> {
+        if self.inner.attached.is_none() {
+            return Err(ENOENT);
+        }
+        let round = self.inner.exposure.register()?;
+
+        // SAFETY: By the type invariant, we own the region. It was idle and we have taken it out of that, so
+        // nobody else writes the keys, and no request reads them.
+        unsafe { bindings::ib_update_fast_reg_key(self.as_raw(), round.key_byte(self.key_byte())) };
+        Ok((round, self.key_of(round)))
+    }
+
+    /// A request is described that revokes the key: returns its round and the key. If the request registers
+    /// the region before, `own` is the round of that.
+    ///
+    /// Errors: [`ENOENT`] if the region is not exposed, [`EBUSY`] if a request that registers or revokes
+    /// it has not ended.
+    pub(crate) fn begin_end(&self, own: Round) -> Result<(Round, u32)> {
+        let round = self.inner.exposure.invalidate(own)?;
+
+        Ok((round, self.key_of(round)))
     }
 
     /// Returns the device.
@@ -317,7 +360,7 @@ impl Mr {
 
 impl Inner {
     /// Projects to the pages, which are not pinned.
-    fn project_attached(self: Pin<&mut Self>) -> &mut Option<PageList> {
+    fn project_attached(self: Pin<&mut Self>) -> &mut Option<Attached> {
         // SAFETY: Nothing is moved out of the pinned object; the field is not structurally pinned.
         unsafe { &mut self.get_unchecked_mut().attached }
     }
@@ -326,10 +369,23 @@ impl Inner {
 #[pinned_drop]
 impl PinnedDrop for Inner {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant, we own the region. When this returns nobody can use it, so
-        // that the pages, which are dropped next, may go.
-        unsafe { bindings::ib_dereg_mr_user(self.ptr.as_ptr(), core::ptr::null_mut()) };
+        // SAFETY: By the type invariant, we own the region. When this succeeds nobody can use it, so that the
+        // pages, which are dropped next, may go.
+        let ret = unsafe { bindings::ib_dereg_mr_user(self.ptr.as_ptr(), core::ptr::null_mut()) };
+
+        if ret != 0 {
+            pr_err!("a region could not be deregistered: {}\n", ret);
+            if let Some(attached) = self.project_attached().take() {
+                // The hardware may still let somebody use them.
+                attached.pages.leak();
+            }
+        }
     }
+}
+
+/// The key with another low byte, which is the user's to choose.
+fn with_byte(key: u32, byte: u8) -> u32 {
+    (key & !0xff) | u32::from(byte)
 }
 
 #[kunit_tests(krdma_mr)]
@@ -347,15 +403,8 @@ mod tests {
     }
 
     #[test]
-    fn a_region_is_exposed_once() {
-        let exposure = Exposure(Atomic::new(false));
-
-        assert!(!exposure.is_on());
-        assert_eq!(exposure.begin(), Ok(()));
-        assert!(exposure.is_on());
-        assert_eq!(exposure.begin(), Err(EBUSY));
-        exposure.end();
-        assert!(!exposure.is_on());
-        assert_eq!(exposure.begin(), Ok(()));
+    fn the_low_byte_of_a_key_changes() {
+        assert_eq!(with_byte(0x1234_56ff, 0), 0x1234_5600);
+        assert_eq!(with_byte(0x1234_5600, 0x78), 0x1234_5678);
     }
 }

@@ -13,14 +13,19 @@
 use crate::{
     bindings, callback,
     rdma::{
-        mr::Exposure,
+        mr::{
+            End,
+            Exposure,
+            Round, //
+        },
         qp::{
             Order,
             QpRef, //
         },
         room::Room,
         srq::Posted,
-        Device, //
+        Device,
+        Pd, //
     },
 };
 use core::{
@@ -73,10 +78,10 @@ pub(crate) struct Header {
     /// Counts the requests that are sent, the request among them, or is null. Whoever it belongs to
     /// waits for the count.
     pub(crate) counted: *const Atomic<u32>,
-    /// The registration that a link of the request begins.
-    pub(crate) registers: *const Exposure,
-    /// The registration that a link of the request revokes.
-    pub(crate) revokes: *const Exposure,
+    /// The region that a link of the request registers, if one does.
+    pub(crate) registers: Tie,
+    /// The region that a link of the request revokes, if one does.
+    pub(crate) revokes: Tie,
     /// Drops the request, whatever its type.
     drop: unsafe fn(*mut Header),
 }
@@ -88,21 +93,25 @@ impl Header {
         cqe.cast()
     }
 
-    /// Notes that the request is not posted after all.
+    /// Notes how the request has ended for the regions that it registers or revokes.
     ///
     /// # Safety
     ///
-    /// `this` must be the header of a request that the caller owns, and of which the hardware has no
-    /// part.
-    pub(crate) unsafe fn withdraw(this: *mut Self) {
-        // SAFETY: The header is valid, by the function's requirements. What the request owns is
-        // alive, the region among it.
+    /// `this` must be the header of a request of which the hardware has no part any more, and `end` must be
+    /// as the hardware, or its absence, says.
+    pub(crate) unsafe fn settle(this: *mut Self, end: End) {
+        // SAFETY: The header is valid, by the function's requirements. What the request owns is alive, the
+        // regions among it.
         unsafe {
-            if let Some(registers) = (*this).registers.as_ref() {
-                registers.end();
+            let registers = core::mem::replace(&mut (*this).registers, Tie::NONE);
+            let revokes = core::mem::replace(&mut (*this).revokes, Tie::NONE);
+
+            if let Some(exposure) = registers.exposure.as_ref() {
+                exposure.registered(registers.round, end);
             }
-            (*this).registers = ptr::null();
-            (*this).revokes = ptr::null();
+            if let Some(exposure) = revokes.exposure.as_ref() {
+                exposure.invalidated(revokes.round, end);
+            }
         }
     }
 
@@ -112,8 +121,29 @@ impl Header {
     ///
     /// `this` must be the header of a request that the caller owns, and gives up.
     pub(crate) unsafe fn drop_request(this: *mut Self) {
-        // SAFETY: The header is valid, by the function's requirements; so are those of `drop`.
-        unsafe { ((*this).drop)(this) };
+        // SAFETY: The header is valid, by the function's requirements; so are those of `drop`. Of a request
+        // that was not posted this says less than is known.
+        unsafe {
+            Self::settle(this, End::Unknown);
+            ((*this).drop)(this);
+        }
+    }
+}
+
+/// A region that a request is tied to, and the round of its keys that the request is of.
+pub(crate) struct Tie {
+    pub(crate) exposure: *const Exposure,
+    pub(crate) round: Round,
+}
+
+impl Tie {
+    pub(crate) const NONE: Self = Self {
+        exposure: ptr::null(),
+        round: Round::NONE,
+    };
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.exposure.is_null()
     }
 }
 
@@ -168,8 +198,8 @@ impl<T: Operation> Request<T> {
             room: ptr::null(),
             entries: 0,
             counted: ptr::null(),
-            registers: ptr::null(),
-            revokes: ptr::null(),
+            registers: Tie::NONE,
+            revokes: Tie::NONE,
             drop: Self::drop_callback,
         }
     }
@@ -200,8 +230,8 @@ impl<T: Operation> Request<T> {
             (*header).silent = false;
             (*header).room = ptr::null();
             (*header).counted = ptr::null();
-            (*header).registers = ptr::null();
-            (*header).revokes = ptr::null();
+            (*header).registers = Tie::NONE;
+            (*header).revokes = Tie::NONE;
         }
         header
     }
@@ -242,14 +272,14 @@ impl<T: Operation> Request<T> {
             unsafe { order.complete(header, cq, wc) };
         }
         // SAFETY: The header is valid, and completion handlers of a queue do not overlap.
-        let (first, posted, room, entries, counted, revokes) = unsafe {
+        let (first, posted, room, entries, counted, tied) = unsafe {
             (
                 (*header).status,
                 &raw mut (*header).posted,
                 (*header).room,
                 (*header).entries,
                 (*header).counted,
-                (*header).revokes,
+                !(*header).registers.is_none() || !(*header).revokes.is_none(),
             )
         };
 
@@ -269,9 +299,16 @@ impl<T: Operation> Request<T> {
             wc: unsafe { &*wc },
             first,
         };
-        if !revokes.is_null() && completion.status().is_success() {
-            // SAFETY: What the request owns is alive, the region among it.
-            unsafe { (*revokes).end() };
+        if tied {
+            let end = if completion.is_success() {
+                End::Done
+            } else {
+                End::Unknown
+            };
+
+            // SAFETY: The last link of the request is done, so the hardware has no part of it. It works on
+            // the links in order: if no link has failed, it has carried out all of them.
+            unsafe { Header::settle(header, end) };
         }
 
         // SAFETY: The last link of the request is done, so the hardware has given it back.
@@ -487,6 +524,18 @@ impl Completion<'_> {
             && self.wc.opcode & bindings::ib_wc_opcode_IB_WC_RECV != 0
             // SAFETY: As for `qp`. The device of a queue pair does not change.
             && unsafe { (*self.wc.qp).device } == dev.as_raw()
+    }
+
+    /// The key that the peer has revoked by the message that this is of, if it was received by a queue pair
+    /// of `pd`. Keys are a device's: elsewhere the same one is another region's, or not to be obeyed.
+    pub(crate) fn key_revoked_in(&self, pd: &Pd) -> Option<u32> {
+        if !self.is_received_by(pd.device()) {
+            return None;
+        }
+        // SAFETY: As for `qp`. The protection domain of a queue pair does not change.
+        let ours = ptr::eq(unsafe { (*self.wc.qp).pd }, pd.as_raw());
+
+        self.invalidated_key().filter(|_| ours)
     }
 
     pub(crate) fn as_raw(&self) -> &bindings::ib_wc {

@@ -10,9 +10,13 @@ use crate::{
         mr::{
             Access,
             Mr,
-            Remote, //
+            Remote,
+            Round, //
         },
-        request::Header,
+        request::{
+            Header,
+            Tie, //
+        },
         Ah,
         Qp,
         Sge,
@@ -322,64 +326,87 @@ impl<'a> Links<'a, '_> {
 
     /// Registers a region: from here on it can be used as `access` says.
     ///
-    /// A request may have one such link. Errors: [`EBUSY`] if it has one or the region is registered,
-    /// [`ENOENT`] if the region has no pages, [`EINVAL`] if it is of another protection domain.
+    /// A request may have one such link. Errors: [`EBUSY`] if it has one or the region is
+    /// [exposed](Mr::is_exposed), [`ENOENT`] if the region has no pages, [`EINVAL`] if it is of another
+    /// protection domain.
     pub fn register(&mut self, mr: &'a Mr, access: Access, flags: Flags) -> Result {
         if !self.qp.has_pd_of(mr) {
             return Err(EINVAL);
         }
-        if mr.pages().is_none() {
-            return Err(ENOENT);
-        }
         // SAFETY: The header is of the request that is described, which the batch owns.
-        if unsafe { !(*self.header).registers.is_null() } {
+        if unsafe { !(*self.header).registers.is_none() } {
             return Err(EBUSY);
         }
 
-        let reg = bindings::ib_reg_wr {
-            wr: self.plain(
-                bindings::ib_wr_opcode_IB_WR_REG_MR,
-                pin_init::zeroed(),
-                NO_DATA,
-                flags,
-            )?,
-            mr: mr.as_raw(),
-            key: mr.remote().key,
-            access: access.as_raw(),
-        };
-
-        mr.exposure().begin()?;
+        let wr = self.plain(
+            bindings::ib_wr_opcode_IB_WR_REG_MR,
+            pin_init::zeroed(),
+            NO_DATA,
+            flags,
+        )?;
+        let (round, key) = mr.begin()?;
         // SAFETY: As above. The region lives as long as the request.
-        unsafe { (*self.header).registers = mr.exposure() };
-        self.add(RawLink { reg });
+        unsafe {
+            (*self.header).registers = Tie {
+                exposure: mr.exposure(),
+                round,
+            };
+        }
+        self.add(RawLink {
+            reg: bindings::ib_reg_wr {
+                wr,
+                mr: mr.as_raw(),
+                key,
+                access: access.as_raw(),
+            },
+        });
         Ok(())
     }
 
     /// Revokes the key of a region. When the request is done, nobody can use the region, and its
     /// pages can be taken out.
     ///
-    /// A request may have one such link. Errors: [`EBUSY`] if it has one, [`EINVAL`] if the region is
+    /// What registers the region must have ended, however it did, or be an earlier link of this request.
+    /// (An invalidation that is worked on by another queue pair could be the first of both.)
+    ///
+    /// A request may have one such link. Errors: [`EBUSY`] if it has one, or another request registers or
+    /// revokes the region, [`ENOENT`] if the region is not [exposed](Mr::is_exposed), [`EINVAL`] if it is
     /// of another protection domain.
     pub fn invalidate(&mut self, mr: &'a Mr, flags: Flags) -> Result {
         if !self.qp.has_pd_of(mr) {
             return Err(EINVAL);
         }
         // SAFETY: The header is of the request that is described, which the batch owns.
-        if unsafe { !(*self.header).revokes.is_null() } {
-            return Err(EBUSY);
-        }
+        let own = unsafe {
+            if !(*self.header).revokes.is_none() {
+                return Err(EBUSY);
+            }
+            let registers = &(*self.header).registers;
 
-        let send = self.plain(
+            if ptr::eq(registers.exposure, mr.exposure()) {
+                registers.round
+            } else {
+                Round::NONE
+            }
+        };
+
+        let mut send = self.plain(
             bindings::ib_wr_opcode_IB_WR_LOCAL_INV,
-            bindings::ib_send_wr__bindgen_ty_2 {
-                invalidate_rkey: mr.remote().key,
-            },
+            pin_init::zeroed(),
             NO_DATA,
             flags,
         )?;
-
+        let (round, key) = mr.begin_end(own)?;
+        send.ex = bindings::ib_send_wr__bindgen_ty_2 {
+            invalidate_rkey: key,
+        };
         // SAFETY: As above. The region lives as long as the request.
-        unsafe { (*self.header).revokes = mr.exposure() };
+        unsafe {
+            (*self.header).revokes = Tie {
+                exposure: mr.exposure(),
+                round,
+            };
+        }
         self.add(RawLink { send });
         Ok(())
     }

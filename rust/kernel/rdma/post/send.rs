@@ -13,6 +13,7 @@ use super::{
 use crate::{
     bindings,
     rdma::{
+        mr::End,
         qp::{
             List,
             Order, //
@@ -146,7 +147,7 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
         if let Err(error) = described {
             self.pieces.len = before.1;
             // SAFETY: As above. Nothing of the request was posted.
-            unsafe { Header::withdraw(header) };
+            unsafe { Header::settle(header, End::NotPosted) };
             return Err(Refused {
                 error,
                 // SAFETY: As above.
@@ -300,7 +301,7 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
 
         for header in headers.iter().take(self.nr_requests) {
             // SAFETY: The header was made by `into_header`. The hardware has nothing of it.
-            unsafe { Header::withdraw(*header) };
+            unsafe { Header::settle(*header, End::NotPosted) };
         }
         self.reset();
         // SAFETY: They were made by `into_header` and are ours.
@@ -338,7 +339,7 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
             } else {
                 ours += 1;
                 // SAFETY: The hardware has nothing of it.
-                unsafe { Header::withdraw(*header) };
+                unsafe { Header::settle(*header, End::NotPosted) };
             }
         }
 
@@ -365,7 +366,10 @@ impl<T: Operation, const N: usize, const P: usize> Drop for SendBatch<'_, T, N, 
     fn drop(&mut self) {
         for header in self.headers.iter().filter(|header| !header.is_null()) {
             // SAFETY: It was made by `into_header`, and not posted.
-            unsafe { Header::drop_request(*header) };
+            unsafe {
+                Header::settle(*header, End::NotPosted);
+                Header::drop_request(*header);
+            }
         }
     }
 }

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What safe code must not be able to break: each case does what no client should, and sees that krdma
+//! refuses it, or that it does no harm.
+//!
+//! For each device that comes the cases run one after the other, within the device. Each has a line in
+//! the kernel's log, which ends in `ok` or in `not ok`, and a last line counts them. What a case would break
+//! may show as a report of the kernel only: the strict one sees most.
+//!
+//! | File | Concern |
+//! |---|---|
+//! | `bench.rs` | what the cases need of a device |
+//! | `mr.rs` | memory regions: pages that a peer can still use |
+
+use kernel::prelude::*;
+use krdma::rdma::{
+    client::Registration,
+    Client,
+    Device, //
+};
+
+#[path = "safe_cannot/bench.rs"]
+mod bench;
+#[path = "safe_cannot/mr.rs"]
+mod mr;
+
+use bench::Bench;
+
+module! {
+    type: SafeCannot,
+    name: "safe_cannot",
+    authors: ["The krdma developers"],
+    description: "Does what safe code must not be able to break, for tests",
+    license: "GPL",
+}
+
+/// One thing that must not break.
+pub(crate) type Case = (&'static str, fn(&Bench<'_>) -> Result);
+
+/// The cases of each file.
+const TOPICS: &[(&str, &[Case])] = &[("mr", mr::CASES)];
+
+#[pin_data]
+struct SafeCannot {
+    #[pin]
+    client: Registration<Devices>,
+}
+
+impl kernel::InPlaceModule for SafeCannot {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            client <- Registration::new(Devices { module }),
+        })
+    }
+}
+
+struct Devices {
+    module: &'static ThisModule,
+}
+
+krdma::client_slot!(Devices);
+
+impl Client for Devices {
+    const NAME: &'static CStr = c"safe_cannot";
+
+    type Data = ();
+
+    fn add(&self, dev: &Device) -> impl PinInit<Self::Data, Error> {
+        self.run(dev)
+    }
+}
+
+impl Devices {
+    fn run(&self, dev: &Device) -> Result {
+        let (mut cases, mut good) = (0, 0);
+
+        for (topic, table) in TOPICS {
+            for (name, case) in *table {
+                let ret = dev
+                    .ports()
+                    .next()
+                    .ok_or(ENODEV)
+                    .and_then(|port| Bench::new(port, self.module))
+                    .and_then(|bench| case(&bench));
+
+                cases += 1;
+                match ret {
+                    Ok(()) => {
+                        good += 1;
+                        pr_info!("{}: {}: {}: ok\n", dev.name(), topic, name);
+                    }
+                    Err(err) => {
+                        pr_err!("{}: {}: {}: not ok: {:?}\n", dev.name(), topic, name, err)
+                    }
+                }
+            }
+        }
+        pr_info!("{}: {} of {} ok\n", dev.name(), good, cases);
+        Ok(())
+    }
+}
