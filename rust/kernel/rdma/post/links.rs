@@ -13,6 +13,7 @@ use crate::{
             Remote,
             Round, //
         },
+        qp::QpType,
         request::{
             Header,
             Tie, //
@@ -129,7 +130,8 @@ const NO_DATA: Data<'static, core::iter::Empty<Piece<'static>>> = Data::Pieces(c
 ///
 /// On a queue pair for datagrams ([`QpType::Ud`](crate::rdma::qp::QpType::Ud) and
 /// [`QpType::Gsi`](crate::rdma::qp::QpType::Gsi)) there is [`send_to`](Self::send_to) only, and only
-/// there: the others fail with [`EINVAL`].
+/// there. Reads, atomic operations, registrations and invalidations are for reliable connections
+/// ([`QpType::Rc`](crate::rdma::qp::QpType::Rc)). What a service does not have fails with [`EINVAL`].
 pub struct Links<'a, 'b> {
     pub(super) qp: &'b Qp,
     pub(super) header: *mut Header,
@@ -227,9 +229,8 @@ impl<'a> Links<'a, '_> {
     /// Reads from a peer's memory.
     pub fn read(&mut self, sges: &[SgeMut<'a>], remote: Remote, flags: Flags) -> Result {
         let rdma = bindings::ib_rdma_wr {
-            wr: self.plain(
+            wr: self.reliable(
                 bindings::ib_wr_opcode_IB_WR_RDMA_READ,
-                pin_init::zeroed(),
                 Data::Pieces(sges.iter().map(|sge| sge.0)),
                 flags,
             )?,
@@ -338,12 +339,7 @@ impl<'a> Links<'a, '_> {
             return Err(EBUSY);
         }
 
-        let wr = self.plain(
-            bindings::ib_wr_opcode_IB_WR_REG_MR,
-            pin_init::zeroed(),
-            NO_DATA,
-            flags,
-        )?;
+        let wr = self.reliable(bindings::ib_wr_opcode_IB_WR_REG_MR, NO_DATA, flags)?;
         let (round, key) = mr.begin()?;
         // SAFETY: As above. The region lives as long as the request.
         unsafe {
@@ -390,12 +386,7 @@ impl<'a> Links<'a, '_> {
             }
         };
 
-        let mut send = self.plain(
-            bindings::ib_wr_opcode_IB_WR_LOCAL_INV,
-            pin_init::zeroed(),
-            NO_DATA,
-            flags,
-        )?;
+        let mut send = self.reliable(bindings::ib_wr_opcode_IB_WR_LOCAL_INV, NO_DATA, flags)?;
         let (round, key) = mr.begin_end(own)?;
         send.ex = bindings::ib_send_wr__bindgen_ty_2 {
             invalidate_rkey: key,
@@ -423,12 +414,7 @@ impl<'a> Links<'a, '_> {
             return Err(EINVAL);
         }
         let mut atomic = bindings::ib_atomic_wr {
-            wr: self.plain(
-                opcode,
-                pin_init::zeroed(),
-                Data::Pieces(core::iter::once(result.0)),
-                flags,
-            )?,
+            wr: self.reliable(opcode, Data::Pieces(core::iter::once(result.0)), flags)?,
             remote_addr: remote.addr,
             rkey: remote.key,
             ..pin_init::zeroed()
@@ -460,6 +446,20 @@ impl<'a> Links<'a, '_> {
                 },
             )),
         }
+    }
+
+    /// Makes the part that all links have, of a link that only a reliable connection has. What other services
+    /// make of it is up to the driver: it may say that it was carried out.
+    fn reliable<'p>(
+        &mut self,
+        opcode: bindings::ib_wr_opcode,
+        data: Data<'p, impl Iterator<Item = Piece<'p>>>,
+        flags: Flags,
+    ) -> Result<bindings::ib_send_wr> {
+        if self.qp.qp_type() != QpType::Rc {
+            return Err(EINVAL);
+        }
+        self.common(opcode, pin_init::zeroed(), data, flags)
     }
 
     /// Makes the part that all links have, of a link that is not a datagram.
