@@ -101,6 +101,8 @@ impl Config {
             flow_control,
             handshake_ns: 200_000_000,
             probe_ns: 50_000_000,
+            // Connections are short here.
+            reconnect_max_ns: 20_000_000,
             ..Settings::default()
         };
         Self {

@@ -30,7 +30,7 @@ impl Backoff {
         random.checked_rem(limit).unwrap_or(0)
     }
 
-    /// The connection came up.
+    /// A connection has lasted.
     pub fn reset(&mut self) {
         self.limit = 0;
     }

@@ -132,6 +132,8 @@ pub struct Machine {
     /// When to dial, in state Down; when to give up, while dialing and accepting.
     timer: Option<Instant>,
     backoff: Backoff,
+    /// When the current connection was first polled as one that is up.
+    up_since: Option<Instant>,
     /// Somebody on this side has asked for a connection.
     wanted: bool,
     stopped: bool,
@@ -150,6 +152,7 @@ impl Default for Machine {
             reason: DropReason::Local,
             timer: None,
             backoff: Backoff::default(),
+            up_since: None,
             wanted: false,
             stopped: false,
         }
@@ -336,7 +339,7 @@ impl Machine {
         self.state = State::Up;
         self.timer = None;
         self.due = false;
-        self.backoff.reset();
+        self.up_since = None;
         true
     }
 
@@ -345,6 +348,9 @@ impl Machine {
     /// It is made again if somebody has asked for one, or if something waits to be sent, as `pending`
     /// tells. What only the peer ever wanted is for the peer to make: C dials all the same, and so is
     /// kept busy by whoever connects and goes.
+    ///
+    /// The back-off begins anew only after a connection that was up for longer than the longest delay. One
+    /// that comes up and is lost at once, again and again, is no reason to hurry.
     pub(crate) fn on_closed(
         &mut self,
         conn: ConnId,
@@ -355,6 +361,10 @@ impl Machine {
     ) -> bool {
         if self.state != State::Closing || conn != self.current {
             return false;
+        }
+        let lasted = |since: Instant| now >= since.after(settings.reconnect_max_ns);
+        if self.up_since.take().is_some_and(lasted) {
+            self.backoff.reset();
         }
         match self.held.take() {
             Some(held) => self.accept(held, settings, now),
@@ -382,6 +392,9 @@ impl Machine {
         offered: u32,
         reply: impl FnOnce(&Handshake) -> PrivateData,
     ) -> Option<Action> {
+        if self.state == State::Up {
+            self.up_since.get_or_insert(now);
+        }
         let over = self.timer.is_some_and(|timer| timer <= now);
         if over && matches!(self.state, State::Dialing | State::Accepting) {
             self.fail(DropReason::Timeout);

@@ -205,12 +205,54 @@ fn attempts_are_repeated_with_growing_delays() {
     let limits = [1_u64, 2, 4, 8].map(|ms| (1_u64 << 63) % (ms * 1_000_000));
     assert_eq!(delays[0], 0);
     assert_eq!(delays[1..], limits);
-    // Success starts over.
+    // A connection that lasts starts over.
     let conn = a.path.current();
     assert!(a.path.on_established(conn, Some(&c_private(2, 1))));
+    assert_eq!(a.poll(), None);
+    a.now = a.now.after(a.settings.reconnect_max_ns);
     let before = a.now;
     a.lose();
     assert_eq!(a.now, before);
+}
+
+#[test]
+fn a_peer_that_breaks_a_rule_each_time_is_dialed_ever_more_seldom() {
+    let mut a = Node::new(1, 2, 100);
+    dial(&mut a);
+    let mut delays = Vec::new();
+    for round in 1..=12_u64 {
+        let conn = a.path.current();
+        assert!(a.path.on_established(conn, Some(&c_private(2, 1))));
+        assert_eq!(a.poll(), None);
+        // One frame that is not right, and no more than one reason for it.
+        let header = Header {
+            seq: 1,
+            len: (1 << 20) + 1,
+            dport: 4001,
+            ..Header::default()
+        };
+        let refused = a.receive_header(header, 4096);
+        assert_eq!(refused, Err(Refused::Violation(Violation::TooLong)));
+        assert_eq!(
+            a.receive_header(header, 4096),
+            Ok(Received::Stale),
+            "nothing more is taken from it"
+        );
+        let (before, reason) = (a.now, DropReason::Violation(Violation::TooLong));
+        assert_eq!(a.poll(), Some(Action::Close { conn, reason }));
+        a.path
+            .on_closed(&a.settings, a.now, conn, u64::MAX - 1)
+            .unwrap();
+        assert_eq!(a.path.stats().conn_reset, round);
+        a.now = a.path.next_timeout().unwrap();
+        delays.push(a.now.0 - before.0);
+        assert!(matches!(a.poll(), Some(Action::Dial { .. })));
+    }
+    // The limits double up to the most there is.
+    let limits = (0..12_u32).map(|i| (1_000_000_u64 << i).min(1_000_000_000));
+    let wanted: Vec<u64> = limits.map(|limit| (u64::MAX - 1) % limit).collect();
+    assert_eq!(delays[0], 0);
+    assert_eq!(delays[1..], wanted[..11]);
 }
 
 #[test]
