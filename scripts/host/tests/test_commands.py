@@ -133,7 +133,7 @@ class Kdir(unittest.TestCase):
         self.place = support.folder(self)
         self.kdir = self.place / "kdir"
         self.mo = self.place / "mo"
-        self.file("Makefile", "")
+        self.file("Makefile", "modules modules_install:\n\t@mkdir -p '$(INSTALL_MOD_PATH)'\n")
         self.file("include/config/kernel.release", "7.3.4-test\n")
         self.file(
             "include/config/auto.conf",
@@ -156,8 +156,10 @@ class Kdir(unittest.TestCase):
     def refused(self, *parts: str, **env: str) -> None:
         status, text = self.check(**env)
         self.assertEqual(status, 1, text)
+        self.assertEqual(len(text.splitlines()), 1, text)
         for part in (str(self.kdir), *parts):
             self.assertIn(part, text)
+        self.assertFalse(self.mo.exists())
 
     def test_good(self) -> None:
         self.assertEqual(self.check(), (0, ""))
@@ -200,6 +202,55 @@ class Kdir(unittest.TestCase):
     def test_missing_tools(self) -> None:
         self.refused("rustc is missing", RUSTC="/nonexistent/rustc")
         self.refused("/nonexistent/bindgen is missing", BINDGEN="/nonexistent/bindgen")
+
+    def make(self, goal: str) -> tuple[int, str]:
+        """As a user runs it, with a kernel of his own."""
+        words = [goal, f"KDIR={self.kdir}", f"MO={self.mo}", f"INSTALL_MOD_PATH={self.place}/root"]
+        tools = {"RUSTC": str(self.rustc), "BINDGEN": "true", "RUSTFMT": "true"}
+        return run("make", "-C", support.SCRIPTS.parent, *words, **tools)
+
+    def test_nothing_is_half_installed(self) -> None:
+        auto_conf = (self.kdir / "include/config/auto.conf").read_text()
+        metadata = self.kdir / "rust/libkernel.rmeta"
+        for why, spoil in {
+            "without Rust": lambda: self.file("include/config/auto.conf", "CONFIG_INFINIBAND=m\n"),
+            # A headers package of Debian has no more in its folder rust, if it has one.
+            "rust/libkernel.rmeta": metadata.unlink,
+            "rustc 1.90.0": lambda: self.rustc.write_text("#!/bin/sh\necho 'rustc 1.90.0 (x)'\n"),
+        }.items():
+            spoil()
+            for goal in ("modules", "install"):
+                status, text = self.make(goal)
+                self.assertEqual(status, 2, text)
+                told = [line for line in text.splitlines() if line.startswith("krdma: ")]
+                self.assertEqual(len(told), 1, text)
+                self.assertIn(why, told[0])
+            self.assertFalse(self.mo.exists())
+            self.assertFalse((self.place / "root").exists())
+            self.file("include/config/auto.conf", auto_conf)
+            metadata.touch()
+
+    def test_dkms_tells_before_it_builds(self) -> None:
+        """What DKMS is told is a command of this checkout, and names what the build makes."""
+        top = support.SCRIPTS.parent
+        names = "PRE_BUILD MAKE BUILT_MODULE_NAME[0] BUILT_MODULE_NAME[1] BUILT_MODULE_LOCATION[0]"
+        show = " ".join(f'"${{{name}}}"' for name in names.split())
+        script = f". ./dkms.conf; printf '%s\\n' {show}"
+        done = subprocess.run(
+            ["bash", "-euc", script],
+            cwd=top,
+            env={"PATH": os.environ["PATH"], "kernel_source_dir": str(self.kdir)},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        pre, make, first, second, place = done.stdout.splitlines()
+        self.assertEqual((first, second, place), ("krdma", "rrds", "build/modules"))
+        self.assertEqual(make, f"make modules KDIR={self.kdir}")
+        (self.kdir / "rust/libkernel.rmeta").unlink()
+        status, text = run("sh", "-c", f"cd {top} && {pre}")
+        self.assertEqual(status, 1)
+        self.assertIn("rust/libkernel.rmeta", text)
 
     def test_objects_of_another_kernel_go(self) -> None:
         self.check()
