@@ -234,6 +234,44 @@ mod tests {
         assert!(!ExtensionWriter::new().push(Extension::Unknown(16)));
     }
 
+    /// Chains of four, of all kinds and of what is no kind: each is read up to what does not fit or ends it,
+    /// and nothing of one is taken for a part of another.
+    #[test]
+    fn chains_are_read_as_far_as_they_go() {
+        const KINDS: [u8; 13] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 255];
+        let number = |e: &Extension| match e {
+            Extension::Version(_) => 1,
+            Extension::Rdma(_) => 2,
+            Extension::RdmaDest(_) => 3,
+            Extension::RdmaBytes(..) => 4,
+            Extension::Paths(_) => 5,
+            Extension::Generation(_) => 6,
+            Extension::PortIndex(_) => 8,
+            Extension::Unknown(kind) => *kind,
+        };
+        for code in 0..KINDS.len().pow(4) {
+            let chain = (0..4).map(|place| KINDS[code / KINDS.len().pow(place) % KINDS.len()]);
+            let mut bytes = Vec::new();
+            let mut wanted = Vec::new();
+            let mut over = false;
+            for kind in chain {
+                bytes.push(kind);
+                // Data that would be a kind, were it read as one.
+                bytes.extend(vec![2; data_len(kind).unwrap_or(3)]);
+                over |= data_len(kind).is_none() || bytes.len() > EXT_LEN;
+                if !over {
+                    wanted.push(kind);
+                }
+            }
+            let mut space = [0; EXT_LEN];
+            for (to, from) in space.iter_mut().zip(&bytes) {
+                *to = *from;
+            }
+            let read: Vec<u8> = parse(space).iter().map(number).collect();
+            assert_eq!(read, wanted, "{space:?}");
+        }
+    }
+
     #[test]
     fn the_list_ends_where_it_must() {
         let mut space = [0; EXT_LEN];
