@@ -23,7 +23,6 @@ use core::{
     },
 };
 use kernel::{
-    container_of,
     error::to_result,
     num::casts::u32_as_usize,
     prelude::*,
@@ -248,24 +247,6 @@ impl<T: Send + 'static> Deferred<T> {
 }
 
 impl<T: Send + 'static> Deferred<T> {
-    /// Returns an owner of a value that has one, by the value's address. It is for looking only.
-    ///
-    /// # Safety
-    ///
-    /// `value` must be the value of a [`Deferred`], which is not dropped as long as the result is used.
-    /// The result must not be dropped.
-    #[inline]
-    pub(crate) unsafe fn borrow(value: *const T) -> ManuallyDrop<Self> {
-        // SAFETY: By the function's requirements, the value is a field of a box's object, which is
-        // pinned. As it is not dropped here, there is one owner.
-        let inner = unsafe {
-            let inner = container_of!(value.cast_mut(), Inner<T>, value);
-            Pin::new_unchecked(KBox::from_raw(inner))
-        };
-
-        ManuallyDrop::new(Self(ManuallyDrop::new(inner)))
-    }
-
     /// Returns the value, to be changed.
     pub(crate) fn as_mut(&mut self) -> Pin<&mut T> {
         // SAFETY: This projects to a field that is structurally pinned.

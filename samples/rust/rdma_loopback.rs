@@ -214,13 +214,13 @@ impl Operation for Incoming {
     fn done(mut this: Pin<KBox<Request<Self>>>, completion: &Completion<'_>) {
         let mut status = completion.status();
 
-        if status.is_success() {
+        if let Some(received) = completion.received() {
             let number = this.data().number;
             // The request is back, so the memory may be looked at.
             let data = this.as_mut().data_mut().get_mut();
             let intact = data.buffer.cpu().iter().all(|&byte| byte == number);
 
-            if !intact || completion.byte_len() != LEN as u32 {
+            if !intact || received.byte_len() != LEN as u32 {
                 status = Status::LocalLength;
             }
         }

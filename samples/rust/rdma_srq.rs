@@ -73,6 +73,7 @@ use krdma::{
         qp::{
             Capabilities,
             Context,
+            Poster,
             QpContext,
             QpInit,
             QpType,
@@ -599,12 +600,12 @@ impl Operation for Incoming {
     fn done(mut this: Pin<KBox<Request<Self>>>, completion: &Completion<'_>) {
         let shared = this.data().shared.clone();
 
-        if completion.status().is_success() {
-            let len = kernel::num::casts::u32_as_usize(completion.byte_len());
+        if let Some(received) = completion.received() {
+            let len = kernel::num::casts::u32_as_usize(received.byte_len());
             let bytes = this.as_mut().data_mut().get_mut().buffer.cpu();
 
             shared.received.fetch_add(1, Relaxed);
-            if let Some(line) = completion.qp().context::<Line>() {
+            if let Some(line) = completion.poster().context::<Line>() {
                 line.received.fetch_add(1, Relaxed);
             }
             if !bytes.get(..len).is_some_and(intact) {
@@ -639,7 +640,7 @@ struct Outgoing {
 
 impl Outgoing {
     /// Sends the next message, if there is one.
-    fn send(mut request: Pin<KBox<Request<Self>>>, qp: &Qp) -> Result {
+    fn send(mut request: Pin<KBox<Request<Self>>>, poster: Poster<'_>) -> Result {
         let data = request.as_mut().data_mut().get_mut();
         let job = data.job.clone();
         let number = job.next.fetch_add(1, Relaxed);
@@ -649,7 +650,7 @@ impl Outgoing {
         }
         fill(&mut data.buffer.cpu(), number);
 
-        let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(qp);
+        let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(poster);
         batch
             .push(request, |data, links| {
                 links.send(&[data.buffer.sge()], With::Nothing, Flags::default())
@@ -677,7 +678,7 @@ impl Operation for Outgoing {
                 );
             }
         }
-        if let Err(err) = Self::send(this, &completion.qp()) {
+        if let Err(err) = Self::send(this, completion.poster()) {
             pr_warn!("nothing more is sent: {:?}\n", err);
         }
     }

@@ -83,6 +83,7 @@ use krdma::{
             QpAttr,
             QpState, //
         },
+        request::Received,
         Ah,
         Client,
         Completion,
@@ -536,9 +537,9 @@ impl Incoming {
     }
 
     /// Does what the datagram asks for.
-    fn handle(&mut self, completion: &Completion<'_>) {
+    fn handle(&mut self, received: &Received<'_>) {
         let station = self.station.clone();
-        let len = kernel::num::casts::u32_as_usize(completion.byte_len());
+        let len = kernel::num::casts::u32_as_usize(received.byte_len());
         let bytes = self.buffer.cpu();
         let (grh, datagram) = match (bytes.first_chunk(), bytes.get(GRH_LEN..len)) {
             (Some(grh), Some(datagram)) => (grh, datagram),
@@ -565,7 +566,7 @@ impl Incoming {
             }
             Some((Kind::Question, number)) => {
                 station.questions.fetch_add(1, Relaxed);
-                if let Err(err) = answer(&station, completion, grh, number) {
+                if let Err(err) = answer(&station, received, grh, number) {
                     pr_warn!("no answer: {:?}\n", err);
                 }
             }
@@ -583,11 +584,11 @@ impl Incoming {
 
 impl Operation for Incoming {
     fn done(mut this: Pin<KBox<Request<Self>>>, completion: &Completion<'_>) {
-        if !completion.status().is_success() {
+        let Some(received) = completion.received() else {
             // The queue pair is at its end.
             return;
-        }
-        this.as_mut().data_mut().get_mut().handle(completion);
+        };
+        this.as_mut().data_mut().get_mut().handle(&received);
         if let Err(err) = Self::post(this) {
             pr_warn!("a receive request is lost: {:?}\n", err);
         }
@@ -597,17 +598,17 @@ impl Operation for Incoming {
 /// Answers who has sent a question.
 fn answer(
     station: &Arc<Station>,
-    completion: &Completion<'_>,
+    received: &Received<'_>,
     grh: &[u8; GRH_LEN],
     number: u32,
 ) -> Result {
-    let grh = completion.has_grh().then_some(grh);
-    let ah = Ah::reply(station.qp.pd(), station.port, completion, grh)?;
+    let grh = received.has_grh().then_some(grh);
+    let ah = Ah::reply(station.qp.pd(), station.port, received, grh)?;
     let job = Arc::new(
         Job {
             station: station.clone(),
             ah,
-            qp: completion.source_qp(),
+            qp: received.source_qp().ok_or(EINVAL)?,
             qkey: QKEY,
             next: Atomic::new(0),
             total: 0,
@@ -705,7 +706,7 @@ impl SendAs for Pin<KBox<Request<Outgoing>>> {
         fill(&mut data.buffer.cpu(), kind, number);
 
         let job = data.job.clone();
-        let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(&job.station.qp);
+        let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(&*job.station.qp);
         batch
             .push(self, |data, links| {
                 links.send_to(

@@ -10,7 +10,10 @@
 //! | File | Concern |
 //! |---|---|
 //! | `bench.rs` | what the cases need of a device |
+//! | `counted.rs` | requests that are counted |
 //! | `mr.rs` | memory regions: pages that a peer can still use |
+//! | `posting.rs` | posting while a queue pair or a shared queue goes or is reset, and in states that refuse it |
+//! | `drains.rs` | queue pairs that are drained by several at a time, or were never used |
 
 use kernel::prelude::*;
 use krdma::rdma::{
@@ -21,8 +24,14 @@ use krdma::rdma::{
 
 #[path = "safe_cannot/bench.rs"]
 mod bench;
+#[path = "safe_cannot/counted.rs"]
+mod counted;
+#[path = "safe_cannot/drains.rs"]
+mod drains;
 #[path = "safe_cannot/mr.rs"]
 mod mr;
+#[path = "safe_cannot/posting.rs"]
+mod posting;
 
 use bench::Bench;
 
@@ -38,7 +47,11 @@ module! {
 pub(crate) type Case = (&'static str, fn(&Bench<'_>) -> Result);
 
 /// The cases of each file.
-const TOPICS: &[(&str, &[Case])] = &[("mr", mr::CASES)];
+const TOPICS: &[(&str, &[Case])] = &[
+    ("mr", mr::CASES),
+    ("posting", posting::CASES),
+    ("drains", drains::CASES),
+];
 
 #[pin_data]
 struct SafeCannot {

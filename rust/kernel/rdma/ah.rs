@@ -11,7 +11,7 @@
 use crate::{
     bindings,
     rdma::{
-        Completion,
+        request::Received,
         Device,
         Gid,
         Lid,
@@ -222,24 +222,24 @@ impl Ah {
 
     /// Makes a handle that leads back to who sent a datagram.
     ///
-    /// `completion` is that of the receive, `port` the number of the port that the queue pair is on.
+    /// `received` is what was received, `port` the number of the port that the queue pair is on.
     /// `grh` is what the first 40 bytes of its receive buffer hold, if
-    /// [`has_grh`](Completion::has_grh); RoCE needs it. To whom the datagram is to be sent
-    /// [`Completion::source_qp`] tells; the Q_Key is a matter between the two.
+    /// [`has_grh`](Received::has_grh); RoCE needs it. To whom the datagram is to be sent
+    /// [`Received::source_qp`] tells; the Q_Key is a matter between the two.
     ///
     /// On RoCE this waits for the address resolution of the network stack. So handlers in softirq
     /// context keep what they have received, and reply from elsewhere.
     ///
-    /// Errors: [`EINVAL`] if the completion is not that of a receive that has succeeded, if it is of
-    /// another device, or if `grh` is missing; [`ENOMEM`]; and what the address resolution fails with.
+    /// Errors: [`EINVAL`] if it is no datagram, if it is of another device, or if `grh` is missing;
+    /// [`ENOMEM`]; and what the address resolution fails with.
     pub fn reply(
         pd: &Arc<Pd>,
         port: u32,
-        completion: &Completion<'_>,
+        received: &Received<'_>,
         grh: Option<&[u8; GRH_LEN]>,
     ) -> Result<Self> {
         const { assert!(size_of::<bindings::ib_grh>() == GRH_LEN) };
-        if !completion.is_received_by(pd.device()) || (completion.has_grh() && grh.is_none()) {
+        if !received.is_datagram_of(pd.device()) || (received.has_grh() && grh.is_none()) {
             return Err(EINVAL);
         }
         // C does not check it, and has it as the index of an array.
@@ -260,10 +260,9 @@ impl Ah {
             };
         }
         // SAFETY: `pd` is a protection domain of a registered device, and `port` one of its ports. The
-        // completion is of a receive, and the header is there if it says so.
-        let ah = unsafe {
-            bindings::ib_create_ah_from_wc(pd.as_raw(), completion.as_raw(), &copy, port)
-        };
+        // completion is of a datagram received, and the header is there if it says so.
+        let ah =
+            unsafe { bindings::ib_create_ah_from_wc(pd.as_raw(), received.as_raw(), &copy, port) };
 
         Self::from_raw(pd, ah)
     }

@@ -367,11 +367,6 @@ impl Cq {
     pub(crate) fn quiesce(&self) {
         self.inner.quiesce();
     }
-
-    /// Runs `f`, a function of the RDMA core that polls queues with [`Poll::Direct`] by itself.
-    pub(crate) fn exclude_polls<R>(&self, f: impl FnOnce() -> R) -> R {
-        self.inner.exclude_polls(f)
-    }
 }
 
 /// Entries of a completion queue that are promised. It keeps the queue.
@@ -472,16 +467,6 @@ impl Inner {
             Poll::Softirq => process(),
             Poll::Workqueue | Poll::Direct => callback::run(core::ptr::null(), |_| process()),
         }
-    }
-
-    /// Runs `f`, which may poll the queue by itself, without others that do so.
-    fn exclude_polls<R>(&self, f: impl FnOnce() -> R) -> R {
-        if self.poll != Poll::Direct {
-            return f();
-        }
-
-        let _guard = self.direct.lock();
-        callback::run(core::ptr::null(), |_| f())
     }
 
     fn quiesce(&self) {

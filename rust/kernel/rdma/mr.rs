@@ -298,7 +298,8 @@ impl Mr {
     /// and names the key of the registration.
     pub fn revoked_by(&self, completion: &Completion<'_>) -> bool {
         completion
-            .key_revoked_in(&self.inner.pd)
+            .received()
+            .and_then(|received| received.key_revoked_in(&self.inner.pd))
             .is_some_and(|key| {
                 self.inner
                     .exposure

@@ -8,15 +8,8 @@ use crate::{
     bindings,
     rdma::{
         cq::Reservation,
-        mr::Mr,
         pd::owner_name,
-        post::raw::{
-            Chain,
-            Failed,
-            RecvQueue, //
-        },
         qp_attr::{
-            self,
             QpAttr,
             QpState, //
         },
@@ -30,14 +23,9 @@ use crate::{
     },
     reaper::Deferred,
 };
-use core::{
-    marker::PhantomData,
-    mem::ManuallyDrop,
-    ops::Deref,
-    ptr::{
-        self,
-        NonNull, //
-    }, //
+use core::ptr::{
+    self,
+    NonNull, //
 };
 use kernel::{
     error::{
@@ -48,21 +36,10 @@ use kernel::{
     new_spinlock_irq,
     prelude::*,
     sync::{
-        atomic::{
-            ordering::{
-                Acquire,
-                Relaxed, //
-            },
-            Atomic, //
-        },
+        atomic::Atomic,
         Arc,
         Mutex,
         SpinLockIrq, //
-    },
-    time::{
-        delay::fsleep,
-        msecs_to_jiffies,
-        Delta, //
     },
     types::Opaque, //
 };
@@ -70,6 +47,9 @@ use kernel::{
 mod caps;
 mod context;
 mod order;
+mod poster;
+mod state;
+mod teardown;
 
 pub use caps::Capabilities;
 pub use context::{
@@ -81,6 +61,7 @@ pub(crate) use order::{
     List,
     Order, //
 };
+pub use poster::Poster;
 
 /// The service that a queue pair gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +124,8 @@ pub struct QpInit {
 /// so no completion is ever lost.
 ///
 /// When it is dropped it is moved to the error state and what is posted is waited for: the handlers
-/// of all requests have run when it is gone. Where the drop may not sleep this happens later.
+/// of all requests have run when it is gone. Where the drop may not sleep this happens later. Handlers
+/// that run meanwhile can post no more: they get their requests back, with [`ESHUTDOWN`].
 ///
 /// Its completion queues must not be [`Poll::Direct`](crate::rdma::cq::Poll::Direct), unless
 /// somebody polls them until then; the drop polls them as well.
@@ -158,12 +140,14 @@ pub struct Qp {
 struct Inner {
     ptr: NonNull<bindings::ib_qp>,
     cap: Capabilities,
-    /// Whether the queue pair may have left the reset state: only then can anything be posted.
-    used: Atomic<bool>,
-    /// Is held while the state changes, so that `used` tells of it.
+    /// Whether the queue pair has left the reset state. Is held while the state changes.
     #[pin]
-    changing: Mutex<()>,
-    /// The entries of the send queue, and those of its own receive queue.
+    used: Mutex<bool>,
+    /// Is held by who empties the queues: there is an entry for one such request in each.
+    #[pin]
+    emptying: Mutex<()>,
+    /// The entries of the send queue, and those of its own receive queue. Each is open in the states
+    /// that requests can be posted in, and shut while the queues are emptied.
     send_room: Room,
     recv_room: Room,
     qp_type: QpType,
@@ -209,12 +193,8 @@ unsafe impl Send for Inner {}
 // SAFETY: The methods that take `&self` use C functions that lock for themselves.
 unsafe impl Sync for Inner {}
 
-/// Requests that C posts to drain a queue.
+/// Requests that are posted to empty a queue.
 const DRAIN: u32 = 1;
-
-/// How long to wait for a device to say that it takes no more requests of a shared queue. It does at
-/// once, if it says so at all: so long does the RDMA core wait.
-const LAST_WQE_TIMEOUT: u32 = 60 * 1000;
 
 impl Qp {
     /// Makes a queue pair. It is in the reset state.
@@ -273,8 +253,8 @@ impl Qp {
 
         let receive = init.receive;
         let inner = Deferred::new(try_pin_init!(&this in Inner {
-            used: Atomic::new(false),
-            changing <- new_mutex!(()),
+            used <- new_mutex!(false),
+            emptying <- new_mutex!(()),
             qp_type: init.qp_type,
             order <- Order::new(cap.max_send_wr.saturating_sub(DRAIN)),
             sending: Atomic::new(0),
@@ -340,6 +320,13 @@ impl Qp {
         }
     }
 
+    /// Returns the right to post to the queue pair, as completion handlers
+    /// [have it](crate::rdma::Completion::poster).
+    #[inline]
+    pub fn poster(&self) -> Poster<'_> {
+        Poster::new(&self.inner)
+    }
+
     /// Returns the device.
     pub fn device(&self) -> &Device {
         self.inner.pd.device()
@@ -360,11 +347,13 @@ impl Qp {
 
     /// Changes the state or attributes of the queue pair.
     ///
-    /// A device that is told to reset a queue pair forgets what was posted. So this is done after a
-    /// [`drain`](Self::drain), with what is said there, and nothing can be posted until it is done.
+    /// Receives can be posted from [`QpState::Init`] on, sends from [`QpState::Rts`] on, and both in
+    /// [`QpState::Err`].
     ///
-    /// Errors: [`EINVAL`] if the state has no such transition, or needs other attributes, [`EBUSY`] if
-    /// somebody else resets the queue pair.
+    /// A device that is told to reset a queue pair forgets what was posted. So this is done after a
+    /// [`drain`](Self::drain), with what is said there.
+    ///
+    /// May sleep. Errors: [`EINVAL`] if the state has no such transition, or needs other attributes.
     pub fn modify(&self, attr: &QpAttr) -> Result {
         let (mut raw, mask) = attr.as_raw();
 
@@ -401,10 +390,12 @@ impl Qp {
         Ok(QpState::from_raw(attr.qp_state))
     }
 
-    /// Waits until the handlers of all that is posted have run. The queue pair is in the error state
-    /// then.
+    /// Waits until the handlers of all that is posted have returned. The queue pair is in the error state
+    /// then, unless it has not left the reset state.
     ///
-    /// Nothing may be posted meanwhile, or it may not be waited for. Must not be called by a handler.
+    /// Nothing can be posted meanwhile: requests are given back with [`ESHUTDOWN`], to handlers too.
+    ///
+    /// May sleep. Must not be called by a handler, for which it would wait.
     pub fn drain(&self) {
         self.inner.drain();
     }
@@ -413,136 +404,9 @@ impl Qp {
         self.inner.ptr.as_ptr()
     }
 
-    /// Keeps a request of which `links` links were posted, until the queue pair goes or is reset.
-    pub(crate) fn strand(&self, header: *mut Header, links: u32) {
-        let mut stranded = self.inner.stranded.lock();
-
-        // OVERFLOW: The queue has not so many.
-        stranded.links = stranded.links.wrapping_add(links);
-        // Nothing tells when the hardware is done with a part of a datagram, see `drain_datagrams`. That
-        // is leaked, and so is a request that there is no memory for in the list: the hardware may
-        // still use it.
-        if !self.is_datagram() {
-            let _ = stranded.requests.push(header, GFP_ATOMIC);
-        }
-    }
-
-    /// The entries of the send queue. Requests of which the hardware has a part only keep theirs.
-    pub(crate) fn send_room(&self) -> &Room {
-        &self.inner.send_room
-    }
-
-    pub(crate) fn dma_key(&self) -> u32 {
-        self.inner.pd.dma_key()
-    }
-
-    pub(crate) fn max_send_sge(&self) -> usize {
-        kernel::num::casts::u32_as_usize(self.inner.cap.max_send_sge)
-    }
-
-    pub(crate) fn max_inline_data(&self) -> u32 {
-        self.inner.cap.max_inline_data
-    }
-
-    /// Whether the service is one of datagrams, which need an address each.
-    pub(crate) fn is_datagram(&self) -> bool {
-        self.inner.qp_type.is_datagram()
-    }
-
-    /// The requests in the send queue; not those of a service of datagrams, each of which is signalled.
-    pub(crate) fn order(&self) -> Option<&Order> {
-        (!self.is_datagram()).then_some(&self.inner.order)
-    }
-
-    /// Counts the requests that are sent, if the service is one of datagrams: the queue pair waits for
-    /// them.
-    pub(crate) fn sending(&self) -> &Atomic<u32> {
-        &self.inner.sending
-    }
-
     /// The multicast groups that the queue pair is attached to.
     pub(crate) fn groups(&self) -> &Mutex<KVec<(Gid, u16)>> {
         &self.inner.groups
-    }
-
-    /// Whether a region is in the same protection domain.
-    pub(crate) fn has_pd_of(&self, mr: &Mr) -> bool {
-        Arc::ptr_eq(&self.inner.pd, mr.pd())
-    }
-}
-
-// SAFETY: A queue pair is drained before it is destroyed, so that its requests complete.
-unsafe impl RecvQueue for Qp {
-    fn device(&self) -> &Device {
-        self.inner.pd.device()
-    }
-
-    fn dma_key(&self) -> u32 {
-        self.inner.pd.dma_key()
-    }
-
-    fn max_sge(&self) -> u32 {
-        self.inner.cap.max_recv_sge
-    }
-
-    unsafe fn post(&self, chain: &Chain<'_>) -> core::result::Result<(), Failed> {
-        if let ReceiveQueue::Shared(_) = self.inner.receive {
-            // There is no queue of its own.
-            return Err(Failed::all(EINVAL));
-        }
-        let room = &self.inner.recv_room;
-
-        room.take(chain.len()).map_err(Failed::all)?;
-        for header in chain.headers {
-            // SAFETY: By the function's requirements, the header is valid and the caller's. The queue
-            // pair waits for the handler before it goes.
-            unsafe {
-                (**header).room = room;
-                (**header).entries = 1;
-            }
-        }
-        chain
-            // SAFETY: By the type invariant, we own the queue pair; the rest is the function's
-            // requirement.
-            .post(|wr, bad| unsafe { bindings::ib_post_recv(self.as_raw(), wr, bad) })
-            .inspect_err(|failed| {
-                // CAST: There are not more than fit in a batch.
-                room.give_back(chain.len() - failed.posted as u32);
-            })
-    }
-}
-
-/// A queue pair, for the length of a callback.
-pub struct QpRef<'a> {
-    qp: ManuallyDrop<Qp>,
-    _qp: PhantomData<&'a Qp>,
-}
-
-impl QpRef<'_> {
-    /// # Safety
-    ///
-    /// `qp` must be one of this crate's, and not be destroyed for the lifetime of the result.
-    #[inline]
-    pub(crate) unsafe fn from_raw(qp: *mut bindings::ib_qp) -> Self {
-        // SAFETY: By the function's requirements. The context of our queue pairs is their `Inner`, which
-        // is the value of a `Deferred`.
-        let inner = unsafe { Deferred::borrow((*qp).qp_context.cast_const().cast()) };
-
-        Self {
-            qp: ManuallyDrop::new(Qp {
-                inner: ManuallyDrop::into_inner(inner),
-            }),
-            _qp: PhantomData,
-        }
-    }
-}
-
-impl Deref for QpRef<'_> {
-    type Target = Qp;
-
-    #[inline]
-    fn deref(&self) -> &Qp {
-        &self.qp
     }
 }
 
@@ -573,199 +437,6 @@ impl Inner {
         if let Some(context) = &this.context {
             context.event(QpEvent::from_raw(event));
         }
-    }
-
-    /// Moves the queue pair to the error state, and waits until the device takes no more requests of a
-    /// shared receive queue for it: those that it has taken are completed then.
-    ///
-    /// A device that does not say so either has no request, or takes what it has completed with it
-    /// when the queue pair is destroyed.
-    fn end_receives(&self) {
-        if self.fail().is_err() {
-            return;
-        }
-        // SAFETY: The completion was initialized.
-        unsafe {
-            bindings::wait_for_completion_timeout(
-                self.last_wqe.get(),
-                msecs_to_jiffies(LAST_WQE_TIMEOUT),
-            )
-        };
-    }
-
-    fn modify(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
-        qp_attr::check(attr, mask, self.pd.device())?;
-        let resets =
-            attr.qp_state == bindings::ib_qp_state_IB_QPS_RESET && QpAttr::sets_state(mask);
-        let _guard = self.changing.lock();
-
-        if !resets {
-            self.used.store(true, Relaxed);
-        }
-        // SAFETY: By the type invariant, we own the queue pair. What the core does not check of the
-        // attributes was checked above.
-        let ret = to_result(unsafe { bindings::ib_modify_qp(self.ptr.as_ptr(), attr, mask) });
-        if ret == Err(ENOMEM) && QpAttr::sets_read_room(mask) {
-            self.revive_responder();
-        }
-        ret?;
-        if resets {
-            self.used.store(false, Relaxed);
-        }
-        Ok(())
-    }
-
-    /// Has the responder work again, so that the receive queue can be drained.
-    ///
-    /// rxe stops it while the room for the peer's reads and atomics is made anew, and if there is no memory for
-    /// that it stays stopped, in the error state too: `ib_drain_rq()` would wait for ever. Room for none takes
-    /// no memory.
-    #[cold]
-    fn revive_responder(&self) {
-        let (mut attr, mask) = QpAttr::new().max_dest_rd_atomic(0).as_raw();
-
-        // SAFETY: By the type invariant, we own the queue pair. A device that does not have this fails.
-        unsafe { bindings::ib_modify_qp(self.ptr.as_ptr(), &mut attr, mask) };
-    }
-
-    fn fail(&self) -> Result {
-        let (mut attr, mask) = QpAttr::new().state(QpState::Err).as_raw();
-
-        self.modify(&mut attr, mask)
-    }
-
-    /// Changes the attributes when nothing is posted any more.
-    fn reset(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
-        if !self.send_room.close() {
-            return Err(EBUSY);
-        }
-        self.recv_room.close();
-
-        self.drain();
-        // Who was about to post when the queues were closed has done so by and by, and gets it back.
-        let stranded = loop {
-            let stranded = self.stranded.lock().links;
-
-            if self.send_room.used() <= stranded && self.recv_room.used() == 0 {
-                break stranded;
-            }
-            self.poll();
-            fsleep(Delta::from_millis(1));
-        };
-
-        let ret = self.modify(attr, mask);
-        if ret.is_ok() {
-            // The queue pair can take requests of a shared queue again.
-            //
-            // SAFETY: The completion was initialized; its count is a single word.
-            unsafe { (&raw mut (*self.last_wqe.get()).done).write_volatile(0) };
-            self.send_room.give_back(stranded);
-            self.end_stranded();
-        }
-        self.recv_room.open();
-        self.send_room.open();
-        ret
-    }
-
-    /// Drops the requests that the hardware had a part of, and has given up.
-    fn end_stranded(&self) {
-        let requests = {
-            let mut stranded = self.stranded.lock();
-
-            stranded.links = 0;
-            core::mem::replace(&mut stranded.requests, KVec::new())
-        };
-
-        for header in requests {
-            // SAFETY: The list owned the request.
-            unsafe { Header::drop_request(header) };
-        }
-    }
-
-    /// Has the completion queues polled, where nobody else may do so.
-    fn poll(&self) {
-        let send_cq = self.send_cq.cq();
-
-        if !send_cq.is_pooled() {
-            send_cq.quiesce();
-        }
-        if let ReceiveQueue::Own(reservation) = &self.receive {
-            if !reservation.cq().is_pooled() {
-                reservation.cq().quiesce();
-            }
-        }
-    }
-
-    /// Waits for all that is sent, of a service of datagrams: the RDMA core drains a send queue by an
-    /// RDMA write, which such a service does not have.
-    fn drain_datagrams(&self) {
-        // Without this too each request ends: it waits for no peer.
-        let _ = self.fail();
-
-        // The acquire pairs with the release of each handler that has returned.
-        while self.sending.load(Acquire) != 0 {
-            self.poll();
-            fsleep(Delta::from_millis(1));
-        }
-    }
-
-    fn drain(&self) {
-        if !self.used.load(Relaxed) {
-            return;
-        }
-
-        if let ReceiveQueue::Shared(_) = self.receive {
-            self.end_receives();
-        }
-
-        // With a shared receive queue in a completion queue of the pool, this is the same queue: what
-        // is before the request that is posted here is handled before it is.
-        //
-        // SAFETY: By the type invariant, we own the queue pair, and there is room for the request that
-        // is posted to drain it.
-        let drain_sq = || unsafe { bindings::ib_drain_sq(self.ptr.as_ptr()) };
-
-        if self.qp_type.is_datagram() {
-            self.drain_datagrams();
-        } else {
-            let send_cq = self.send_cq.cq();
-
-            send_cq.exclude_polls(|| {
-                drain_sq();
-                // SAFETY: The queue was just drained, so the entry that this took is free again. Nobody
-                // else polls a completion queue that is polled in calls only.
-                unsafe { self.order.sweep(self.ptr.as_ptr(), send_cq.is_direct()) };
-            });
-        }
-        match &self.receive {
-            ReceiveQueue::Own(reservation) => {
-                // SAFETY: As above.
-                let drain_rq = || unsafe { bindings::ib_drain_rq(self.ptr.as_ptr()) };
-
-                reservation.cq().exclude_polls(drain_rq);
-            }
-            // The requests stay in the shared queue, but for those that this queue pair has taken.
-            ReceiveQueue::Shared(srq) => {
-                if !srq.cq().is_pooled() {
-                    srq.cq().quiesce();
-                }
-            }
-        }
-    }
-}
-
-#[pinned_drop]
-impl PinnedDrop for Inner {
-    fn drop(self: Pin<&mut Self>) {
-        self.drain();
-
-        // SAFETY: By the type invariant, we own the queue pair. Nothing is posted any more.
-        unsafe { bindings::ib_destroy_qp_user(self.ptr.as_ptr(), ptr::null_mut()) };
-
-        // The hardware has given up what it had of these.
-        self.end_stranded();
-        // SAFETY: As above. These are those that were not to be swept up.
-        unsafe { self.order.clear() };
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
         },
         qp::{
             Order,
-            QpRef, //
+            Poster, //
         },
         room::Room,
         srq::Posted,
@@ -417,13 +417,16 @@ impl Status {
 }
 
 /// What the hardware says of a request that it is done with.
+///
+/// Of one that has failed it says how, and nothing more. What it says of a receive that was carried out
+/// is in [`Received`].
 pub struct Completion<'a> {
     wc: &'a bindings::ib_wc,
     /// What an earlier link failed with.
     first: bindings::ib_wc_status,
 }
 
-impl Completion<'_> {
+impl<'a> Completion<'a> {
     /// Returns how the request ended: of a chain, what its first link that failed failed with.
     #[inline]
     pub fn status(&self) -> Status {
@@ -439,15 +442,46 @@ impl Completion<'_> {
         (self.first | self.wc.status) == bindings::ib_wc_status_IB_WC_SUCCESS
     }
 
-    /// Returns the vendor's code of an error.
+    /// Returns the vendor's code of an error, if the last link of the request has failed.
     #[inline]
-    pub fn vendor_error(&self) -> u32 {
-        self.wc.vendor_err
+    pub fn vendor_error(&self) -> Option<u32> {
+        (self.wc.status != bindings::ib_wc_status_IB_WC_SUCCESS).then_some(self.wc.vendor_err)
     }
 
-    /// Returns the number of bytes received, the GRH of a datagram included.
+    /// Returns what is said of a receive, if this is one that was carried out.
+    #[inline]
+    pub fn received(&self) -> Option<Received<'a>> {
+        // INVARIANT: It is one.
+        (self.is_success() && self.wc.opcode & bindings::ib_wc_opcode_IB_WC_RECV != 0)
+            .then_some(Received { wc: self.wc })
+    }
+
+    /// Returns the right to post to the queue pair that the request was worked on by: of a request of a
+    /// shared queue, the one that took it.
     ///
-    /// Defined for receives and RDMA reads that succeeded only.
+    /// So a request need not keep the queue pair, which keeps it, to be posted again.
+    #[inline]
+    pub fn poster(&self) -> Poster<'a> {
+        // SAFETY: Requests are posted to queue pairs of this crate, or to shared queues that only such
+        // use. A queue pair is not destroyed before its handlers have returned, and we are in one.
+        unsafe { Poster::from_raw(self.wc.qp) }
+    }
+}
+
+/// What the hardware says of a message, or of an RDMA write with immediate data, that has taken a
+/// receive.
+///
+/// # Invariants
+///
+/// `wc` is of a receive that has succeeded, for a queue pair of this crate that is not destroyed as long
+/// as this exists.
+#[derive(Clone, Copy)]
+pub struct Received<'a> {
+    wc: &'a bindings::ib_wc,
+}
+
+impl Received<'_> {
+    /// Returns the number of bytes received, the GRH of a datagram included.
     #[inline]
     pub fn byte_len(&self) -> u32 {
         self.wc.byte_len
@@ -464,8 +498,6 @@ impl Completion<'_> {
 
     /// Returns whether it is an RDMA write with immediate data that has taken a receive, and not a
     /// message: then the receive's memory is as it was.
-    ///
-    /// Defined for receives that succeeded only.
     #[inline]
     pub fn is_write(&self) -> bool {
         self.wc.opcode == bindings::ib_wc_opcode_IB_WC_RECV_RDMA_WITH_IMM
@@ -487,59 +519,41 @@ impl Completion<'_> {
         self.flag(bindings::ib_wc_flags_IB_WC_GRH)
     }
 
-    /// Returns the number of the queue pair that sent a datagram.
+    /// Returns the number of the queue pair that sent a datagram, or `None` of other services.
     #[inline]
-    pub fn source_qp(&self) -> u32 {
-        self.wc.src_qp
+    pub fn source_qp(&self) -> Option<u32> {
+        self.is_datagram().then_some(self.wc.src_qp)
     }
 
-    /// Returns the index of the partition key of a datagram.
+    /// Returns the index of the partition key of a datagram, or `None` of other services.
     #[inline]
-    pub fn pkey_index(&self) -> u16 {
-        self.wc.pkey_index
+    pub fn pkey_index(&self) -> Option<u16> {
+        self.is_datagram().then_some(self.wc.pkey_index)
     }
 
-    /// Returns the queue pair that the request was worked on by: of a request of a shared queue, the
-    /// one that took it.
-    ///
-    /// So a request need not keep the queue pair, which keeps it, to be posted again.
     #[inline]
-    pub fn qp(&self) -> QpRef<'_> {
-        // SAFETY: Requests are posted to queue pairs of this crate, or to shared queues that only such
-        // use. A queue pair is not destroyed before its completions have been handled.
-        unsafe { QpRef::from_raw(self.wc.qp) }
+    fn is_datagram(&self) -> bool {
+        self.poster().is_datagram()
     }
 
-    /// Returns the number of the queue pair that the request was worked on by.
-    #[inline]
-    pub fn qp_number(&self) -> u32 {
-        // SAFETY: As for `qp`.
-        unsafe { (*self.wc.qp).qp_num }
-    }
-
-    /// Whether this is a receive of a queue pair of `dev` that has succeeded. Little is defined of
-    /// others.
-    pub(crate) fn is_received_by(&self, dev: &Device) -> bool {
-        self.status().is_success()
-            && self.wc.opcode & bindings::ib_wc_opcode_IB_WC_RECV != 0
-            // SAFETY: As for `qp`. The device of a queue pair does not change.
-            && unsafe { (*self.wc.qp).device } == dev.as_raw()
-    }
-
-    /// The key that the peer has revoked by the message that this is of, if it was received by a queue pair
-    /// of `pd`. Keys are a device's: elsewhere the same one is another region's, or not to be obeyed.
+    /// The key that the peer has revoked by its message, if it was received by a queue pair of `pd`. Keys are
+    /// a device's: elsewhere the same one is another region's, or not to be obeyed.
     pub(crate) fn key_revoked_in(&self, pd: &Pd) -> Option<u32> {
-        if !self.is_received_by(pd.device()) {
-            return None;
-        }
-        // SAFETY: As for `qp`. The protection domain of a queue pair does not change.
-        let ours = ptr::eq(unsafe { (*self.wc.qp).pd }, pd.as_raw());
+        self.invalidated_key().filter(|_| self.poster().is_in(pd))
+    }
 
-        self.invalidated_key().filter(|_| ours)
+    /// Whether it is a datagram that was received by a queue pair of `dev`.
+    pub(crate) fn is_datagram_of(&self, dev: &Device) -> bool {
+        self.is_datagram() && self.poster().device() == dev
     }
 
     pub(crate) fn as_raw(&self) -> &bindings::ib_wc {
         self.wc
+    }
+
+    fn poster(&self) -> Poster<'_> {
+        // SAFETY: By the type invariant.
+        unsafe { Poster::from_raw(self.wc.qp) }
     }
 
     #[inline]

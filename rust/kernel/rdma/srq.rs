@@ -69,6 +69,8 @@ pub(crate) struct Posted {
 struct List {
     head: *mut Posted,
     len: u32,
+    /// The queue goes: nothing is posted any more.
+    shut: bool,
 }
 
 // SAFETY: The pointers are to requests that the list owns, which are `Send`.
@@ -180,7 +182,7 @@ unsafe impl Sync for Inner {}
 pub trait LimitEvent: Send + Sync + 'static {
     /// Fewer requests are left than the limit, which is disarmed now: see [`Srq::arm`].
     ///
-    /// Requests can be posted to `srq` here. To arm it again is for process context: a handler on a
+    /// Requests can be posted to `srq` here, until the queue goes. To arm it again is for process context: a handler on a
     /// workqueue can, of which there is one for the request that has made the queue run low.
     ///
     /// # Context
@@ -192,7 +194,7 @@ pub trait LimitEvent: Send + Sync + 'static {
 /// A way to post to a shared receive queue that does not keep it, by [`Srq::handle`].
 ///
 /// It is for what the queue keeps itself, such as the end of a batch of its completion queue. It keeps
-/// the device. When the queue has gone, posting fails with [`ENODEV`].
+/// the device. When the queue goes, posting fails with [`ESHUTDOWN`].
 #[derive(Clone)]
 pub struct SrqHandle(Arc<Target>);
 
@@ -240,7 +242,11 @@ impl Srq {
 
         let entries = max_wr;
         let inner = Deferred::new(try_pin_init!(&this in Inner {
-            posted <- new_spinlock_irq!(List { head: ptr::null_mut(), len: 0 }),
+            posted <- new_spinlock_irq!(List {
+                head: ptr::null_mut(),
+                len: 0,
+                shut: false,
+            }),
             on_limit,
             pd: pd.clone(),
             cq: Cq::reserve(cq.clone(), entries)?,
@@ -476,7 +482,7 @@ unsafe impl RecvQueue for SrqHandle {
         let srq = self.0.srq.lock();
         // SAFETY: By the type invariant, a queue whose address is there exists while we have the lock.
         let Some(inner) = (unsafe { srq.0.as_ref() }) else {
-            return Err(Failed::all(ENODEV));
+            return Err(Failed::all(ESHUTDOWN));
         };
 
         // SAFETY: By the function's requirements.
@@ -504,6 +510,9 @@ unsafe impl RecvQueue for Inner {
             // the completion queue.
             let mut posted = self.posted.lock();
 
+            if posted.shut {
+                return Err(Failed::all(ESHUTDOWN));
+            }
             match posted.len.checked_add(chain.len()) {
                 Some(len) if len <= self.max_wr.load(Relaxed) => {}
                 _ => return Err(Failed::all(ENOMEM)),
@@ -573,6 +582,10 @@ impl PinnedDrop for Inner {
             // INVARIANT: From here on nobody has the address.
             target.srq.lock().0 = ptr::null();
         }
+
+        // A handler of the limit may still run. What it posts from here on it gets back; what it has posted
+        // before it returns, which the driver waits for, is in the list.
+        self.posted.lock().shut = true;
 
         // SAFETY: By the type invariant, we own the queue. Queue pairs that use it keep it alive, so
         // there is none any more.

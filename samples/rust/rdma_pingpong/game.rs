@@ -367,9 +367,10 @@ impl Game {
         let size = self.config.size(number);
         let message = receiver.as_mut().data_mut().get_mut();
 
+        let received = completion.received();
+        let told = received.map(|received| (received.byte_len(), received.immediate()));
         let intact = u32::try_from(number).is_ok_and(|round| {
-            completion.byte_len() == size
-                && completion.immediate() == Some(round)
+            told == Some((size, Some(round)))
                 && table::is_intact(&message.buffer.cpu()[..u32_as_usize(size)], round)
         });
         if !intact {

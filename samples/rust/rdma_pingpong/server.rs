@@ -354,9 +354,12 @@ impl Operation for Message {
             echo.receive(this)
         } else if this.as_mut().data_mut().get_mut().answer.take().is_some() {
             echo.receive(this)
-        } else if let Some(number) = completion.immediate() {
+        } else if let Some((received, number)) = completion
+            .received()
+            .and_then(|received| Some((received, received.immediate()?)))
+        {
             echo.messages.fetch_add(1, Relaxed);
-            echo.send_back(this, completion.byte_len(), number)
+            echo.send_back(this, received.byte_len(), number)
         } else {
             Err(EBADMSG)
         };

@@ -75,7 +75,7 @@ impl Peer {
                 },
                 GFP_KERNEL,
             )?;
-            Outgoing::send(request, &qp)?;
+            Outgoing::send(request, qp.poster())?;
         }
         Ok(())
     }

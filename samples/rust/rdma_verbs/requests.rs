@@ -73,18 +73,13 @@ impl Log {
 
     /// Adds the end of a request, whose memory begins with `word`.
     pub(crate) fn add(&self, completion: &Completion<'_>, word: Option<[u8; 8]>) {
-        let status = completion.status();
+        let received = completion.received();
         let ended = Ended {
-            status,
-            // Of others it is not defined.
-            len: if status.is_success() {
-                completion.byte_len()
-            } else {
-                0
-            },
-            immediate: completion.immediate(),
+            status: completion.status(),
+            len: received.map_or(0, |received| received.byte_len()),
+            immediate: received.and_then(|received| received.immediate()),
             word: u64::from_ne_bytes(word.unwrap_or_default()),
-            by: completion.qp().context::<Name>().copied(),
+            by: completion.poster().context::<Name>().copied(),
         };
 
         // No step leaves so many.

@@ -122,7 +122,7 @@ pub(crate) fn handle(bench: &Bench<'_>) -> Result {
     expect_error(
         "a receive for a queue that has gone",
         receive(&other, bench.dev(), &received, 64),
-        ENODEV,
+        ESHUTDOWN,
     )
 }
 

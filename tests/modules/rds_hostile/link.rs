@@ -55,6 +55,7 @@ use krdma::{
         },
         qp::{
             Capabilities,
+            Poster,
             QpInit,
             QpType,
             Receive, //
@@ -252,7 +253,7 @@ impl Side {
 
         id.modify_qp(&qp, QpState::Init)?;
         for _ in 0..manners.receives {
-            receive(&qp, Incoming::request(&qp, &this.seen)?)?;
+            receive(qp.poster(), Incoming::request(&qp, &this.seen)?)?;
         }
         let us = id.local_addr().ok_or(EADDRNOTAVAIL)?.ip();
         let peer = id.peer_addr().ok_or(EADDRNOTAVAIL)?.ip();
@@ -493,7 +494,7 @@ impl Link {
             },
             GFP_KERNEL,
         )?;
-        let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(&qp);
+        let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(&*qp);
         let pushed = batch.push(request, |out, links| {
             let at = |addr, key| Remote { addr, key };
             let flags: Flags = Flag::Solicited.into();
@@ -594,20 +595,17 @@ impl Incoming {
 
 impl Operation for Incoming {
     fn done(mut this: Pin<KBox<Request<Self>>>, completion: &Completion<'_>) {
-        if !completion.status().is_success() {
+        let Some(received) = completion.received() else {
             return;
-        }
-        this.as_mut()
-            .data_mut()
-            .get_mut()
-            .note(completion.byte_len());
-        // If the queue pair is about to go this fails, and the request goes.
-        let _ = receive(&completion.qp(), this);
+        };
+        this.as_mut().data_mut().get_mut().note(received.byte_len());
+        // Once the drop of the queue pair has begun this fails, and the request goes.
+        let _ = receive(completion.poster(), this);
     }
 }
 
-fn receive(qp: &Qp, request: Pin<KBox<Request<Incoming>>>) -> Result {
-    let mut batch: RecvBatch<'_, _, _, 1, 1> = RecvBatch::new(qp);
+fn receive(poster: Poster<'_>, request: Pin<KBox<Request<Incoming>>>) -> Result {
+    let mut batch: RecvBatch<'_, _, _, 1, 1> = RecvBatch::new(&poster);
 
     batch
         .push(request, |incoming, buffers| {

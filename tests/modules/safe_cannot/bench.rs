@@ -45,7 +45,7 @@ use krdma::rdma::{
 pub(crate) const PATIENCE: u32 = 20_000;
 
 /// Requests that a queue holds.
-const DEPTH: u32 = 8;
+pub(crate) const DEPTH: u32 = 8;
 
 /// A port, and the way from it to itself.
 pub(crate) struct Bench<'a> {
@@ -86,10 +86,15 @@ impl<'a> Bench<'a> {
 
     /// Makes a queue pair for reliable connections, in the reset state, whose queues complete in `cq`.
     pub(crate) fn qp(&self, pd: &Arc<Pd>, cq: &Arc<Cq>) -> Result<Qp> {
+        self.qp_of(pd, cq, Receive::Own(cq.clone()))
+    }
+
+    /// As above, of other queues.
+    pub(crate) fn qp_of(&self, pd: &Arc<Pd>, send_cq: &Arc<Cq>, receive: Receive) -> Result<Qp> {
         let init = QpInit {
             pd: pd.clone(),
-            send_cq: cq.clone(),
-            receive: Receive::Own(cq.clone()),
+            send_cq: send_cq.clone(),
+            receive,
             qp_type: QpType::Rc,
             cap: Capabilities {
                 max_send_wr: DEPTH,
@@ -105,6 +110,22 @@ impl<'a> Bench<'a> {
         Qp::new(init, self.module)
     }
 
+    /// As above, with a completion queue for each.
+    pub(crate) fn lone(&self) -> Result<Qp> {
+        let (sends, receives) = (self.cq(Poll::Workqueue)?, self.cq(Poll::Workqueue)?);
+
+        self.qp_of(&self.pd, &sends, Receive::Own(receives))
+    }
+
+    /// What leads from RESET to INIT.
+    pub(crate) fn init(&self) -> QpAttr {
+        QpAttr::new()
+            .state(QpState::Init)
+            .port(self.port.number())
+            .pkey_index(0)
+            .access(AccessFlag::LocalWrite | AccessFlag::RemoteWrite | AccessFlag::RemoteRead)
+    }
+
     /// Makes two queue pairs that are connected to each other, with a completion queue each.
     pub(crate) fn pair(&self, pd: &Arc<Pd>) -> Result<(Qp, Qp)> {
         let a = self.qp(pd, &self.cq(Poll::Workqueue)?)?;
@@ -117,11 +138,7 @@ impl<'a> Bench<'a> {
     /// Connects two queue pairs to each other.
     pub(crate) fn connect(&self, a: &Qp, b: &Qp) -> Result {
         for (qp, peer) in [(a, b), (b, a)] {
-            let init = QpAttr::new()
-                .state(QpState::Init)
-                .port(self.port.number())
-                .pkey_index(0)
-                .access(AccessFlag::LocalWrite | AccessFlag::RemoteWrite | AccessFlag::RemoteRead);
+            let init = self.init();
             let rtr = QpAttr::new()
                 .state(QpState::Rtr)
                 .path(&self.path)

@@ -400,8 +400,7 @@ impl Operation for Send {
         let send = this.as_mut().data_mut().get_mut();
         let id = send.id;
         send.clear();
-        let qp = completion.qp();
-        let Some(owner) = qp.context::<Owner>() else {
+        let Some(owner) = completion.poster().context::<Owner>() else {
             return;
         };
 

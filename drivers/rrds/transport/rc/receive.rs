@@ -149,32 +149,30 @@ impl Operation for Receive {
             data,
             pools,
         } = this.as_mut().data_mut().get_mut();
-        let qp = completion.qp();
-        let Some(owner) = qp.context::<Owner>() else {
+        let Some(owner) = completion.poster().context::<Owner>() else {
             let pools = pools.clone();
             return pools.put_receive(this);
         };
 
-        if !completion.is_success() {
+        match completion.received() {
             // When the connection is closed they are flushed.
-            if completion.status() != Status::Flushed {
-                owner.path.lost(owner.conn, DropReason::Transport);
-            }
-        } else if completion.is_write() {
+            None if completion.status() == Status::Flushed => {}
+            None => owner.path.lost(owner.conn, DropReason::Transport),
             // There is no frame: the buffers still have what came before.
-            owner.path.refuse_write(owner.conn);
-        } else {
-            let mut bytes = [0; HEADER_LEN];
-            bytes.copy_from_slice(&header.cpu());
-            let wants_pump = owner.path.receive(
-                owner.conn,
-                &bytes,
-                completion.byte_len(),
-                data,
-                pools.spares(),
-            );
-            if wants_pump {
-                owner.pools.touch(&owner.path);
+            Some(received) if received.is_write() => owner.path.refuse_write(owner.conn),
+            Some(received) => {
+                let mut bytes = [0; HEADER_LEN];
+                bytes.copy_from_slice(&header.cpu());
+                let wants_pump = owner.path.receive(
+                    owner.conn,
+                    &bytes,
+                    received.byte_len(),
+                    data,
+                    pools.spares(),
+                );
+                if wants_pump {
+                    owner.pools.touch(&owner.path);
+                }
             }
         }
         owner.pools.put_receive(this);

@@ -13,13 +13,15 @@ use crate::{
             Remote,
             Round, //
         },
-        qp::QpType,
+        qp::{
+            Poster,
+            QpType, //
+        },
         request::{
             Header,
             Tie, //
         },
         Ah,
-        Qp,
         Sge,
         SgeMut, //
     },
@@ -133,7 +135,7 @@ const NO_DATA: Data<'static, core::iter::Empty<Piece<'static>>> = Data::Pieces(c
 /// there. Reads, atomic operations, registrations and invalidations are for reliable connections
 /// ([`QpType::Rc`](crate::rdma::qp::QpType::Rc)). What a service does not have fails with [`EINVAL`].
 pub struct Links<'a, 'b> {
-    pub(super) qp: &'b Qp,
+    pub(super) qp: Poster<'b>,
     pub(super) header: *mut Header,
     pub(super) links: &'b mut [MaybeUninit<RawLink>],
     pub(super) first_piece: &'b mut [usize],

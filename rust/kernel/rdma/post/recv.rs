@@ -27,8 +27,9 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// Where receive requests are posted: a queue pair ([`Qp`](crate::rdma::Qp)) or a shared receive queue
-/// ([`Srq`](crate::rdma::Srq)).
+/// Where receive requests are posted: a queue pair ([`Qp`](crate::rdma::Qp),
+/// [`Poster`](crate::rdma::qp::Poster)) or a shared receive queue ([`Srq`](crate::rdma::Srq),
+/// [`SrqRef`](crate::rdma::srq::SrqRef), [`SrqHandle`](crate::rdma::srq::SrqHandle)).
 pub trait RecvTarget: raw::RecvQueue {}
 
 impl<Q: raw::RecvQueue> RecvTarget for Q {}
@@ -203,8 +204,9 @@ impl<'q, T: Operation, Q: RecvTarget, const N: usize, const P: usize> RecvBatch<
     /// Posts the requests, in order. The batch is empty then and can be used again.
     ///
     /// If some can't be posted they are returned, and none after them is. Errors: [`ENOMEM`] if there
-    /// is not room for all, and the driver's. A request takes its place in the queue until its handler
-    /// is called.
+    /// is not room for all, [`EINVAL`] if the queue pair is in a state in which it takes none,
+    /// [`ESHUTDOWN`] if the queue is being emptied or has gone, and the driver's. A request takes its place
+    /// in the queue until its handler is called.
     ///
     /// Does not sleep.
     pub fn post(&mut self) -> core::result::Result<(), Unposted<T, N>> {

@@ -16,15 +16,15 @@ use crate::{
         mr::End,
         qp::{
             List,
-            Order, //
+            Order,
+            Poster, //
         },
         request::{
             Header,
             Operation,
             Request,
             Unposted, //
-        },
-        Qp, //
+        }, //
     },
 };
 use core::{
@@ -43,7 +43,7 @@ const SIGNALED: c_int = bindings::ib_send_flags_IB_SEND_SIGNALED as c_int;
 /// Send requests to be posted to a queue pair by one call: of `N` links in all, with `P` pieces of
 /// memory. Those not posted are dropped with it.
 pub struct SendBatch<'q, T: Operation, const N: usize = 4, const P: usize = 8> {
-    qp: &'q Qp,
+    qp: Poster<'q>,
     links: [MaybeUninit<RawLink>; N],
     /// The first piece of each link.
     first_piece: [usize; N],
@@ -57,12 +57,12 @@ pub struct SendBatch<'q, T: Operation, const N: usize = 4, const P: usize = 8> {
 }
 
 impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
-    /// Starts a batch for a queue pair.
+    /// Starts a batch for a queue pair: a [`Qp`](crate::rdma::Qp), or what a handler has of one.
     // It is large: where it is not inlined it is copied.
     #[inline(always)]
-    pub fn new(qp: &'q Qp) -> Self {
+    pub fn new(qp: impl Into<Poster<'q>>) -> Self {
         Self {
-            qp,
+            qp: qp.into(),
             links: [const { MaybeUninit::uninit() }; N],
             first_piece: [0; N],
             first_link: [0; N],
@@ -90,10 +90,8 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
     /// As [`push`](Self::push), of a request that the device need not signal: this saves a completion.
     ///
     /// Its handler is called right before that of a later request which is signalled, whichever that
-    /// is. If it fails, or the queue pair is [drained](Qp::drain), it is called without that, and when
-    /// half of the queue is taken by such requests the next one is signalled all the same. (A device
-    /// that has failed itself may take no request to drain the queue. Then the request is dropped with
-    /// the queue pair.)
+    /// is. If it fails, or the queue pair is [drained](crate::rdma::Qp::drain), it is called without that,
+    /// and when half of the queue is taken by such requests the next one is signalled all the same.
     ///
     /// Errors: As for [`push`](Self::push), and [`EINVAL`] on a queue pair for datagrams.
     pub fn push_unsignaled(
@@ -195,9 +193,9 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
     /// Posts the requests, in order. The batch is empty then and can be used again.
     ///
     /// If some can't be posted they are returned, and none after them is. Errors: [`ENOMEM`] if there
-    /// is not room for all, and the driver's: commonly [`EINVAL`] if the queue pair is in a state in
-    /// which it can't send. A link takes its place in the queue until the handler of its request is
-    /// called.
+    /// is not room for all, [`EINVAL`] if the queue pair is in a state in which it can't send,
+    /// [`ESHUTDOWN`] if it is being emptied, as it goes, is reset or drained, and the driver's. A link takes
+    /// its place in the queue until the handler of its request is called.
     ///
     /// Of a request with several links that fit in part only, the hardware has some: it is kept until
     /// the queue pair goes, without a call of its handler. Move the queue pair to the error state

@@ -53,13 +53,13 @@ impl QpEvent {
     }
 }
 
-/// What a queue pair knows of its user: handlers find it by [`Completion::qp`] and
-/// [`Qp::context`](super::Qp::context), and it is told of what happens to the queue pair.
+/// What a queue pair knows of its user: handlers find it by [`Completion::poster`] and
+/// [`Poster::context`](super::Poster::context), and it is told of what happens to the queue pair.
 ///
 /// The queue pair owns it. If it keeps something that keeps the queue pair, neither goes by itself: who
 /// wants that must take the queue pair out where the connection ends.
 ///
-/// [`Completion::qp`]: crate::rdma::Completion::qp
+/// [`Completion::poster`]: crate::rdma::Completion::poster
 pub trait QpContext: Send + Sync + 'static {
     /// Something happened to the queue pair.
     ///

@@ -20,8 +20,6 @@ use kernel::{
         SpinLockIrq,
         SpinLockIrqGuard, //
     },
-    time::msecs_to_jiffies,
-    types::Opaque, //
 };
 
 /// The requests of a send queue.
@@ -104,78 +102,13 @@ impl Order {
 
     /// Calls the handlers of all requests, which the hardware is done with, and has not signalled.
     ///
-    /// May sleep. Not to be called by a handler.
-    ///
     /// # Safety
     ///
-    /// `qp` must be the queue pair that this is of, in the error state, with a send queue that was
-    /// drained and an entry of it that is free. If its completion queue is `polled` in calls only,
-    /// nobody else may do so meanwhile.
-    pub(crate) unsafe fn sweep(&self, qp: *mut bindings::ib_qp, polled: bool) {
-        if self.list.lock().first.is_null() {
-            return;
-        }
-
-        let mut sweep = Sweep {
-            cqe: bindings::ib_cqe {
-                done: Some(Sweep::callback),
-            },
-            order: self,
-            done: Opaque::uninit(),
-        };
-        // SAFETY: `done` is not moved from here on.
-        unsafe { bindings::init_completion(sweep.done.get()) };
-        let write = bindings::ib_rdma_wr {
-            wr: bindings::ib_send_wr {
-                __bindgen_anon_1: bindings::ib_send_wr__bindgen_ty_1 {
-                    wr_cqe: (&raw mut sweep).cast(),
-                },
-                opcode: bindings::ib_wr_opcode_IB_WR_RDMA_WRITE,
-                send_flags: bindings::ib_send_flags_IB_SEND_SIGNALED as c_int,
-                ..pin_init::zeroed()
-            },
-            ..pin_init::zeroed()
-        };
-        let mut bad = ptr::null();
-
-        // A handler is to be called where the others are. So a request is posted that is flushed at
-        // once.
-        //
-        // If the device takes no more the requests go with the queue pair.
-        //
-        // SAFETY: By the function's requirements there is room for it. It lives until it is completed.
-        if unsafe { bindings::ib_post_send(qp, &write.wr, &mut bad) } != 0 {
-            return;
-        }
-        // SAFETY: The completion was initialized; `qp` is valid.
-        unsafe {
-            if !polled {
-                bindings::wait_for_completion(sweep.done.get());
-                return;
-            }
-            while bindings::wait_for_completion_timeout(sweep.done.get(), msecs_to_jiffies(1)) == 0
-            {
-                bindings::ib_process_cq_direct((*qp).send_cq, -1);
-            }
-        }
-    }
-
-    /// Drops all requests without a call of their handlers.
-    ///
-    /// # Safety
-    ///
-    /// The hardware must have given all of them up.
-    pub(crate) unsafe fn clear(&self) {
-        let mut header = self.take_all();
-
-        while !header.is_null() {
-            // SAFETY: The request was in the list, and the hardware has given it up.
-            let next = unsafe { (*header).next };
-
-            // SAFETY: As above.
-            unsafe { Header::drop_request(header) };
-            header = next;
-        }
+    /// The hardware must have carried out all that is in the list. To be called where handlers of `cq`
+    /// are, for `qp`, which the order must be of.
+    pub(crate) unsafe fn complete_all(&self, cq: *mut bindings::ib_cq, qp: *mut bindings::ib_qp) {
+        // SAFETY: These were in the list up to now. The rest is the function's requirement.
+        unsafe { call_handlers(self.take_all(), ptr::null_mut(), cq, qp) };
     }
 
     fn take_all(&self) -> *mut Header {
@@ -277,31 +210,5 @@ unsafe fn call_handlers(
             unsafe { done(cq, &mut wc) };
         }
         header = next;
-    }
-}
-
-/// A request by which [`Order::sweep`] gets to where handlers are called.
-#[repr(C)]
-struct Sweep {
-    cqe: bindings::ib_cqe,
-    order: *const Order,
-    done: Opaque<bindings::completion>,
-}
-
-impl Sweep {
-    /// # Safety
-    ///
-    /// To be called by the completion queue only, as `ib_cqe::done` of a [`Sweep`].
-    unsafe extern "C" fn callback(cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
-        // SAFETY: `wc` names the `cqe`, which is at the start of a `Sweep` that waits for this.
-        let (this, qp) = unsafe { (&*(*wc).__bindgen_anon_1.wr_cqe.cast::<Self>(), (*wc).qp) };
-        // SAFETY: The order lives as long as the queue pair.
-        let first = unsafe { &*this.order }.take_all();
-
-        // SAFETY: The hardware has done these before it flushed this request. They ended without an
-        // error, or they would have been signalled.
-        unsafe { call_handlers(first, ptr::null_mut(), cq, qp) };
-        // SAFETY: The completion was initialized. `this` may be gone after.
-        unsafe { bindings::complete(this.done.get()) };
     }
 }

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How the queues of a queue pair are emptied: for [`Qp::drain`](super::Qp::drain), for a reset, and when
+//! it goes.
+//!
+//! There is one way. The queues are shut, so that nobody posts any more: not the handlers that run
+//! meanwhile either, and the count of entries in use shows who was about to. The queue pair is moved to
+//! the error state, and then a [`Marker`] goes through each queue until nothing is in use when it sets
+//! out. A marker completes behind all that was posted before it, and handlers of one completion queue do
+//! not overlap. So when the last one has come through, all handlers have returned.
+//!
+//! The RDMA core's `ib_drain_sq()` and `ib_drain_rq()` are for completion queues of `ib_alloc_cq()`, which
+//! the core polls. They are used for those of the pool, which are such.
+//!
+//! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
+
+use super::{
+    Inner,
+    Order,
+    ReceiveQueue, //
+};
+use crate::{
+    bindings,
+    rdma::{
+        request::Header,
+        Cq, //
+    },
+};
+use core::ptr;
+use kernel::{
+    prelude::*,
+    sync::atomic::ordering::Acquire,
+    time::{
+        delay::fsleep,
+        msecs_to_jiffies,
+        Delta, //
+    },
+    types::Opaque, //
+};
+
+/// How long to wait for a device to say that it takes no more requests of a shared queue. It does at
+/// once, if it says so at all: so long does the RDMA core wait.
+const LAST_WQE_TIMEOUT: u32 = 60 * 1000;
+
+/// How long to wait before the entries in use are looked at again.
+const PAUSE: Delta = Delta::from_millis(1);
+
+/// How long to wait before something that a device has refused is tried again.
+const RETRY: Delta = Delta::from_millis(100);
+
+impl Inner {
+    /// Waits until the handlers of all that is posted have returned. Nothing can be posted meanwhile.
+    ///
+    /// May sleep. Must not be called by a handler.
+    pub(super) fn drain(&self) {
+        let _guard = self.emptying.lock();
+
+        self.empty();
+        self.unshut();
+    }
+
+    /// Shuts the queues and empties them. Returns whether the queue pair was used: it is in the error
+    /// state then.
+    ///
+    /// To be called with `emptying` locked, or by the drop. May sleep. Must not be called by a handler.
+    pub(super) fn empty(&self) -> bool {
+        self.send_room.shut();
+        self.recv_room.shut();
+        if !*self.used.lock() {
+            // Nothing could be posted.
+            return false;
+        }
+
+        self.insist_on_failure();
+        if let ReceiveQueue::Shared(_) = self.receive {
+            self.end_receives();
+        }
+        loop {
+            // Not after the markers: a handler gives its entries back before it runs.
+            let idle = self.is_idle();
+
+            self.pass_markers();
+            if idle {
+                return true;
+            }
+            // Who was about to post when the queues were shut has done so by and by, and gets it back.
+            while !self.is_idle() {
+                self.pass_markers();
+                fsleep(PAUSE);
+            }
+        }
+    }
+
+    /// Lets requests in again, where the state allows it.
+    pub(super) fn unshut(&self) {
+        self.recv_room.unshut();
+        self.send_room.unshut();
+    }
+
+    /// Forgets the requests that were posted in part, which the hardware has given up, and what was said
+    /// of a shared queue. To be called after a reset, with the queues shut.
+    pub(super) fn forget(&self) {
+        // The queue pair can take requests of a shared queue again.
+        //
+        // SAFETY: The completion was initialized; its count is a single word.
+        unsafe { (&raw mut (*self.last_wqe.get()).done).write_volatile(0) };
+        let links = self.end_stranded();
+
+        self.send_room.give_back(links);
+    }
+
+    /// Moves the queue pair to the error state, however often it takes: before that the device works on
+    /// what is posted, and what it names must stay.
+    fn insist_on_failure(&self) {
+        let mut told = false;
+
+        while let Err(err) = self.fail() {
+            if !told {
+                pr_err!(
+                    "{}: a queue pair can't be moved to the error state: {:?}\n",
+                    self.pd.device().name(),
+                    err
+                );
+                told = true;
+            }
+            fsleep(RETRY);
+        }
+    }
+
+    /// Waits until the device takes no more requests of a shared receive queue for the queue pair, which
+    /// is in the error state: those that it has taken are completed then.
+    ///
+    /// A device that does not say so either has no request, or takes what it has completed with it
+    /// when the queue pair is destroyed.
+    fn end_receives(&self) {
+        // SAFETY: The completion was initialized.
+        unsafe {
+            bindings::wait_for_completion_timeout(
+                self.last_wqe.get(),
+                msecs_to_jiffies(LAST_WQE_TIMEOUT),
+            )
+        };
+    }
+
+    /// Whether all that was posted has completed, and nobody is about to post. Handlers may still run, but
+    /// those of datagrams that were sent.
+    ///
+    /// To be called with the queues shut.
+    fn is_idle(&self) -> bool {
+        // Before the entries in use, among which they are.
+        let stranded = self.stranded.lock().links;
+
+        self.send_room.used() <= stranded
+            && self.recv_room.used() == 0
+            // The acquire pairs with the release of each handler that has returned.
+            && self.sending.load(Acquire) == 0
+    }
+
+    /// Waits until the handlers of all that has completed have returned, in the error state.
+    fn pass_markers(&self) {
+        let qp = self.ptr.as_ptr();
+        let send_cq = self.send_cq.cq();
+
+        if self.qp_type.is_datagram() {
+            // They have no request that could be a marker, and are counted instead.
+            if !send_cq.is_pooled() {
+                send_cq.quiesce();
+            }
+        } else {
+            if send_cq.is_pooled() {
+                // Of a device that has failed some drivers have requests taken here only.
+                //
+                // SAFETY: By the type invariant, we own the queue pair. There is an entry for a request
+                // in the queue and in its completion queue, which was made by `ib_alloc_cq()`.
+                unsafe { bindings::ib_drain_sq(qp) };
+            }
+            Marker::pass(Some(&self.order), send_cq, |cqe| {
+                let write = bindings::ib_rdma_wr {
+                    wr: bindings::ib_send_wr {
+                        __bindgen_anon_1: bindings::ib_send_wr__bindgen_ty_1 { wr_cqe: cqe },
+                        opcode: bindings::ib_wr_opcode_IB_WR_RDMA_WRITE,
+                        send_flags: bindings::ib_send_flags_IB_SEND_SIGNALED as c_int,
+                        ..pin_init::zeroed()
+                    },
+                    ..pin_init::zeroed()
+                };
+                let mut bad = ptr::null();
+
+                // SAFETY: By the type invariant, we own the queue pair. There is an entry for the request,
+                // which lives until it is completed.
+                unsafe { bindings::ib_post_send(qp, &write.wr, &mut bad) == 0 }
+            });
+        }
+        match &self.receive {
+            ReceiveQueue::Own(reservation) if reservation.cq().is_pooled() => {
+                // SAFETY: As for the send queue.
+                unsafe { bindings::ib_drain_rq(qp) };
+            }
+            ReceiveQueue::Own(reservation) => Marker::pass(None, reservation.cq(), |cqe| {
+                let receive = bindings::ib_recv_wr {
+                    __bindgen_anon_1: bindings::ib_recv_wr__bindgen_ty_1 { wr_cqe: cqe },
+                    ..pin_init::zeroed()
+                };
+                let mut bad = ptr::null();
+
+                // SAFETY: As for the send queue.
+                unsafe { bindings::ib_post_recv(qp, &receive, &mut bad) == 0 }
+            }),
+            // The requests stay in the shared queue, but for those that this queue pair has taken. With
+            // one that completes in the pool, the marker of the send queue was behind those.
+            ReceiveQueue::Shared(srq) => {
+                if !srq.cq().is_pooled() {
+                    srq.cq().quiesce();
+                }
+            }
+        }
+    }
+
+    /// Drops the requests that the hardware had a part of, and has given up. Returns how many links those
+    /// parts had.
+    fn end_stranded(&self) -> u32 {
+        let (requests, links) = {
+            let mut stranded = self.stranded.lock();
+
+            (
+                core::mem::replace(&mut stranded.requests, KVec::new()),
+                core::mem::take(&mut stranded.links),
+            )
+        };
+
+        for header in requests {
+            // SAFETY: The list owned the request.
+            unsafe { Header::drop_request(header) };
+        }
+        links
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Inner {
+    fn drop(self: Pin<&mut Self>) {
+        self.empty();
+
+        // SAFETY: By the type invariant, we own the queue pair. Nothing is posted any more, and no handler
+        // runs.
+        unsafe { bindings::ib_destroy_qp_user(self.ptr.as_ptr(), ptr::null_mut()) };
+
+        // The hardware has given up what it had of these.
+        self.end_stranded();
+    }
+}
+
+/// A request of ours that goes through a queue behind all others.
+///
+/// # Invariants
+///
+/// `order` is null or points to the order of a queue that exists as long as the marker. `done` is
+/// initialized when the marker is posted.
+#[repr(C)]
+struct Marker {
+    cqe: bindings::ib_cqe,
+    order: *const Order,
+    done: Opaque<bindings::completion>,
+}
+
+impl Marker {
+    /// Posts a marker by `post`, which returns whether it was, and waits until it comes out of `cq`. If
+    /// the device takes none, waits for the handlers of what is in `cq`.
+    ///
+    /// Where it comes out, the handlers of all that is in `order` are called: the device has carried these
+    /// out, and has not signalled them.
+    fn pass(order: Option<&Order>, cq: &Cq, post: impl FnOnce(*mut bindings::ib_cqe) -> bool) {
+        let mut marker = Self {
+            cqe: bindings::ib_cqe {
+                done: Some(Self::callback),
+            },
+            order: order.map_or(ptr::null(), ptr::from_ref),
+            done: Opaque::uninit(),
+        };
+
+        // INVARIANT: The order is borrowed for this call.
+        //
+        // SAFETY: `done` is not moved from here on.
+        unsafe { bindings::init_completion(marker.done.get()) };
+        if !post((&raw mut marker).cast()) {
+            if !cq.is_pooled() {
+                cq.quiesce();
+            }
+            return;
+        }
+        if !cq.is_direct() {
+            // SAFETY: The completion was initialized.
+            unsafe { bindings::wait_for_completion(marker.done.get()) };
+            return;
+        }
+        // Nobody else may poll the queue.
+        //
+        // SAFETY: As above.
+        while unsafe {
+            bindings::wait_for_completion_timeout(marker.done.get(), msecs_to_jiffies(1))
+        } == 0
+        {
+            cq.quiesce();
+        }
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the completion queue only, as `ib_cqe::done` of a [`Marker`].
+    unsafe extern "C" fn callback(cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
+        // SAFETY: `wc` names the `cqe`, which is at the start of a `Marker` that waits for this.
+        let (this, qp) = unsafe { (&*(*wc).__bindgen_anon_1.wr_cqe.cast::<Self>(), (*wc).qp) };
+
+        // SAFETY: By the type invariant, an order that is there exists.
+        if let Some(order) = unsafe { this.order.as_ref() } {
+            // SAFETY: The hardware has done what is left before it flushed this request. That ended without
+            // an error, or it would have been signalled.
+            unsafe { order.complete_all(cq, qp) };
+        }
+        // SAFETY: The completion was initialized. `this` may be gone after.
+        unsafe { bindings::complete(this.done.get()) };
+    }
+}
