@@ -9,14 +9,12 @@
 //! held against that. `--local` is an address of an RDMA device; without one, rows that need it
 //! fail.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
-#[allow(unsafe_code)]
-mod raw;
 mod rows;
 mod table;
 
-use raw::Arena;
+use raw_calls::Arena;
 use std::net::IpAddr;
 use std::process::ExitCode;
 use table::{describe, World};

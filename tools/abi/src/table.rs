@@ -2,7 +2,7 @@
 
 //! A row of the table, and what rows are made of.
 
-use crate::raw::{call, Addr, Arena, Call, Got};
+use raw_calls::{call, Addr, Arena, Call, Got};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -2,12 +2,12 @@
 
 //! bind, connect, getsockname, getpeername.
 
-use crate::raw::{call, Addr, Call, Got};
 use crate::table::{addr, sockaddr, Table, Want, World, LOOPBACK, SETUP};
 use libc::{
     EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EDESTADDRREQ, EFAULT, EINVAL, ENOPROTOOPT, ENOTCONN,
     EPROTOTYPE,
 };
+use raw_calls::{call, Addr, Call, Got};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// An address with another family.

@@ -2,9 +2,9 @@
 
 //! Sockets made, and calls that RDS does not have, on right and wrong descriptors.
 
-use crate::raw::{call, Addr, Call, Got};
 use crate::table::{Fd, Table, Want, World};
 use libc::{EBADF, EINVAL, ENODEV, ENOTSOCK, EOPNOTSUPP, ESOCKTNOSUPPORT};
+use raw_calls::{call, Addr, Call, Got};
 
 /// Makes a socket, and closes it.
 fn create(w: &World, kind: i32, protocol: i32) -> Got {
@@ -158,7 +158,7 @@ pub fn add(t: &mut Table) {
     t.group("a pipe");
     for (name, make) in CALLS {
         t.err(name, ENOTSOCK, move |w| {
-            call(Call::Pipe(w.arena.room(6, 8)))?;
+            call(Call::Pipe(w.arena.room(6, 8), 0))?;
             let both = w.arena.read(6, 8);
             let end = |at: usize| {
                 let bytes = [both[at], both[at + 1], both[at + 2], both[at + 3]];

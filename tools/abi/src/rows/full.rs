@@ -2,9 +2,9 @@
 
 //! A send buffer that is full, because the peer cannot be reached, and what empties it.
 
-use crate::raw::{call, Addr, Call, Got};
 use crate::table::{addr, Fd, Table, Want, World, SETUP};
 use libc::{EAGAIN, EMSGSIZE, ETIMEDOUT, MSG_DONTWAIT, POLLOUT};
+use raw_calls::{call, Addr, Call, Got};
 
 const SOL_RDS: i32 = 276;
 const BUFFER: usize = 8192;

@@ -2,9 +2,9 @@
 
 //! setsockopt, getsockopt, information records, ioctl, poll.
 
-use crate::raw::{call, Addr, Call, Got};
 use crate::table::{addr, sockaddr, Fd, Table, Want, World, LOOPBACK, SETUP};
 use libc::{EFAULT, EINVAL, ENOPROTOOPT, ENOSPC, ENOTCONN, ENOTTY, EOPNOTSUPP};
+use raw_calls::{call, Addr, Call, Got};
 
 const SOL_RDS: i32 = 276;
 const ONE: [u8; 4] = 1_i32.to_ne_bytes();

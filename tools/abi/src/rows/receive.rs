@@ -2,9 +2,9 @@
 
 //! recvmsg, recvfrom, read.
 
-use crate::raw::{call, marks_compat, Addr, Call, Got, MSG_CMSG_COMPAT};
 use crate::table::{addr, Fd, Header, Table, Want, World};
 use libc::{EAGAIN, EFAULT, EINVAL, EMSGSIZE, ETIMEDOUT, MSG_DONTWAIT};
+use raw_calls::{call, marks_compat, Addr, Call, Got, MSG_CMSG_COMPAT};
 
 /// Into 64 bytes.
 fn plain(w: &World, fd: &Fd, flags: i32) -> Got {

@@ -2,9 +2,9 @@
 
 //! sendmsg, sendto, write: flags, names, data, control, sizes, and which check comes first.
 
-use crate::raw::{call, marks_compat, Addr, Call, Got, MSG_CMSG_COMPAT};
 use crate::table::{addr, cmsg, sockaddr, Fd, Header, Table, Want, World, LOOPBACK, SETUP};
 use libc::{EFAULT, EINVAL, EMSGSIZE, ENOBUFS, ENOTCONN, EOPNOTSUPP};
+use raw_calls::{call, marks_compat, Addr, Call, Got, MSG_CMSG_COMPAT};
 
 const SOL_RDS: i32 = 276;
 
