@@ -49,7 +49,7 @@ pub struct Entry {
 
 /// The flags that an entry may have: in order with others, linked with the next one, in a thread of the
 /// kernel's.
-const FLAGS: u8 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4;
+const FLAGS: u8 = 0b1_1110;
 
 /// A ring. What was asked for when it is dropped is taken back by the kernel, some time later.
 ///
@@ -232,7 +232,7 @@ impl Ring {
         }
         let at = self.shared(self.at.cq_head);
         at.store(head.wrapping_add(1), Ordering::Release);
-        let id = u64::from(number(&raw, 0)) | u64::from(number(&raw, 4)) << 32;
+        let id = u64::from(number(&raw, 0)) | (u64::from(number(&raw, 4)) << 32);
         let result = number(&raw, 8) as i32;
         let more = number(&raw, 12) & 2 != 0;
         let result = if result < 0 {

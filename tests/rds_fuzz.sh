@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# Two devices joined by a cable, a program that makes calls at random, and what must hold meanwhile and afterwards.
+
+. /lab/lib/rds.sh
+
+plan 7
+
+FIRST=10.9.0.1 SECOND=10.9.0.2
+# Addresses that nobody has, behind the first device.
+FAR=10.9.0.200 OTHER_FAR=10.9.0.201 FAR6=fd00:9::200
+
+# link_local DEVICE: its address, if it has one.
+link_local() {
+	ip -6 -o addr show dev "$1" scope link | sed -n 's/.*inet6 \([^/]*\).*/\1/p' | grep -m 1 .
+}
+
+# device DEVICE IPV4 IPV6: as the program wants it.
+device() {
+	echo "$2,$3,$(link_local "$1"),$(cat "/sys/class/net/$1/ifindex")"
+}
+
+# fuzz NUMBER OPTION...: what it says goes to the results.
+fuzz() {
+	local number="$1" status=0
+
+	shift
+	[ "$number" = random ] || set -- --seed "$number" "$@"
+	[ "$DEVICES" = 0 ] || set -- --device "$(device v0 $FIRST fd00:9::1)" \
+		--device "$(device v1 $SECOND fd00:9::2)" --far $FAR,$OTHER_FAR,$FAR6 "$@"
+	/lab/bin/rds-sockfuzz --patience "$SLOW" --calls "$CALLS" --lanes "$LANES" "$@" >/tmp/fuzz.pipe 2>&1 ||
+		status=$?
+	return "$status"
+}
+
+# told COMMAND...: its output goes to the results as it comes.
+told() {
+	local status=0
+
+	mkfifo /tmp/fuzz.pipe
+	while IFS= read -r line; do echo "# $line"; done </tmp/fuzz.pipe >&5 &
+	"$@" || status=$?
+	wait $!
+	rm /tmp/fuzz.pipe
+	return "$status"
+}
+
+exec 5>&1
+ip link set lo up
+veth_pair v0 v1 $FIRST $SECOND || die "no veth"
+ip addr add fd00:9::1/64 dev v0 nodad || die "no IPv6 address"
+ip addr add fd00:9::2/64 dev v1 nodad || die "no IPv6 address"
+ip route add $FAR/31 dev v0 || die "no route"
+rxe_add rxe0 v0 || die "no rxe0"
+rxe_add rxe1 v1 || die "no rxe1"
+within 10 link_local v1 >/dev/null || die "no link-local address"
+stock_needs krdma || die "the stock modules do not load"
+before=$(rdma_resources)
+
+# What is made once, is made.
+load_all krdma rrds || die "the modules do not load"
+check "a few calls" told fuzz 1 --seconds 5
+check "rrds unloads" within 20 unload_rrds
+memory_mark
+load rrds || die "rrds does not load"
+check "calls at random: all give what they may" told fuzz "$SEED" --first 1000 --seconds "$TIME" --total "$TOTAL"
+check "rrds unloads again" within 20 unload_rrds
+check_memory "nothing is left of it" 1000
+check "krdma unloads" unload krdma
+check "nothing is left on the devices" within 20 rdma_resources_are "$before"
