@@ -68,6 +68,8 @@ number!(usize);
 pub enum Field<V> {
     /// A 32-bit number.
     U32(fn(&V) -> &Number<u32>),
+    /// Like [`Field::U32`], and nobody can set it.
+    Fixed(fn(&V) -> &Number<u32>),
     /// A number of the size of a register.
     Usize(fn(&V) -> &Number<usize>),
     /// Like [`Field::Usize`], and not above a second number of the struct.
@@ -94,7 +96,7 @@ impl<V> Entry<V> {
         };
 
         match &self.1 {
-            Field::U32(get) => {
+            Field::U32(get) | Field::Fixed(get) => {
                 let number = get(values);
 
                 raw.data = number.value.as_ptr().cast();
@@ -116,6 +118,7 @@ impl<V> Entry<V> {
         match &self.1 {
             Field::NotAbove(_, other) => raw.extra2 = other(values).value.as_ptr().cast(),
             Field::NotBelow(_, other) => raw.extra1 = other(values).value.as_ptr().cast(),
+            Field::Fixed(_) => raw.mode = 0o444,
             _ => {}
         }
         raw
