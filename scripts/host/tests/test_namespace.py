@@ -11,6 +11,7 @@ import sys
 import time
 import unittest
 import unittest.mock
+import uuid
 from pathlib import Path
 
 import support
@@ -201,10 +202,12 @@ class Entering(unittest.TestCase):
     def test_root_is_read_only_the_rest_is_not(self) -> None:
         self.assertNotEqual(self.run_in("echo x >/etc/mark")[0], 0)
         folders = f"{self.config.checkout} {self.config.cache} /tmp /var/tmp /run /dev/shm"
-        status, text = self.run_in(f"for d in {folders}; do echo x >$d/new || exit 1; done")
+        # That no other program has on this machine.
+        new = f"krdma-{uuid.uuid4()}"
+        status, text = self.run_in(f"for d in {folders}; do echo x >$d/{new} || exit 1; done")
         self.assertEqual((status, text), (0, ""))
-        self.assertTrue((self.config.checkout / "new").exists())
-        self.assertFalse(Path("/tmp/new").exists())
+        self.assertTrue((self.config.checkout / new).exists())
+        self.assertFalse(Path("/tmp", new).exists())
 
     def test_devices(self) -> None:
         script = (
