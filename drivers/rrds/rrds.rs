@@ -99,6 +99,14 @@ pub(crate) fn retry_count() -> u8 {
         .min(consts::RETRY_COUNT_MAX)
 }
 
+/// Returns the ports that peers connect to.
+pub(crate) fn ports() -> rc::Ports {
+    rc::Ports {
+        v4: module_parameters::port.value(),
+        v6: module_parameters::port6.value(),
+    }
+}
+
 /// The module. What is dropped first comes first.
 #[pin_data]
 struct Rrds {
@@ -116,11 +124,7 @@ struct Rrds {
 impl kernel::InPlaceModule for Rrds {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
-            let ports = rc::Ports {
-                v4: module_parameters::port.value(),
-                v6: module_parameters::port6.value(),
-            };
-            let shared = rc::Shared::new(module, ports)?;
+            let shared = rc::Shared::new(module, ports())?;
 
             Ok(try_pin_init!(Self {
                 debug <- Debug::new(shared.clone()),

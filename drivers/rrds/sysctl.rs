@@ -35,6 +35,20 @@ pub(crate) struct Sysctls {
     max_unsignaled_wr: Number<usize>,
     max_recv_allocation: Number<usize>,
     flow_control: Number<u32>,
+    parameters: Parameters,
+}
+
+/// The module's parameters, to be read: those of modules in Rust are not below `/sys/module`.
+struct Parameters {
+    family: Number<u32>,
+    port: Number<u32>,
+    port6: Number<u32>,
+    retry_count: Number<u32>,
+}
+
+/// Returns a number that stays as it is.
+fn fixed(value: impl Into<u32>) -> Number<u32> {
+    Number::<u32>::new(value.into(), 0, u32::MAX)
 }
 
 impl Sysctls {
@@ -56,6 +70,12 @@ impl Sysctls {
             max_unsignaled_wr: Number::<usize>::new(16, 1, 64),
             max_recv_allocation: Number::<usize>::new(fragments, 0, usize::MAX),
             flow_control: Number::<u32>::new(0, 0, 1),
+            parameters: Parameters {
+                family: fixed(crate::family()),
+                port: fixed(crate::ports().v4),
+                port6: fixed(crate::ports().v6),
+                retry_count: fixed(crate::retry_count()),
+            },
         }
     }
 
@@ -95,14 +115,27 @@ impl Sysctls {
     }
 }
 
-/// Returns what is below `/proc/sys`. The second folder is what C has for its InfiniBand transport.
+/// Returns what is below `/proc/sys`. The second folder is what C has for its InfiniBand transport; C's
+/// parameters are below `/sys/module`.
 ///
 /// Beside the kernel's own RDS, which has the usual place, ours is `net/rrds`.
 pub(crate) fn folders() -> &'static [Folder<Space>] {
     if crate::family() == crate::AF_RDS {
-        const { &[Folder(c"net/rds", GENERIC), Folder(c"net/rds/ib", RDMA)] }
+        const {
+            &[
+                Folder(c"net/rds", GENERIC),
+                Folder(c"net/rds/ib", RDMA),
+                Folder(c"net/rds/parameters", PARAMETERS),
+            ]
+        }
     } else {
-        const { &[Folder(c"net/rrds", GENERIC), Folder(c"net/rrds/ib", RDMA)] }
+        const {
+            &[
+                Folder(c"net/rrds", GENERIC),
+                Folder(c"net/rrds/ib", RDMA),
+                Folder(c"net/rrds/parameters", PARAMETERS),
+            ]
+        }
     }
 }
 
@@ -144,4 +177,14 @@ const RDMA: &[Entry<Space>] = &[
         Field::Usize(|s| &s.sysctls.max_recv_allocation),
     ),
     Entry(c"flow_control", Field::U32(|s| &s.sysctls.flow_control)),
+];
+
+const PARAMETERS: &[Entry<Space>] = &[
+    Entry(c"family", Field::Fixed(|s| &s.sysctls.parameters.family)),
+    Entry(c"port", Field::Fixed(|s| &s.sysctls.parameters.port)),
+    Entry(c"port6", Field::Fixed(|s| &s.sysctls.parameters.port6)),
+    Entry(
+        c"rds_ib_retry_count",
+        Field::Fixed(|s| &s.sysctls.parameters.retry_count),
+    ),
 ];
