@@ -2,12 +2,19 @@
 
 //! Congestion maps: ours, by local address, and those of our peers (spec §1.5, §4.9).
 
+mod locals;
+
+pub(crate) use locals::{
+    Locals,
+    Used, //
+};
+
 use crate::{
     backlog::Backlog,
     space::Space,
     trace::{
         self,
-        Port, //
+        Port as Event, //
     },
 };
 use kernel::{
@@ -35,7 +42,7 @@ use rds_proto::{
 /// Storage of a map.
 type Bytes = KBox<[u8; CONG_MAP_BYTES]>;
 
-/// The ports of a local address that are congested.
+/// The ports of a local address that are congested. They are set by the [`Port`]s.
 #[pin_data]
 pub(crate) struct Local {
     addr: Addr,
@@ -47,8 +54,8 @@ pub(crate) struct Local {
 
 impl Local {
     /// Makes the map of a local address, no port congested.
-    pub(crate) fn new(addr: Addr) -> Result<Arc<Self>> {
-        let map = Map::new(KBox::new([0; CONG_MAP_BYTES], GFP_KERNEL)?);
+    fn new(addr: Addr) -> Result<Arc<Self>> {
+        let map = Map::new(KBox::new([0; CONG_MAP_BYTES], GFP_KERNEL_ACCOUNT)?);
 
         Arc::pin_init(
             pin_init!(Self {
@@ -56,19 +63,12 @@ impl Local {
                 map <- new_spinlock_irq!(map, "rrds::congestion::Local"),
                 count: Atomic::new(0),
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )
     }
 
-    /// Returns the address.
-    pub(crate) fn addr(&self) -> Addr {
-        self.addr
-    }
-
     /// Sets the state of a port, and returns whether it has changed.
-    ///
-    /// Any context.
-    pub(crate) fn set(&self, port: u16, congested: bool) -> bool {
+    fn set(&self, port: u16, congested: bool) -> bool {
         let changed = {
             let mut map = self.map.lock();
             let changed = map.set(port, congested);
@@ -77,9 +77,9 @@ impl Local {
         };
         if changed {
             let what = if congested {
-                Port::Congested
+                Event::Congested
             } else {
-                Port::Freed
+                Event::Freed
             };
             trace::congestion(self.addr, port, what);
         }
@@ -107,16 +107,53 @@ impl Local {
     }
 }
 
-/// The mask of ports modulo 64 for a port, as monitors have it.
-pub(crate) fn mask(port: u16) -> u64 {
-    mask_bit(port)
+/// A port of a local address, of the one socket that is bound there: nobody else sets its bit in the map.
+///
+/// It exists only while the socket has its [place](crate::space::Place) in the table of bound sockets, or
+/// the bit could be that of the next one.
+pub(crate) struct Port {
+    local: Used,
+    port: u16,
+    congested: bool,
+}
+
+impl Port {
+    /// A port that is free.
+    pub(crate) fn new(local: Used, port: u16) -> Self {
+        Self {
+            local,
+            port,
+            congested: false,
+        }
+    }
+
+    /// Enters into the map whether the port is congested, and returns whether that changed it.
+    ///
+    /// Any context.
+    pub(crate) fn set(&mut self, congested: bool) -> bool {
+        self.congested != congested && {
+            self.congested = congested;
+            self.local.set(self.port, congested)
+        }
+    }
+
+    /// Returns the address and the mask of the port, as monitors have it.
+    pub(crate) fn at(&self) -> (Addr, u64) {
+        (self.local.addr, mask_bit(self.port))
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.set(false);
+    }
 }
 
 /// A peer: which of its ports are congested, and what it makes us store.
 #[pin_data]
 pub(crate) struct Peer {
     /// The peer is this host: its map is this one.
-    local: Option<Arc<Local>>,
+    local: Option<Used>,
     /// Else it is what the peer has told.
     #[pin]
     map: SpinLockIrq<RemoteMap<Bytes>>,
@@ -128,9 +165,25 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Makes the map of a peer. If the peer is this host, `local` is the map.
-    pub(crate) fn new(local: Option<Arc<Local>>, whole: &Arc<Backlog>) -> Result<Arc<Self>> {
-        let backlog = Backlog::part_of(whole)?;
+    pub(crate) fn new(local: Option<Used>, whole: &Arc<Backlog>) -> Result<Arc<Self>> {
+        Self::alloc(local, Backlog::part_of(whole)?, GFP_KERNEL)
+    }
 
+    /// Makes that of a local address for the sockets of this host, which store nothing for it but what is
+    /// charged to them. Allocates with `flags`.
+    pub(crate) fn here(
+        local: Used,
+        whole: &Arc<Backlog>,
+        flags: kernel::alloc::Flags,
+    ) -> Result<Arc<Self>> {
+        Self::alloc(Some(local), whole.clone(), flags)
+    }
+
+    fn alloc(
+        local: Option<Used>,
+        backlog: Arc<Backlog>,
+        flags: kernel::alloc::Flags,
+    ) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 local,
@@ -138,7 +191,7 @@ impl Peer {
                 told: Atomic::new(false),
                 backlog,
             }),
-            GFP_KERNEL,
+            flags,
         )
     }
 

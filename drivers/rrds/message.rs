@@ -57,6 +57,9 @@ pub(crate) struct Endpoint {
     pub(crate) port: u16,
 }
 
+/// The memory that a [`Message`] takes beside its data.
+const MESSAGE_BYTES: u32 = 192;
+
 /// A message to send. It does not change once it is made, so that a device may read it while others
 /// do.
 pub(crate) struct Message {
@@ -127,7 +130,7 @@ impl Outgoing {
         flags: kernel::alloc::Flags,
     ) -> Result<Self, Lent> {
         // As below.
-        const { assert!(mem::size_of::<Message>() <= 192 - mem::size_of::<u64>()) };
+        const { assert!(mem::size_of::<Message>() <= MESSAGE_BYTES as usize - mem::size_of::<u64>()) };
 
         let Ok(room) = UniqueArc::new_uninit(flags) else {
             return Err(payload);
@@ -339,6 +342,17 @@ impl Incoming {
             Body::Own { payload, charge } => Some((payload, charge)),
             Body::Shared(_) => None,
         }
+    }
+
+    /// Returns the memory that the message takes, all in all.
+    pub(crate) fn true_size(&self) -> u32 {
+        let sent = match &self.body {
+            Body::Own { .. } => 0,
+            // It stays as long as this.
+            Body::Shared(_) => MESSAGE_BYTES,
+        };
+
+        self.payload().true_size().saturating_add(sent)
     }
 
     /// Whether the message is shared with whoever sent it.

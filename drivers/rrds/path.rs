@@ -25,8 +25,8 @@ pub(crate) use table::Table;
 
 use crate::{
     congestion::{
-        Local,
-        Peer, //
+        Peer,
+        Used, //
     },
     message::{
         Message,
@@ -112,7 +112,7 @@ const RETRY: Delta = Delta::from_millis(1);
 #[pin_data]
 pub(crate) struct Path {
     key: RouteKey,
-    local: Arc<Local>,
+    local: Used,
     peer: Arc<Peer>,
     space: Arc<Space>,
     realm: Arc<Realm>,
@@ -182,8 +182,8 @@ impl Path {
         if is_local {
             engine.set_loopback();
         }
-        let local = space.local(key.local)?;
-        let peer = space.peer(key.peer, is_local)?;
+        let local = space.local(key.local, key.scope)?;
+        let peer = space.peer(key.peer, key.scope, is_local)?;
 
         Job::new(|waker| {
             Arc::pin_init(

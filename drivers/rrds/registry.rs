@@ -11,10 +11,33 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            ordering::{
+                Full,
+                Relaxed, //
+            },
+            Atomic, //
+        },
         SpinLockIrq, //
     },
 };
 use krdma::net::Sock;
+
+/// The seat was never taken.
+const NEVER: usize = usize::MAX;
+
+/// The seat was given up for good.
+const LEFT: usize = usize::MAX - 1;
+
+/// The place of a socket in one [`Registry`]: the number that it has there, if it is there.
+pub(crate) struct Seat(Atomic<usize>);
+
+impl Seat {
+    /// Of a socket that is not there.
+    pub(crate) const fn new() -> Self {
+        Self(Atomic::new(NEVER))
+    }
+}
 
 /// A set of sockets, which keeps them.
 #[pin_data]
@@ -31,8 +54,33 @@ impl Registry {
         })
     }
 
+    /// Has a socket take its seat, unless it has one, or has left it. May sleep, unless it has.
+    ///
+    /// Errors: [`ENOMEM`].
+    pub(crate) fn enter(&self, sock: &Sock<Socket>, seat: &Seat) -> Result {
+        if seat.0.load(Relaxed) != NEVER {
+            return Ok(());
+        }
+        let number = self.add(sock)?;
+
+        if seat.0.cmpxchg(NEVER, number, Full).is_err() {
+            // Another task was faster, or the socket is closed.
+            self.remove(number);
+        }
+        Ok(())
+    }
+
+    /// Takes a socket out, if it is there, and lets it in no more.
+    pub(crate) fn leave(&self, seat: &Seat) {
+        let number = seat.0.xchg(LEFT, Full);
+
+        if number < LEFT {
+            self.remove(number);
+        }
+    }
+
     /// Adds a socket, and returns the number that it is removed by. May sleep.
-    pub(crate) fn add(&self, sock: &Sock<Socket>) -> Result<usize> {
+    fn add(&self, sock: &Sock<Socket>) -> Result<usize> {
         loop {
             let wanted = {
                 let mut table = self.table.lock();
@@ -47,8 +95,7 @@ impl Registry {
         }
     }
 
-    /// Removes a socket.
-    pub(crate) fn remove(&self, number: usize) {
+    fn remove(&self, number: usize) {
         let sock = self.table.lock().remove(number);
         drop(sock);
     }

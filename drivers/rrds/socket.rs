@@ -22,6 +22,7 @@ mod send;
 pub(crate) mod tap;
 
 pub(crate) use bind::bind_to;
+use bind::Bound;
 pub(crate) use send::{
     cancel,
     copy,
@@ -33,15 +34,16 @@ pub(crate) use send::{
 };
 
 use crate::{
-    congestion::Local,
+    congestion::Port,
     info::SocketInfo,
     message::{
         Endpoint,
         Incoming, //
     },
+    registry::Seat,
     space::{
-        BindKey,
-        Space, //
+        Space,
+        Tracing, //
     },
     trace::{
         self,
@@ -58,10 +60,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            ordering::{
-                Full,
-                Relaxed, //
-            },
+            ordering::Relaxed,
             Atomic, //
         },
         Arc,
@@ -96,6 +95,7 @@ use krdma::{
 use rds_proto::{
     account::{
         Change,
+        Overhead,
         RecvAccount, //
     },
     cong::Monitor,
@@ -114,9 +114,6 @@ const SOL_RDS: i32 = 276;
 /// Most parts of the way of a message whose times RXPATH_LATENCY can tell.
 const TRACES: usize = 3;
 
-/// Not in a [`Registry`](crate::registry::Registry).
-const NOT_THERE: usize = usize::MAX;
-
 /// An AF_RDS socket.
 #[pin_data]
 pub(crate) struct Socket {
@@ -128,10 +125,10 @@ pub(crate) struct Socket {
     /// The addresses, for listings.
     #[pin]
     names: SpinLockIrq<Names>,
-    /// Its number among all sockets.
-    listed: Atomic<usize>,
-    /// Its number among those that watch for congestion that ends.
-    watching: Atomic<usize>,
+    /// Its seat among all sockets.
+    listed: Seat,
+    /// Its seat among those that watch for congestion that ends.
+    watching: Seat,
     /// Who is told what happens, if that is a module.
     tap: SetOnce<Arc<Tap>>,
     /// Somebody waits until all that was sent has ended.
@@ -148,11 +145,13 @@ struct Names {
 /// What the socket's lock protects.
 #[derive(Default)]
 pub(crate) struct Locked {
-    bound: Option<Endpoint>,
+    bound: Option<Bound>,
     connected: Option<Endpoint>,
-    /// The interface of the bound address or, before there is one, of the connected one.
+    /// The interface that was named last, by the bound address or the connected one. It is what addresses
+    /// are checked against and shown with; what the socket owns by a bind is told by `bound`.
     scope: u32,
     tos: u8,
+    /// What it is bound to, or is to be.
     transport: Option<Arc<dyn Transport>>,
     /// The way that the last message took.
     route: Option<Arc<dyn Route>>,
@@ -170,14 +169,14 @@ struct Receives {
     refused: bool,
     /// A map has changed since a message was refused.
     updated: bool,
-    /// The map that tells others of this socket's congestion, once it is bound.
-    local: Option<Arc<Local>>,
-    port: u16,
-    /// How many times its limit it may receive before others are told of congestion.
-    patience: u32,
+    /// How others are told of this socket's congestion, once it is bound.
+    port: Option<Port>,
+    /// How much more than `SO_RCVBUF` says it may have in memory.
+    overhead: Overhead,
     /// What RXPATH_LATENCY asks for.
     traces: [u8; TRACES],
     traced: u8,
+    tracing: Option<Tracing>,
 }
 
 krdma::family_slot!(Socket);
@@ -213,8 +212,8 @@ impl Family for Socket {
             sends <- new_spinlock_irq!(Sends::new(), "rrds::Socket::sends"),
             receives <- new_spinlock_irq!(Receives::new(), "rrds::Socket::receives"),
             names <- new_spinlock_irq!(Names::default(), "rrds::Socket::names"),
-            listed: Atomic::new(NOT_THERE),
-            watching: Atomic::new(NOT_THERE),
+            listed: Seat::new(),
+            watching: Seat::new(),
             tap: SetOnce::new(),
             closing: Atomic::new(false),
         }? Error);
@@ -225,53 +224,40 @@ impl Family for Socket {
     fn created(sock: &Sock<Self>) -> Result {
         let this = sock.data();
 
-        this.listed.store(this.space.sockets.add(sock)?, Relaxed);
-        Ok(())
+        this.space.sockets.enter(sock, &this.listed)
     }
 
     fn release(sock: &Sock<Self>) {
         let this = sock.data();
-        let (bound, scope, transport) = {
-            let mut locked = sock.lock();
-            // The way is let go of with the rest.
-            let old = mem::take(&mut *locked);
-            (old.bound, old.scope, old.transport)
-        };
+        // The way is let go of with the rest.
+        let Locked { bound, .. } = mem::take(&mut *sock.lock());
 
-        let (queue, local, changed) = {
+        let (queue, freed) = {
             let mut receives = this.receives.lock();
             receives.dead = true;
             let queue = mem::replace(&mut receives.queue, List::new());
             receives.account = RecvAccount::default();
             receives.monitor.set(false);
-            let local = receives.local.take();
-            let changed = local
-                .as_ref()
-                .is_some_and(|local| local.set(receives.port, false));
-            (queue, local, changed)
+            receives.tracing = None;
+            // Before another socket can have the port.
+            let mut port = receives.port.take();
+            let changed = port.as_mut().is_some_and(|port| port.set(false));
+            (queue, port.filter(|_| changed))
         };
         drop(queue);
 
-        this.space.sockets.remove(this.listed.load(Relaxed));
-        let number = this.watching.xchg(NOT_THERE, Full);
-        if number != NOT_THERE {
-            this.space.watchers.remove(number);
-        }
-        if let Some(Endpoint { addr, port }) = bound {
-            this.space.binds.remove(&BindKey { port, addr, scope });
-        }
-        if let Some(local) = local.filter(|_| changed) {
-            let port = bound.map_or(0, |bound| bound.port);
-            this.space
-                .map_changed(local.addr(), crate::congestion::mask(port));
+        this.space.sockets.leave(&this.listed);
+        this.space.watchers.leave(&this.watching);
+        let held = bound.map(Bound::unbind);
+        if let Some(port) = freed {
+            let (addr, mask) = port.at();
+            this.space.map_changed(addr, mask);
         }
         tap::detach(sock);
         send::close(sock);
         send::cancel(sock, None);
         // Last: what the socket had on its ways has come back.
-        if let (Some(_), Some(transport)) = (bound, transport) {
-            transport.release();
-        }
+        drop(held);
     }
 
     fn bind(sock: &Open<'_, Self>, name: NameIn<'_>) -> Result {
@@ -373,11 +359,11 @@ impl Receives {
             monitor: Monitor::default(),
             refused: false,
             updated: false,
-            local: None,
-            port: 0,
-            patience: 1,
+            port: None,
+            overhead: Overhead::default(),
             traces: [0; TRACES],
             traced: 0,
+            tracing: None,
         }
     }
 
@@ -388,8 +374,8 @@ impl Receives {
 
     /// Enters a change into the map, and returns whether that changed it.
     fn note(&mut self, change: Option<Change>) -> bool {
-        match (change, &self.local) {
-            (Some(change), Some(local)) => local.set(self.port, change == Change::Congested),
+        match (change, &mut self.port) {
+            (Some(change), Some(port)) => port.set(change == Change::Congested),
             _ => false,
         }
     }
@@ -401,10 +387,7 @@ impl Socket {
     /// Any context; may be called with the lock of a path held.
     pub(crate) fn deliver(sock: &Sock<Self>, message: ListArc<Incoming>) -> Delivered {
         let this = sock.data();
-        let (len, true_size) = {
-            let payload = message.payload();
-            (payload.len(), payload.true_size())
-        };
+        let (len, true_size) = (message.payload().len(), message.true_size());
         let stamp = sock.timestamps().is_some();
         let mut receives = this.receives.lock();
 
@@ -417,7 +400,7 @@ impl Socket {
         if stamp {
             message.delivered_ns.store(wall_clock_ns(), Relaxed);
         }
-        let limit = rcvbuf(sock).saturating_mul(receives.patience);
+        let limit = receives.overhead.limit(rcvbuf(sock));
         let change = receives.account.add(len, true_size, limit);
         let map_changed = receives.note(change);
         trace::delivered(&message);
@@ -511,15 +494,7 @@ impl Socket {
     pub(crate) fn watch(sock: &Sock<Self>) -> Result {
         let this = sock.data();
 
-        if this.watching.load(Relaxed) == NOT_THERE {
-            let number = this.space.watchers.add(sock)?;
-
-            if this.watching.cmpxchg(NOT_THERE, number, Full).is_err() {
-                // Another task was faster.
-                this.space.watchers.remove(number);
-            }
-        }
-        Ok(())
+        this.space.watchers.enter(sock, &this.watching)
     }
 
     /// Calls `f` with each message that is received and not read, with a lock of the socket held.
@@ -549,7 +524,9 @@ impl Socket {
     pub(crate) fn bound(sock: &Sock<Self>) -> Option<(Endpoint, u32, Arc<dyn Transport>)> {
         let locked = sock.lock();
 
-        Some((locked.bound?, locked.scope, locked.transport.clone()?))
+        let key = locked.bound.as_ref()?.key();
+
+        Some((key.at(), key.scope(), locked.transport.clone()?))
     }
 
     /// Returns the namespace's state.

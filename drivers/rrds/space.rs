@@ -4,22 +4,27 @@
 
 mod binds;
 
-pub(crate) use binds::BindKey;
+pub(crate) use binds::{
+    BindKey,
+    Entry,
+    Place, //
+};
 
 use crate::{
     backlog::Backlog,
     congestion::{
-        Local,
-        Peer, //
+        Locals,
+        Peer,
+        Used, //
     },
     message::{
-        Endpoint,
         Incoming,
         Spares, //
     },
     registry::Registry,
     socket::{
         loopback::Loopback,
+        names,
         seam::{
             Delivered,
             RouteKey,
@@ -75,10 +80,11 @@ pub(crate) struct Space {
     pub(crate) transports: KVec<Arc<dyn Transport>>,
     #[pin]
     pub(crate) binds: Binds,
+    /// The congestion maps of local addresses.
+    locals: Arc<Locals>,
+    /// Peers, by address and the interface of a link-local one.
     #[pin]
-    locals: SpinLockIrq<RBTree<Addr, Arc<Local>>>,
-    #[pin]
-    peers: SpinLockIrq<RBTree<Addr, Arc<Peer>>>,
+    peers: SpinLockIrq<RBTree<(Addr, u32), Arc<Peer>>>,
     /// What peers make us store.
     backlog: Arc<Backlog>,
     /// Memory for what sockets send.
@@ -97,8 +103,8 @@ pub(crate) struct Space {
     #[pin]
     pub(crate) retired: SpinLockIrq<Counters>,
     pub(crate) sysctls: Sysctls,
-    /// A socket has asked for the times of the parts of a message's way.
-    traced: Atomic<bool>,
+    /// How many sockets have asked for the times of the parts of a message's way.
+    traced: Atomic<usize>,
 }
 
 krdma::pernet_slot!(Space);
@@ -117,13 +123,14 @@ impl PerNamespace for Space {
 
     fn create(shared: &Self::Shared, ns: &Namespace) -> Result<Arc<Self>> {
         let transports = transports(shared)?;
+        let locals = Locals::new()?;
         let backlog = Backlog::new()?;
         let spares = Spares::new()?;
         let this = Arc::pin_init(
             pin_init!(Self {
                 transports,
                 binds <- Binds::new(),
-                locals <- new_spinlock_irq!(RBTree::new(), "rrds::Space::locals"),
+                locals,
                 peers <- new_spinlock_irq!(RBTree::new(), "rrds::Space::peers"),
                 backlog,
                 spares,
@@ -133,7 +140,7 @@ impl PerNamespace for Space {
                 stats: Stats::new(),
                 retired <- new_spinlock_irq!(Counters::default(), "rrds::Space::retired"),
                 sysctls: Sysctls::new(),
-                traced: Atomic::new(false),
+                traced: Atomic::new(0),
             }),
             GFP_KERNEL,
         )?;
@@ -167,44 +174,38 @@ impl PerNamespace for Space {
 
 impl Space {
     /// Returns the congestion map of a local address; makes it if there is none yet. May sleep.
-    pub(crate) fn local(&self, addr: Addr) -> Result<Arc<Local>> {
-        if let Some(local) = self.locals.lock().get(&addr) {
-            return Ok(local.clone());
-        }
-        let local = Local::new(addr)?;
-        let node = RBTreeNode::new(addr, local.clone(), GFP_KERNEL)?;
-        let mut locals = self.locals.lock();
+    pub(crate) fn local(&self, addr: Addr, scope: u32) -> Result<Used> {
+        self.locals.get(addr, scope)
+    }
 
-        match locals.get(&addr) {
-            Some(other) => {
-                let other = other.clone();
-                drop(locals);
-                Ok(other)
-            }
-            None => {
-                locals.insert(node);
-                Ok(local)
-            }
-        }
+    /// Returns the congestion map of a local address if there is one. Any context.
+    pub(crate) fn local_if_any(&self, addr: Addr, scope: u32) -> Option<Used> {
+        self.locals.find(addr, scope)
+    }
+
+    /// Returns what all peers make us store.
+    pub(crate) fn backlog(&self) -> &Arc<Backlog> {
+        &self.backlog
     }
 
     /// Returns the congestion map of a peer; makes it if there is none yet. May sleep.
     ///
     /// Of a peer that is this host, which `is_local` tells, it is the map of the local address.
-    pub(crate) fn peer(&self, addr: Addr, is_local: bool) -> Result<Arc<Peer>> {
-        if let Some(peer) = self.peers.lock().get(&addr) {
+    pub(crate) fn peer(&self, addr: Addr, scope: u32, is_local: bool) -> Result<Arc<Peer>> {
+        let key = (addr, names::scope_of(addr, scope));
+        if let Some(peer) = self.peers.lock().get(&key) {
             return Ok(peer.clone());
         }
         let local = if is_local {
-            Some(self.local(addr)?)
+            Some(self.local(addr, scope)?)
         } else {
             None
         };
         let peer = Peer::new(local, &self.backlog)?;
-        let node = RBTreeNode::new(addr, peer.clone(), GFP_KERNEL)?;
+        let node = RBTreeNode::new(key, peer.clone(), GFP_KERNEL)?;
         let mut peers = self.peers.lock();
 
-        match peers.get(&addr) {
+        match peers.get(&key) {
             Some(other) => {
                 let other = other.clone();
                 drop(peers);
@@ -217,21 +218,11 @@ impl Space {
         }
     }
 
-    /// Returns the congestion map of a peer if there is one. Any context.
-    pub(crate) fn peer_if_any(&self, addr: Addr) -> Option<Arc<Peer>> {
-        self.peers.lock().get(&addr).cloned()
-    }
-
     /// Delivers a message to the socket that is bound to its destination, if there is one.
     ///
     /// Any context; may be called with the lock of a path held.
     pub(crate) fn deliver(&self, message: ListArc<Incoming>) -> Delivered {
-        let Endpoint { addr, port } = message.dest;
-        let key = BindKey {
-            port,
-            addr,
-            scope: message.scope,
-        };
+        let key = BindKey::new(message.dest, message.scope);
 
         match self.binds.find(&key) {
             Some(sock) => Socket::deliver(&sock, message),
@@ -270,15 +261,10 @@ impl Space {
         self.taps.for_each(|sock| tap::on_peer(sock, key, is_up));
     }
 
-    /// Has the times of the parts of a message's way noted from here on.
-    pub(crate) fn trace(&self) {
-        self.traced.store(true, Relaxed);
-    }
-
     /// Returns whether the times of the parts of a message's way are to be noted.
     #[inline]
     pub(crate) fn is_traced(&self) -> bool {
-        self.traced.load(Relaxed)
+        self.traced.load(Relaxed) != 0
     }
 
     /// Returns what transports have counted, and sockets have not.
@@ -295,5 +281,23 @@ impl Space {
     /// by this.
     pub(crate) fn for_each_socket(&self, f: impl FnMut(&Sock<Socket>)) {
         self.sockets.for_each(f);
+    }
+}
+
+/// Has the times of the parts of a message's way noted, of all messages of a namespace, until it is dropped.
+pub(crate) struct Tracing(Arc<Space>);
+
+impl Tracing {
+    /// Begins with it.
+    pub(crate) fn new(space: &Arc<Space>) -> Self {
+        // OVERFLOW: It counts sockets.
+        space.traced.fetch_add(1, Relaxed);
+        Self(space.clone())
+    }
+}
+
+impl Drop for Tracing {
+    fn drop(&mut self) {
+        self.0.traced.fetch_sub(1, Relaxed);
     }
 }

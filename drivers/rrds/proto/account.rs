@@ -10,6 +10,44 @@
 /// How many times a socket's limit its messages may take in memory.
 pub const TRUE_SIZE_FACTOR: u64 = 4;
 
+/// How many times its limit they may take where nothing else bounds them: this is what `SO_RCVBUF` reads,
+/// twice of what was set.
+pub const CHARGED_FACTOR: u64 = 2;
+
+/// How much memory beyond its limit a socket may have in messages that it has received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overhead {
+    /// The messages come from a wire: all of a peer are bounded together, too.
+    #[default]
+    Wire,
+    /// They come from this host, and are charged to whoever sends them.
+    Charged,
+}
+
+impl Overhead {
+    /// Returns the limits of a socket that may have so many bytes of data.
+    pub fn limit(self, rcvbuf: u32) -> RecvLimit {
+        let factor = match self {
+            Self::Wire => TRUE_SIZE_FACTOR,
+            Self::Charged => CHARGED_FACTOR,
+        };
+
+        RecvLimit {
+            bytes: rcvbuf.into(),
+            true_size: u64::from(rcvbuf).saturating_mul(factor),
+        }
+    }
+}
+
+/// What a socket may have received before its port becomes congested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecvLimit {
+    /// Bytes of data.
+    bytes: u64,
+    /// Bytes of memory.
+    true_size: u64,
+}
+
 /// What a socket has sent and not had acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendAccount {
@@ -99,27 +137,29 @@ impl RecvAccount {
     }
 
     /// Notes a message that was queued; it is accepted in any case.
-    pub fn add(&mut self, len: u32, true_size: u32, rcvbuf: u32) -> Option<Change> {
+    pub fn add(&mut self, len: u32, true_size: u32, limit: RecvLimit) -> Option<Change> {
         self.bytes = self.bytes.saturating_add(u64::from(len));
         self.true_size = self.true_size.saturating_add(u64::from(true_size));
-        self.update(rcvbuf)
+        self.update(limit)
     }
 
     /// Notes a message that was read or dropped.
-    pub fn remove(&mut self, len: u32, true_size: u32, rcvbuf: u32) -> Option<Change> {
+    pub fn remove(&mut self, len: u32, true_size: u32, limit: RecvLimit) -> Option<Change> {
         self.bytes = self.bytes.saturating_sub(u64::from(len));
         self.true_size = self.true_size.saturating_sub(u64::from(true_size));
-        self.update(rcvbuf)
+        self.update(limit)
     }
 
-    /// Decides anew, after a change of `rcvbuf` for instance.
+    /// Decides anew, after a change of the limit for instance.
     ///
     /// A port becomes congested above the limit and free below half of it, so that it does not flap. An
     /// empty queue is free whatever the limit: C leaves the port of a socket with a tiny buffer
     /// congested for ever.
-    pub fn update(&mut self, rcvbuf: u32) -> Option<Change> {
-        let limit = u64::from(rcvbuf);
-        let wide = limit.saturating_mul(TRUE_SIZE_FACTOR);
+    pub fn update(&mut self, limit: RecvLimit) -> Option<Change> {
+        let RecvLimit {
+            bytes: limit,
+            true_size: wide,
+        } = limit;
         if !self.congested && (self.bytes > limit || self.true_size > wide) {
             self.congested = true;
             return Some(Change::Congested);
@@ -137,6 +177,10 @@ impl RecvAccount {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn wire(rcvbuf: u32) -> RecvLimit {
+        Overhead::Wire.limit(rcvbuf)
+    }
 
     #[test]
     fn one_message_may_overshoot() {
@@ -178,13 +222,17 @@ mod tests {
     #[test]
     fn congestion_has_hysteresis() {
         let mut a = RecvAccount::default();
-        assert_eq!(a.add(100, 0, 100), None, "the limit itself is not above it");
-        assert_eq!(a.add(1, 0, 100), Some(Change::Congested));
-        assert_eq!(a.add(50, 0, 100), None);
-        assert_eq!(a.remove(101, 0, 100), None, "50 is not below half");
+        assert_eq!(
+            a.add(100, 0, wire(100)),
+            None,
+            "the limit itself is not above it"
+        );
+        assert_eq!(a.add(1, 0, wire(100)), Some(Change::Congested));
+        assert_eq!(a.add(50, 0, wire(100)), None);
+        assert_eq!(a.remove(101, 0, wire(100)), None, "50 is not below half");
         assert!(a.is_congested());
-        assert_eq!(a.remove(1, 0, 100), Some(Change::Free));
-        assert_eq!(a.remove(49, 0, 100), None);
+        assert_eq!(a.remove(1, 0, wire(100)), Some(Change::Free));
+        assert_eq!(a.remove(49, 0, wire(100)), None);
         assert_eq!((a.bytes(), a.true_size()), (0, 0));
     }
 
@@ -192,22 +240,33 @@ mod tests {
     fn tiny_messages_congest_by_their_true_size() {
         let mut a = RecvAccount::default();
         for _ in 0..4 {
-            assert_eq!(a.add(0, 100, 100), None);
+            assert_eq!(a.add(0, 100, wire(100)), None);
         }
-        assert_eq!(a.add(0, 100, 100), Some(Change::Congested));
+        assert_eq!(a.add(0, 100, wire(100)), Some(Change::Congested));
         for _ in 0..3 {
-            assert_eq!(a.remove(0, 100, 100), None);
+            assert_eq!(a.remove(0, 100, wire(100)), None);
         }
-        assert_eq!(a.remove(0, 100, 100), Some(Change::Free));
+        assert_eq!(a.remove(0, 100, wire(100)), Some(Change::Free));
     }
 
     #[test]
     fn an_empty_queue_is_free_whatever_the_limit() {
         let mut a = RecvAccount::default();
-        assert_eq!(a.add(5, 5, 1), Some(Change::Congested));
-        assert_eq!(a.remove(5, 5, 1), Some(Change::Free));
+        assert_eq!(a.add(5, 5, wire(1)), Some(Change::Congested));
+        assert_eq!(a.remove(5, 5, wire(1)), Some(Change::Free));
         // A limit that is raised frees as well.
-        a.add(5, 5, 1);
-        assert_eq!(a.update(100), Some(Change::Free));
+        a.add(5, 5, wire(1));
+        assert_eq!(a.update(wire(100)), Some(Change::Free));
+    }
+
+    #[test]
+    fn what_is_charged_has_less_room() {
+        let mut a = RecvAccount::default();
+        let limit = Overhead::Charged.limit(100);
+        assert_eq!(a.add(0, 200, limit), None);
+        assert_eq!(a.add(0, 1, limit), Some(Change::Congested));
+        assert_eq!(a.remove(0, 100, limit), None, "101 is not below half");
+        assert_eq!(a.remove(0, 2, limit), Some(Change::Free));
+        assert_eq!(a.add(101, 0, limit), Some(Change::Congested));
     }
 }

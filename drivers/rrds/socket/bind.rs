@@ -8,13 +8,21 @@ use super::{
         Checked,
         Fault, //
     },
-    seam::Transport,
+    seam::{
+        Held,
+        Transport, //
+    },
     Locked,
     Socket, //
 };
 use crate::{
+    congestion::Port,
     message::Endpoint,
-    space::BindKey, //
+    space::{
+        BindKey,
+        Entry,
+        Place, //
+    }, //
 };
 use core::net::{
     Ipv4Addr,
@@ -35,16 +43,35 @@ use krdma::{
     random::random_u32,
 };
 use rds_proto::{
+    account::Overhead,
     consts::PROBE_PORT,
     wire::Addr, //
 };
 
-/// How many times more than others a socket of the loopback transport may receive before senders
-/// are held up.
-///
-/// C holds nobody up there, so programs may rely on a lot of room; without any limit one process could
-/// use up the memory of the host.
-const LOOPBACK_PATIENCE: u32 = 64;
+/// What a socket owns because it is bound. It is made when nothing can fail any more, and each part gives
+/// back just what it took.
+pub(super) struct Bound {
+    place: Place,
+    held: Held,
+}
+
+impl Bound {
+    /// Returns what the socket is found by.
+    pub(super) fn key(&self) -> &BindKey {
+        self.place.key()
+    }
+
+    /// Returns the address and the port.
+    pub(super) fn at(&self) -> Endpoint {
+        self.key().at()
+    }
+
+    /// Takes the socket out of the table of bound ones. What carries its messages is held as long as what
+    /// is returned.
+    pub(super) fn unbind(self) -> Held {
+        self.held
+    }
+}
 
 pub(super) fn bind(sock: &Open<'_, Socket>, name: NameIn<'_>) -> Result {
     bind_to(sock, names::check(name).map_err(|_| EINVAL)?)
@@ -86,24 +113,17 @@ pub(crate) fn bind_to(sock: &Open<'_, Socket>, to: Checked) -> Result {
         }
     };
 
-    // Before anything can be delivered.
-    let local = this.space.local(at.addr)?;
-    if transport.number() == super::loopback::NUMBER {
-        // So that who receives from this address can answer where nothing may sleep.
-        this.space.peer(at.addr, true)?;
-    }
-    {
-        let mut receives = this.receives.lock();
-        receives.local = Some(local);
-        if transport.number() == super::loopback::NUMBER {
-            receives.patience = LOOPBACK_PATIENCE;
-        }
-    }
-    transport.hold(sock.namespace(), &this.space)?;
-    let port = take_port(sock, at, scope).inspect_err(|_| transport.release())?;
-    locked.bound = Some(Endpoint { port, ..at });
-    this.names.lock().bound = locked.bound;
-    locked.scope = scope;
+    let held = Held::new(&transport, sock.namespace(), &this.space)?;
+    let overhead = if transport.number() == super::loopback::NUMBER {
+        Overhead::Charged
+    } else {
+        Overhead::Wire
+    };
+    let place = take_place(sock, at, scope, overhead)?;
+    // Nothing fails from here on.
+    this.names.lock().bound = Some(place.key().at());
+    locked.scope = place.key().scope();
+    locked.bound = Some(Bound { place, held });
     locked.transport = Some(transport);
     Ok(())
 }
@@ -117,20 +137,20 @@ fn owns(
     transport.owns(sock.namespace(), &sock.data().space, addr, scope)
 }
 
-/// Enters a socket in the table of bound ones, under any free port if it asked for port 0, and
-/// returns the port.
-fn take_port(sock: &Open<'_, Socket>, at: Endpoint, scope: u32) -> Result<u16> {
-    let Endpoint { addr, port } = at;
+/// Enters a socket in the table of bound ones, under any free port if it asked for port 0.
+fn take_place(
+    sock: &Open<'_, Socket>,
+    at: Endpoint,
+    scope: u32,
+    overhead: Overhead,
+) -> Result<Place> {
     let binds = &sock.data().space.binds;
 
-    if port == PROBE_PORT {
+    if at.port == PROBE_PORT {
         return Err(EINVAL);
     }
-    if port != 0 {
-        sock.data().receives.lock().port = port;
-        return binds
-            .insert(BindKey { port, addr, scope }, sock)
-            .map(|()| port);
+    if at.port != 0 {
+        return take(sock, BindKey::new(at, scope), overhead);
     }
 
     // Ports 0 and 1 are not for sockets. Start anywhere among the others and try each once.
@@ -140,20 +160,40 @@ fn take_port(sock: &Open<'_, Socket>, at: Endpoint, scope: u32) -> Result<u16> {
     for offset in 0..COUNT {
         // OVERFLOW: All of these are far below 2^32; the sum is a port.
         let port = u16::try_from(FIRST + (start + offset) % COUNT).map_err(|_| EINVAL)?;
-        let key = BindKey { port, addr, scope };
+        let key = BindKey::new(Endpoint { port, ..at }, scope);
 
         // To look is cheaper than to try.
         if binds.find(&key).is_some() {
             continue;
         }
-        sock.data().receives.lock().port = port;
-        match binds.insert(key, sock) {
-            Ok(()) => return Ok(port),
+        match take(sock, key, overhead) {
             Err(err) if err == EADDRINUSE => {}
-            Err(err) => return Err(err),
+            other => return other,
         }
     }
     Err(EADDRINUSE)
+}
+
+/// Enters a socket in the table of bound ones. What is delivered from here on is accounted for.
+fn take(sock: &Open<'_, Socket>, key: BindKey, overhead: Overhead) -> Result<Place> {
+    let this = sock.data();
+    let Endpoint { addr, port } = key.at();
+    let port = Port::new(this.space.local(addr, key.scope())?, port);
+    let entry = Entry::new(key, sock)?;
+    let mut receives = this.receives.lock();
+
+    match Place::take(&this.space, entry) {
+        Ok(place) => {
+            receives.port = Some(port);
+            receives.overhead = overhead;
+            Ok(place)
+        }
+        Err((err, entry)) => {
+            drop(receives);
+            drop(entry);
+            Err(err)
+        }
+    }
 }
 
 pub(super) fn connect(sock: &Open<'_, Socket>, name: NameIn<'_>) -> Result {
@@ -190,7 +230,7 @@ pub(super) fn name(sock: &Open<'_, Socket>, peer: bool) -> Result<Name> {
         return connected.map(|at| names::show(at, *scope)).ok_or(ENOTCONN);
     }
     Ok(match (bound, connected) {
-        (Some(at), _) => names::show(*at, *scope),
+        (Some(bound), _) => names::show(bound.at(), *scope),
         (None, Some(at)) if names::is_v4(at.addr) => {
             Name::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0))
         }

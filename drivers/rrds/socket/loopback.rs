@@ -10,7 +10,10 @@ use super::seam::{
     Transport, //
 };
 use crate::{
-    congestion::Peer,
+    congestion::{
+        Peer,
+        Used, //
+    },
     message::{
         Body,
         Endpoint,
@@ -66,16 +69,15 @@ impl Transport for Loopback {
     }
 
     fn route(&self, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>> {
-        let route = LoopbackRoute::new(space, key, space.peer(key.peer, true)?, GFP_KERNEL)?;
+        let local = space.local(key.peer, key.scope)?;
 
-        Ok(route)
+        Ok(LoopbackRoute::new(space, key, local, GFP_KERNEL_ACCOUNT)?)
     }
 
     fn find(&self, space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>> {
-        let peer = space.peer_if_any(key.peer)?;
-        let route = LoopbackRoute::new(space, key, peer, GFP_ATOMIC).ok()?;
+        let local = space.local_if_any(key.peer, key.scope)?;
 
-        Some(route)
+        Some(LoopbackRoute::new(space, key, local, GFP_ATOMIC).ok()?)
     }
 }
 
@@ -91,9 +93,11 @@ impl LoopbackRoute {
     fn new(
         space: &Arc<Space>,
         key: RouteKey,
-        peer: Arc<Peer>,
+        local: Used,
         flags: kernel::alloc::Flags,
     ) -> Result<Arc<Self>> {
+        let peer = Peer::here(local, space.backlog(), flags)?;
+
         Ok(Arc::new(
             Self {
                 key,

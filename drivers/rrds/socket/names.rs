@@ -38,7 +38,8 @@ impl Checked {
             return Err(EOPNOTSUPP);
         }
         match (self.scope, scope) {
-            (0, scope) => Ok(scope),
+            // The interface may be that of another address, which the socket is connected to.
+            (0, scope) => Ok(scope_of(local, scope)),
             (own, 0) => Ok(own),
             (own, scope) if own == scope => Ok(own),
             _ => Err(EINVAL),
@@ -122,6 +123,23 @@ pub(crate) fn check_addr(addr: SocketAddr) -> Result<Checked, Fault> {
                 scope,
             })
         }
+    }
+}
+
+/// Returns the interface that belongs to an address, of one that comes with it: only link-local addresses
+/// have one.
+pub(crate) fn scope_of(addr: Addr, scope: u32) -> u32 {
+    match addr.to_v4() {
+        None if Ipv6Addr::from(addr.0).is_unicast_link_local() => scope,
+        _ => 0,
+    }
+}
+
+/// Returns the interface by which one address is reached from another, of one that comes with them.
+pub(super) fn scope_between(local: Addr, dest: Addr, scope: u32) -> u32 {
+    match scope_of(dest, scope) {
+        0 => scope_of(local, scope),
+        scope => scope,
     }
 }
 

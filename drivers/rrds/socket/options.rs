@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     info,
-    message::Endpoint, //
+    message::Endpoint,
+    space::Tracing, //
 };
 use kernel::prelude::*;
 use krdma::net::{
@@ -161,11 +162,13 @@ fn trace(sock: &Open<'_, Socket>, value: OptionIn<'_>) -> Result {
     }
     let bad = |trace: &u8| usize::from(*trace) >= TRACES;
     let faulty = traces.iter().take(count.into()).any(bad);
-    sock.data().space.trace();
+    let traced = if faulty { 0 } else { count };
+    let tracing = (traced != 0).then(|| Tracing::new(&sock.data().space));
     let mut receives = sock.data().receives.lock();
 
     receives.traces = traces;
-    receives.traced = if faulty { 0 } else { count };
+    receives.traced = traced;
+    receives.tracing = tracing;
     if faulty {
         return Err(EFAULT);
     }

@@ -9,7 +9,7 @@ use super::{
     SOL_RDS, //
 };
 use crate::{
-    congestion,
+    congestion::Port,
     message::{
         Endpoint,
         Incoming,
@@ -141,23 +141,21 @@ fn copy(msg: &mut RecvMsg<'_>, message: &Incoming) -> Result<usize> {
 /// Any context.
 pub(super) fn leave(sock: &Sock<Socket>, message: &Incoming) {
     let this = sock.data();
-    let payload = message.payload();
-    let (len, true_size) = (payload.len(), payload.true_size());
+    let (len, true_size) = (message.payload().len(), message.true_size());
     let mut receives = this.receives.lock();
-    let limit = rcvbuf(sock).saturating_mul(receives.patience);
+    let limit = receives.overhead.limit(rcvbuf(sock));
 
     let change = receives.account.remove(len, true_size, limit);
-    let local = if receives.note(change) {
-        receives.local.clone()
+    let freed = if receives.note(change) {
+        receives.port.as_ref().map(Port::at)
     } else {
         None
     };
-    let port = receives.port;
     drop(receives);
 
     this.space.stats.recv_bytes_freed_fromsock.add(len.into());
-    if let Some(local) = local {
-        this.space.map_changed(local.addr(), congestion::mask(port));
+    if let Some((addr, mask)) = freed {
+        this.space.map_changed(addr, mask);
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) trait Transport: Send + Sync {
         let _ = (ns, space);
     }
 
-    /// A socket of the namespace is about to be bound to the transport. May sleep.
+    /// A socket of the namespace is about to be bound to the transport, see [`Held`]. May sleep.
     ///
     /// Errors: [`ENOMEM`], and others that keep the transport from working in this namespace.
     fn hold(&self, ns: &Namespace, space: &Arc<Space>) -> Result {
@@ -126,6 +126,27 @@ pub(crate) trait Transport: Send + Sync {
     /// Tells each message that was not sent yet or, if `sent`, was sent and not acknowledged.
     fn for_each_message(&self, space: &Space, sent: bool, tell: &mut dyn FnMut(&Listed)) {
         let _ = (space, sent, tell);
+    }
+}
+
+/// A transport that a socket is bound to, or about to be, until this is dropped. May sleep then.
+pub(crate) struct Held(Arc<dyn Transport>);
+
+impl Held {
+    /// Holds a transport. May sleep. Errors: As [`Transport::hold`].
+    pub(crate) fn new(
+        transport: &Arc<dyn Transport>,
+        ns: &Namespace,
+        space: &Arc<Space>,
+    ) -> Result<Self> {
+        transport.hold(ns, space)?;
+        Ok(Self(transport.clone()))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.release();
     }
 }
 

@@ -256,14 +256,14 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
 
     let (source, dest, route) = {
         let mut locked = sock.lock();
-        let source = locked.bound.ok_or(ENOTCONN)?;
+        let source = locked.bound.as_ref().ok_or(ENOTCONN)?.at();
         let dest = named
             .map(|named| named.at)
             .or(locked.connected)
             .ok_or(ENOTCONN)?;
         let scope = match named {
             Some(named) => named.scope_from(source.addr, locked.scope)?,
-            None => locked.scope,
+            None => names::scope_between(source.addr, dest.addr, locked.scope),
         };
         let rdma_bytes = match controlled {
             true => control::rdma_bytes(msg.cmsgs())?,
@@ -307,6 +307,8 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
     }
     let mut caller = Caller {
         nonblocking,
+        // Whoever sends pays for all that the message takes.
+        flags: GFP_KERNEL_ACCOUNT,
         ..Caller::in_process(sock, sock.send_timeout(nonblocking))
     };
 

@@ -7,7 +7,10 @@ use super::{
     seam::RouteKey,
     Socket, //
 };
-use crate::message::Incoming;
+use crate::{
+    message::Incoming,
+    registry::Seat, //
+};
 use core::mem;
 use kernel::{
     list::ListArc,
@@ -48,8 +51,8 @@ pub(crate) struct Tap {
     /// What is to be told of peers: of each the last only.
     #[pin]
     peers: SpinLockIrq<KVec<PeerChange>>,
-    /// Its number among the sockets that are told of peers.
-    listed: Atomic<usize>,
+    /// Its seat among the sockets that are told of peers.
+    listed: Seat,
     /// A message was refused because there was no room.
     refused: Atomic<bool>,
     /// There may be room since then.
@@ -63,7 +66,7 @@ impl Tap {
             pin_init!(Self {
                 waker,
                 peers <- new_spinlock_irq!(KVec::new(), "rrds::Tap::peers"),
-                listed: Atomic::new(super::NOT_THERE),
+                listed: Seat::new(),
                 refused: Atomic::new(false),
                 has_room: Atomic::new(false),
             }),
@@ -76,7 +79,7 @@ impl Tap {
         if !this.tap.populate(tap.clone()) {
             return Err(EBUSY);
         }
-        tap.listed.store(this.space.taps.add(sock)?, Relaxed);
+        this.space.taps.enter(sock, &tap.listed)?;
         Ok(tap)
     }
 
@@ -160,10 +163,7 @@ pub(super) fn detach(sock: &Sock<Socket>) {
     let this = sock.data();
 
     if let Some(tap) = this.tap.as_ref() {
-        let number = tap.listed.xchg(super::NOT_THERE, Full);
-        if number != super::NOT_THERE {
-            this.space.taps.remove(number);
-        }
+        this.space.taps.leave(&tap.listed);
     }
 }
 

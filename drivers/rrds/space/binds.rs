@@ -2,17 +2,25 @@
 
 //! Which socket is bound to which address.
 
-use crate::socket::Socket;
+use super::Space;
+use crate::{
+    message::Endpoint,
+    socket::{
+        names,
+        Socket, //
+    }, //
+};
 use kernel::{
     new_spinlock_irq,
     num::casts::u16_as_usize,
     prelude::*,
     rbtree::{
         RBTree,
-        RBTreeNodeReservation, //
+        RBTreeNode, //
     },
     sync::{
         aref::ARef,
+        Arc,
         SpinLockIrq, //
     },
 };
@@ -22,10 +30,35 @@ use rds_proto::wire::Addr;
 /// What a socket is found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct BindKey {
-    pub(crate) port: u16,
-    pub(crate) addr: Addr,
+    port: u16,
+    addr: Addr,
     /// The interface of a link-local address, else 0.
-    pub(crate) scope: u32,
+    scope: u32,
+}
+
+impl BindKey {
+    /// Returns the key of an address. `scope` counts if that is link-local only: else it may be the
+    /// interface of the other end.
+    pub(crate) fn new(at: Endpoint, scope: u32) -> Self {
+        Self {
+            port: at.port,
+            addr: at.addr,
+            scope: names::scope_of(at.addr, scope),
+        }
+    }
+
+    /// Returns the address and the port.
+    pub(crate) fn at(&self) -> Endpoint {
+        Endpoint {
+            addr: self.addr,
+            port: self.port,
+        }
+    }
+
+    /// Returns the interface of a link-local address, else 0.
+    pub(crate) fn scope(&self) -> u32 {
+        self.scope
+    }
 }
 
 /// Number of trees. Ports are spread over them, so that one does not wait for another.
@@ -59,27 +92,106 @@ impl Binds {
         self.shard(key.port)?.lock().get(key).cloned()
     }
 
-    /// Binds a socket.
+    /// Enters a socket. Any context.
     ///
-    /// Errors: [`EADDRINUSE`] if another one is bound there, [`ENOMEM`]. May sleep.
-    pub(crate) fn insert(&self, key: BindKey, sock: &Sock<Socket>) -> Result {
-        let reservation = RBTreeNodeReservation::new(GFP_KERNEL)?;
-        let node = reservation.into_node(key, sock.into());
-        let mut shard = self.shard(key.port).ok_or(EINVAL)?.lock();
+    /// Errors: [`EADDRINUSE`] if another one is bound there. The entry comes back then.
+    fn insert(&self, entry: Entry) -> Result<(), (Error, Entry)> {
+        let Some(shard) = self.shard(entry.key.port) else {
+            return Err((EINVAL, entry));
+        };
+        let mut shard = shard.lock();
 
-        if shard.get(&key).is_some() {
+        if shard.get(&entry.key).is_some() {
             drop(shard);
-            return Err(EADDRINUSE);
+            return Err((EADDRINUSE, entry));
         }
-        shard.insert(node);
+        shard.insert(entry.node);
         Ok(())
     }
 
-    /// Ends what [`insert`](Self::insert) began.
-    pub(crate) fn remove(&self, key: &BindKey) {
+    fn remove(&self, key: &BindKey) {
         if let Some(shard) = self.shard(key.port) {
             let node = shard.lock().remove_node(key);
             drop(node);
         }
+    }
+}
+
+/// An entry of the table that is not in it yet.
+pub(crate) struct Entry {
+    key: BindKey,
+    node: RBTreeNode<BindKey, ARef<Sock<Socket>>>,
+}
+
+impl Entry {
+    /// Makes the entry of a socket. May sleep.
+    pub(crate) fn new(key: BindKey, sock: &Sock<Socket>) -> Result<Self> {
+        Ok(Self {
+            key,
+            node: RBTreeNode::new(key, sock.into(), GFP_KERNEL_ACCOUNT)?,
+        })
+    }
+}
+
+/// The entry of a socket in the table, which ends with this: by the key that it was made with.
+///
+/// It keeps the socket, and so itself, if it is not taken out of it: a socket that is closed does that.
+pub(crate) struct Place {
+    space: Arc<Space>,
+    key: BindKey,
+}
+
+impl Place {
+    /// Enters a socket: from here on messages are delivered to it. Any context.
+    ///
+    /// Errors: [`EADDRINUSE`] if another one is bound there. The entry comes back then, to be dropped
+    /// without a lock.
+    pub(crate) fn take(space: &Arc<Space>, entry: Entry) -> Result<Self, (Error, Entry)> {
+        let key = entry.key;
+
+        space.binds.insert(entry)?;
+        Ok(Self {
+            space: space.clone(),
+            key,
+        })
+    }
+
+    /// Returns what it is found by.
+    pub(crate) fn key(&self) -> &BindKey {
+        &self.key
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.space.binds.remove(&self.key);
+    }
+}
+
+#[kunit_tests(rrds_binds)]
+mod tests {
+    use super::*;
+
+    fn key(addr: [u8; 16], scope: u32) -> BindKey {
+        BindKey::new(
+            Endpoint {
+                addr: Addr(addr),
+                port: 4000,
+            },
+            scope,
+        )
+    }
+
+    #[test]
+    fn only_link_local_addresses_have_a_link() {
+        let mut link_local = [0; 16];
+        link_local[0] = 0xfe;
+        link_local[1] = 0x80;
+        let mut loopback = [0; 16];
+        loopback[15] = 1;
+
+        assert_ne!(key(link_local, 1), key(link_local, 2));
+        assert_eq!(key(loopback, 1), key(loopback, 0));
+        assert_eq!(key(Addr::v4([10, 0, 0, 1]).0, 7).scope(), 0);
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::check::Books;
 use crate::config::{Config, Kind};
-use rds_proto::account::{Change, RecvAccount, SendAccount};
+use rds_proto::account::{Change, Overhead, RecvAccount, SendAccount};
 use rds_proto::cong::{Map, Monitor, RemoteMap};
 use std::collections::VecDeque;
 
@@ -106,7 +106,9 @@ impl Shared {
             return true;
         }
         socket.queue.push_back(len);
-        let change = socket.received.add(len, overhead, config.rcvbuf);
+        let change = socket
+            .received
+            .add(len, overhead, Overhead::Wire.limit(config.rcvbuf));
         self.change(port, change);
         true
     }
@@ -119,9 +121,10 @@ impl Shared {
         };
         let port = socket.port;
         let overhead = self.overhead(len);
-        let change = self.sockets[index]
-            .received
-            .remove(len, overhead, config.rcvbuf);
+        let change =
+            self.sockets[index]
+                .received
+                .remove(len, overhead, Overhead::Wire.limit(config.rcvbuf));
         self.change(port, change);
         true
     }

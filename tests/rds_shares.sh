@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# What one user, socket or peer can take from the others: Documentation/sharing.rst has the list. The cases are
+# those of tests/programs/rds_shares.
+
+. /lab/lib/rds.sh
+
+FIRST=10.9.0.1
+SECOND=10.9.0.2
+
+# shares CASE ARGUMENT...: what the program takes, and whether that is its share. What it says is told.
+shares() {
+	local status=0
+
+	/lab/bin/rds_shares 21 "$@" >/tmp/shares 2>&1 || status=$?
+	cat /tmp/shares
+	sed -n 's/^# //p' /tmp/shares >&5
+	return "$status"
+}
+
+# module_users: how many sockets there are, and what else keeps the module.
+module_users() {
+	cat /sys/module/rrds/refcnt
+}
+
+# cgroup: makes one to charge memory to.
+cgroup() {
+	mkdir -p /tmp/cgroup && mount -t cgroup2 none /tmp/cgroup &&
+		echo +memory >/tmp/cgroup/cgroup.subtree_control && mkdir /tmp/cgroup/user
+}
+
+plan 14
+exec 5>/tmp/told
+ip link set lo up
+veth_pair v0 v1 "$FIRST" "$SECOND" || die "no veth"
+rxe_add rxe0 v0 || die "no rxe0"
+rxe_add rxe1 v1 || die "no rxe1"
+for dev in v0 v1; do
+	ip addr add fe80::9/64 dev "$dev" nodad || die "no link-local address"
+done
+load krdma || die "no krdma"
+load rrds port=18700 rds_ib_retry_count=3 || die "no rrds"
+before=$(module_users)
+
+# What is in force can be read, and nobody sets it.
+parameters=/proc/sys/net/rds/parameters
+check_eq "the parameters" "$(cat $parameters/family $parameters/port $parameters/port6 \
+	$parameters/rds_ib_retry_count | xargs)" "21 18700 16385 3"
+check_not "none can be set" eval "echo 1 >$parameters/family"
+check_not "none is there that programs would take for something else" eval \
+	"[ -e /proc/sys/net/rds/pf_rds ] || [ -e /proc/sys/net/rds/sol_rds ]"
+
+# A port is of the socket that is bound to it.
+check "a socket that failed to bind owns nothing, on loopback" shares bind 127.0.0.1
+check "on a device" shares bind "$FIRST"
+check "a socket that has talked of a link goes" shares scope 20 "$(cat /sys/class/net/v0/ifindex)"
+check_eq "all of them are gone" "$(module_users)" "$before"
+check "one address on two links is two addresses" shares links fe80::9 "$(cat /sys/class/net/v0/ifindex)" \
+	"$(cat /sys/class/net/v1/ifindex)"
+
+# Memory of what is not read.
+for len in 0 60 1000 100000; do
+	check "unread messages of $len bytes" shares unread 127.0.0.1 3 "$len"
+done
+if cgroup 2>/dev/null; then
+	check "all of it is charged" eval "
+		shares unread 127.0.0.1 3 60 /tmp/cgroup/user && shares unread 127.0.0.1 3 1000 /tmp/cgroup/user"
+else
+	skip "all of it is charged" "this kernel has no cgroup for memory"
+fi
+check "a writer waits for a slow reader, and no longer than it says" shares waits 127.0.0.1
+diag "$(cat /tmp/told)"
