@@ -436,7 +436,8 @@ impl<T: Family> Registration<T> {
                 bindings::sk_alloc(
                     net,
                     this.claim.number.into(),
-                    bindings::GFP_KERNEL,
+                    // Whoever asks for it pays.
+                    bindings::GFP_KERNEL_ACCOUNT,
                     slot.proto.get(),
                     kern,
                 )
