@@ -49,7 +49,7 @@ no_sockets() {
 	! bound '[0-9]*'
 }
 
-plan 15
+plan 16
 exec 5>&1
 ip link set lo up
 veth_pair v0 v1 "$FIRST" "$SECOND" || die "no veth"
@@ -68,6 +68,7 @@ check "ping over a new connection" walk /lab/bin/rds ping -c 2 -i 0 -Q 4 -W 100s
 check "send over loopback" walk /lab/bin/rds send --pattern 5 -s 1,64K -W 100s 127.0.0.1:4000
 check "send over the device" walk /lab/bin/rds send --pattern 5 -s 1,64K -W 100s -I "$FIRST" "$SECOND:4000"
 check "info" walk /lab/bin/rds info
+check "a bind that fails takes nothing from others" walk /lab/bin/rds_shares 21 bind 127.0.0.1
 command rds recv -o /dev/null "$SECOND:4000" &
 recv=$!
 within 20 bound 4000 || die "rds recv does not bind"
