@@ -23,6 +23,9 @@ use kernel::{
 };
 use krdma::net::Sock;
 
+/// Sockets that are looked at before others get the lock.
+const CHUNK: usize = 16;
+
 /// The seat was never taken.
 const NEVER: usize = usize::MAX;
 
@@ -100,33 +103,30 @@ impl Registry {
         drop(sock);
     }
 
-    /// Calls `f` with each socket, with the set locked. Any context.
-    pub(crate) fn for_each_locked(&self, mut f: impl FnMut(&Sock<Socket>)) {
-        let table = self.table.lock();
-        let mut at = 0;
+    /// Calls `f` with each socket, without any lock. Those that come or go meanwhile may be missed. Any
+    /// context.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Sock<Socket>)) {
+        let mut from = Some(0);
 
-        while let Some((number, sock)) = table.next(at) {
-            f(sock);
-            // OVERFLOW: It is the number of a place.
-            at = number.wrapping_add(1);
+        while let Some(at) = from {
+            let mut chunk: [Option<ARef<Sock<Socket>>>; CHUNK] = [const { None }; CHUNK];
+
+            from = self.look(at, &mut chunk);
+            chunk.iter().flatten().for_each(|sock| f(sock));
         }
     }
 
-    /// Calls `f` with each socket, with nothing locked. Those that come or go meanwhile may be missed.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(&Sock<Socket>)) {
-        let mut at = 0;
+    /// Fills `chunk` with the sockets from the number `at` on, and returns the number of the next one.
+    fn look(&self, at: usize, chunk: &mut [Option<ARef<Sock<Socket>>>]) -> Option<usize> {
+        let table = self.table.lock();
+        let mut from = at;
 
-        loop {
-            let sock = {
-                let table = self.table.lock();
-                let Some((number, sock)) = table.next(at) else {
-                    break;
-                };
-                // OVERFLOW: As above.
-                at = number.wrapping_add(1);
-                sock.clone()
-            };
-            f(&sock);
+        for slot in chunk {
+            let (number, sock) = table.next(from)?;
+            *slot = Some(sock.clone());
+            // OVERFLOW: It is the number of a place.
+            from = number.wrapping_add(1);
         }
+        Some(from)
     }
 }

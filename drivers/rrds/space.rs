@@ -252,7 +252,7 @@ impl Space {
     /// changed. Any context; may be called with the lock of a path held.
     pub(crate) fn wake(&self, mask: u64) {
         self.watchers
-            .for_each_locked(|sock| Socket::on_congestion(sock, mask));
+            .for_each(|sock| Socket::on_congestion(sock, mask));
     }
 
     /// Tells the sockets of modules that the connection to a peer is up, or that it is not any more. May

@@ -110,6 +110,15 @@ impl LoopbackRoute {
     }
 }
 
+impl LoopbackRoute {
+    /// Whether a socket of this host has no room.
+    fn is_full(&self, at: Endpoint) -> bool {
+        let local = self.space.local_if_any(at.addr, self.key.scope);
+
+        local.is_some_and(|local| local.is_congested(at.port))
+    }
+}
+
 impl Route for LoopbackRoute {
     fn key(&self) -> RouteKey {
         self.key
@@ -136,6 +145,10 @@ impl Route for LoopbackRoute {
             (Body::Shared(message.message().clone()), origin)
         } else if !self.space.sysctls.ping_enable() {
             self.space.stats.recv_drop_no_sock.add(1);
+            message.end(Outcome::Done);
+            return Ok(());
+        } else if self.is_full(source) {
+            // As a path does: who does not read gets no more answers.
             message.end(Outcome::Done);
             return Ok(());
         } else {

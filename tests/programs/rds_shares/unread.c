@@ -198,6 +198,29 @@ static int reader_goes(struct at address)
 	return 0;
 }
 
+/* Answers to pings are messages, too. */
+static int pings(struct at address)
+{
+	struct at nobody = with_port(address, 0);
+	int fd = bound(with_port(address, 4606)), error, i;
+	long got;
+
+	set(fd, SOL_SOCKET, SO_RCVBUF, 8192);
+	for (i = 0; i < 1000; i++) {
+		error = send_error(fd, nobody, "", 0);
+		if (error)
+			return wrong("ping %d: %s", i, strerror(error));
+	}
+	got = drain(fd);
+	/* An answer is in one struct. */
+	if (got < 2 || (got - 1) * 256 > 2 * 8192)
+		return wrong("%ld answers", got);
+	if (send_error(fd, nobody, "", 0) || drain(fd) != 1)
+		return wrong("no answer after they were read");
+	close(fd);
+	return 0;
+}
+
 int case_waits(int argc, char **argv)
 {
 	struct at address = at(argv[0], 0);
@@ -210,5 +233,5 @@ int case_waits(int argc, char **argv)
 		if (status)
 			return status;
 	}
-	return waits_no_longer(address) || reader_goes(address);
+	return waits_no_longer(address) || reader_goes(address) || pings(address);
 }
