@@ -61,9 +61,11 @@ use kernel::{
     },
 };
 use krdma::net::{
-    pernet::PerNamespace,
+    pernet::{
+        NewNamespace,
+        PerNamespace, //
+    },
     sysctl::Folder,
-    Namespace,
     Sock, //
 };
 use rds_proto::{
@@ -121,7 +123,7 @@ fn transports(shared: &Arc<rc::Shared>) -> Result<KVec<Arc<dyn Transport>>> {
 impl PerNamespace for Space {
     type Shared = Arc<rc::Shared>;
 
-    fn create(shared: &Self::Shared, ns: &Namespace) -> Result<Arc<Self>> {
+    fn create(shared: &Self::Shared, ns: NewNamespace<'_>) -> Result<Arc<Self>> {
         let transports = transports(shared)?;
         let locals = Locals::new()?;
         let backlog = Backlog::new()?;
@@ -149,7 +151,7 @@ impl PerNamespace for Space {
         for transport in this.transports.iter() {
             if let Err(err) = transport.attach(ns, &this) {
                 for transport in this.transports.iter().take(attached) {
-                    transport.detach(ns, &this);
+                    transport.detach(&this);
                 }
                 return Err(err);
             }
@@ -163,11 +165,11 @@ impl PerNamespace for Space {
         crate::sysctl::folders()
     }
 
-    fn remove(this: ArcBorrow<'_, Self>, ns: &Namespace) {
+    fn remove(this: ArcBorrow<'_, Self>) {
         let space = Arc::from(this);
 
         for transport in space.transports.iter() {
-            transport.detach(ns, &space);
+            transport.detach(&space);
         }
     }
 }

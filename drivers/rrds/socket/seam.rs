@@ -33,7 +33,10 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use krdma::net::Namespace;
+use krdma::net::{
+    pernet::NewNamespace,
+    Namespace, //
+};
 use rds_proto::{
     stats::Counters,
     wire::Addr, //
@@ -60,15 +63,15 @@ pub(crate) trait Transport: Send + Sync {
     /// A namespace has come, or was there when the module was loaded. May sleep.
     ///
     /// Errors keep the namespace from being made.
-    fn attach(&self, ns: &Namespace, space: &Arc<Space>) -> Result {
+    fn attach(&self, ns: NewNamespace<'_>, space: &Arc<Space>) -> Result {
         let _ = (ns, space);
         Ok(())
     }
 
     /// The namespace goes: nothing may refer to `space` any more when this returns, nor come from
     /// there. May sleep.
-    fn detach(&self, ns: &Namespace, space: &Arc<Space>) {
-        let _ = (ns, space);
+    fn detach(&self, space: &Arc<Space>) {
+        let _ = space;
     }
 
     /// A socket of the namespace is about to be bound to the transport, see [`Held`]. May sleep.

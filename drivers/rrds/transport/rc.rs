@@ -73,7 +73,10 @@ use kernel::{
     }, //
 };
 use krdma::{
-    net::Namespace,
+    net::{
+        pernet::NewNamespace,
+        Namespace, //
+    },
     random::random_u32,
     rdma::{
         cm::{
@@ -388,8 +391,8 @@ impl Transport for Rc {
         0
     }
 
-    fn attach(&self, ns: &Namespace, space: &Arc<Space>) -> Result {
-        if ns == Namespace::initial() {
+    fn attach(&self, ns: NewNamespace<'_>, space: &Arc<Space>) -> Result {
+        if let Some(ns) = ns.initial() {
             let this = self.0.data();
             let mut holders = this.holders.lock();
 
@@ -399,7 +402,7 @@ impl Transport for Rc {
         Ok(())
     }
 
-    fn detach(&self, _ns: &Namespace, _space: &Arc<Space>) {
+    fn detach(&self, _space: &Arc<Space>) {
         let this = self.0.data();
 
         // No socket is left.

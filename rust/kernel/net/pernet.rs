@@ -21,6 +21,7 @@ use crate::{
     ABI, //
 };
 use core::{
+    marker::PhantomData,
     pin::Pin,
     ptr::{
         self,
@@ -51,6 +52,39 @@ use kernel::{
     },
 };
 
+/// A network namespace that is being made, or was there at registration.
+///
+/// It can't be kept: making it may still fail, and then it is freed whatever its count of references is.
+///
+/// # Invariants
+///
+/// `net` points to a namespace that exists for `'a`. Its count of references may be of no meaning.
+#[derive(Clone, Copy)]
+pub struct NewNamespace<'a> {
+    net: NonNull<bindings::net>,
+    _net: PhantomData<&'a bindings::net>,
+}
+
+impl NewNamespace<'_> {
+    /// Returns the namespace if it is the initial one, which always exists.
+    pub fn initial(self) -> Option<&'static Namespace> {
+        let initial = Namespace::initial();
+
+        ptr::eq(initial.as_raw(), self.net.as_ptr()).then_some(initial)
+    }
+
+    /// Returns the number that names the namespace, see [`Namespace::inode`].
+    pub fn inode(self) -> u32 {
+        // SAFETY: By the type invariant, the namespace exists; the number is set before this is called.
+        unsafe { (*self.net.as_ptr()).ns.inum }
+    }
+
+    #[inline]
+    pub(super) fn as_raw(self) -> *mut bindings::net {
+        self.net.as_ptr()
+    }
+}
+
 /// What there is one of for each namespace.
 ///
 /// A value must not own a [reference](kernel::sync::aref::ARef) to its namespace: neither would ever
@@ -62,7 +96,7 @@ pub trait PerNamespace: HasSlot + Send + Sync + Sized + 'static {
     /// A namespace comes, or was there at registration. May sleep.
     ///
     /// Errors keep the namespace from being made, or the registration.
-    fn create(shared: &Self::Shared, ns: &Namespace) -> Result<Arc<Self>>;
+    fn create(shared: &Self::Shared, ns: NewNamespace<'_>) -> Result<Arc<Self>>;
 
     /// Returns the sysctls of the namespace, which are there as long as the value is.
     fn sysctls(&self) -> &'static [Folder<Self>] {
@@ -70,9 +104,10 @@ pub trait PerNamespace: HasSlot + Send + Sync + Sized + 'static {
     }
 
     /// The namespace, or the registration, goes, or could not be made after [`create`](Self::create).
-    /// Nobody is in the namespace any more in the first case; its interfaces are there still. May sleep.
-    fn remove(this: ArcBorrow<'_, Self>, ns: &Namespace) {
-        let _ = (this, ns);
+    /// Nobody is in the namespace any more in the first case, and there is no reference to it; its
+    /// interfaces are there still. May sleep.
+    fn remove(this: ArcBorrow<'_, Self>) {
+        let _ = this;
     }
 }
 
@@ -206,7 +241,8 @@ impl<T: PerNamespace> Registration<T> {
 
     /// Returns what there is for a namespace: nothing only while the namespace is being made.
     pub fn get<'a>(&'a self, ns: &'a Namespace) -> Option<ArcBorrow<'a, T>> {
-        let place = self.place(ns)?;
+        // SAFETY: The namespace exists.
+        let place = unsafe { self.place(ns.as_raw()) }?;
         // SAFETY: By the type invariant. It is written when the namespace is made, before anybody is
         // in it, and when it goes, which it does not as long as there is a reference to it.
         let ptr = NonNull::new(unsafe { place.as_ptr().read_volatile() })?;
@@ -218,12 +254,16 @@ impl<T: PerNamespace> Registration<T> {
     }
 
     /// Where the pointer of a namespace is.
-    fn place(&self, ns: &Namespace) -> Option<NonNull<*mut c_void>> {
+    ///
+    /// # Safety
+    ///
+    /// `net` must point to a namespace.
+    unsafe fn place(&self, net: *mut bindings::net) -> Option<NonNull<*mut c_void>> {
         // SAFETY: `id` was set when the registration began.
         let id = unsafe { *self.id.get() };
 
-        // SAFETY: `id` is registered, by the type invariant.
-        NonNull::new(unsafe { bindings::net_generic(ns.as_raw(), id) }.cast())
+        // SAFETY: `id` is registered, by the type invariant; the rest is the function's requirement.
+        NonNull::new(unsafe { bindings::net_generic(net, id) }.cast())
     }
 
     /// Returns the registration whose callback runs.
@@ -243,18 +283,24 @@ impl<T: PerNamespace> Registration<T> {
     ///
     /// To be called as `pernet_operations::init` only.
     unsafe extern "C" fn init_callback(net: *mut bindings::net) -> c_int {
-        // SAFETY: This is a callback of `T`, and the caller keeps the namespace.
-        let (this, ns) = unsafe { (Self::of_callback(), Namespace::from_raw(net)) };
+        // SAFETY: This is a callback of `T`.
+        let this = unsafe { Self::of_callback() };
 
         from_result(|| {
-            let place = this.place(ns).ok_or(EINVAL)?;
+            // INVARIANT: The namespace exists until we return.
+            let ns = NewNamespace {
+                net: NonNull::new(net).ok_or(EINVAL)?,
+                _net: PhantomData,
+            };
+            // SAFETY: As above.
+            let place = unsafe { this.place(net) }.ok_or(EINVAL)?;
             let room = KBox::<Inner<T>>::new_uninit(GFP_KERNEL)?;
             let data = T::create(&this.shared, ns)?;
             // SAFETY: The tables are dropped in `exit_callback` at the latest.
             let tables = match unsafe { tables(ns, &data) } {
                 Ok(tables) => tables,
                 Err(err) => {
-                    T::remove(data.as_arc_borrow(), ns);
+                    T::remove(data.as_arc_borrow());
                     return Err(err);
                 }
             };
@@ -272,14 +318,22 @@ impl<T: PerNamespace> Registration<T> {
     ///
     /// To be called as `pernet_operations::exit` only.
     unsafe extern "C" fn exit_callback(net: *mut bindings::net) {
-        // SAFETY: As for `init_callback`.
-        let (this, ns) = unsafe { (Self::of_callback(), Namespace::from_raw(net)) };
-        let Some(place) = this.place(ns) else {
+        // SAFETY: This is a callback of `T`.
+        let this = unsafe { Self::of_callback() };
+        // SAFETY: The namespace exists until we return. That its count of references is zero, as there is
+        // nobody in it, is of no matter here.
+        let Some(place) = (unsafe { this.place(net) }) else {
             return;
         };
 
+        // INVARIANT: The pointer is null before what it points to goes.
+        //
         // SAFETY: The place is ours.
-        let ptr = unsafe { place.as_ptr().read_volatile() };
+        let ptr = unsafe {
+            let ptr = place.as_ptr().read_volatile();
+            place.as_ptr().write_volatile(ptr::null_mut());
+            ptr
+        };
         if ptr.is_null() {
             return;
         }
@@ -288,9 +342,7 @@ impl<T: PerNamespace> Registration<T> {
         let inner = unsafe { KBox::<Inner<T>>::from_foreign(ptr) };
         let Inner { tables, data } = KBox::into_inner(inner);
         drop(tables);
-        T::remove(data.as_arc_borrow(), ns);
-        // SAFETY: As above.
-        unsafe { place.as_ptr().write_volatile(ptr::null_mut()) };
+        T::remove(data.as_arc_borrow());
     }
 }
 
@@ -299,7 +351,7 @@ impl<T: PerNamespace> Registration<T> {
 /// # Safety
 ///
 /// The tables must be dropped before the namespace goes.
-unsafe fn tables<T: PerNamespace>(ns: &Namespace, data: &Arc<T>) -> Result<KVec<Table<T>>> {
+unsafe fn tables<T: PerNamespace>(ns: NewNamespace<'_>, data: &Arc<T>) -> Result<KVec<Table<T>>> {
     let mut tables = KVec::new();
 
     for folder in data.sysctls() {

@@ -9,7 +9,7 @@
 //! C headers: [`include/linux/sysctl.h`](srctree/include/linux/sysctl.h),
 //! [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 
-use super::Namespace;
+use super::pernet::NewNamespace;
 use crate::bindings;
 use core::{
     mem::size_of,
@@ -151,7 +151,11 @@ impl<V: Send + Sync + 'static> Table<V> {
     /// # Safety
     ///
     /// The table must be dropped before the namespace goes.
-    pub(super) unsafe fn new(ns: &Namespace, folder: &Folder<V>, values: Arc<V>) -> Result<Self> {
+    pub(super) unsafe fn new(
+        ns: NewNamespace<'_>,
+        folder: &Folder<V>,
+        values: Arc<V>,
+    ) -> Result<Self> {
         let Folder(path, entries) = folder;
         let mut raw = KVec::with_capacity(entries.len(), GFP_KERNEL)?;
         for entry in *entries {
