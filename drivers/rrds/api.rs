@@ -13,7 +13,7 @@
 //! | What may sleep? | What [`Socket`] does. Nothing that [`Turn`] does, which handlers have. |
 //! | How is a sender held up? | [`EAGAIN`]: what is under way fills the socket's buffer. [`ENOBUFS`]: the peer's socket is full. [`Handler::room`] tells when to try again; with a timeout, `Socket` waits. |
 //! | How are those who send to me? | By not receiving, or with a handler that is not ready ([`Handler::is_ready`]): then the socket gets full. |
-//! | What goes first? | The sockets of a module keep rrds, so it can't be unloaded. They can be dropped at any time: no handler runs when that is done. |
+//! | What goes first? | The sockets of a module keep rrds, so it can't be unloaded. They can be dropped at any time; no handler runs when [`Socket::close`] is done. |
 //!
 //! Samples: `rds_echo`, `rds_pingpong`, `rds_kv`. For modules in C there is `include/rrds.h`.
 
@@ -91,13 +91,13 @@ pub enum Handled {}
 
 /// A socket of a kernel module.
 ///
-/// It keeps rrds and the namespace. To drop it closes it: what was sent and not acknowledged is
-/// cancelled, what was received and not taken is dropped, and no handler runs when the drop is done.
-/// Dropped where one may not sleep, by a handler for instance, it is closed soon after.
+/// It keeps rrds and the namespace. When it is dropped, in any context, it is closed soon after: what was
+/// sent and not acknowledged is cancelled, and what was received and not taken is dropped. The handler may
+/// run until then; the code of the module that owns the socket stays. [`Socket::close`] waits.
 pub struct Socket<M = Queued> {
-    // Dropped first: when that is done no handler runs.
     job: Option<Job<Core>>,
     core: Arc<Core>,
+    owner: &'static ThisModule,
     _mode: PhantomData<fn() -> M>,
 }
 
@@ -255,17 +255,19 @@ fn shown(at: Endpoint, scope: u32) -> SocketAddr {
 }
 
 impl Socket<Queued> {
-    /// Opens a socket, in a namespace, from which messages are taken by [`receive`](Self::receive).
+    /// Opens a socket, in a namespace, from which messages are taken by [`receive`](Self::receive). `owner`
+    /// is the caller's module, whose code stays until the socket is closed.
     ///
     /// Sleeps. Errors: [`ENOMEM`], [`EAFNOSUPPORT`] if rrds is not ready yet in this namespace.
-    pub fn new(ns: &Namespace) -> Result<Self> {
-        let open = open(ns)?;
+    pub fn new(owner: &'static ThisModule, ns: &Namespace) -> Result<Self> {
+        let open = open(owner, ns)?;
         // It must not have to be done where nothing may sleep.
         socket::Socket::watch(&open.open())?;
 
         Ok(Self {
             job: None,
             core: Core::new(open, None)?,
+            owner,
             _mode: PhantomData,
         })
     }
@@ -290,12 +292,17 @@ impl Socket<Queued> {
 }
 
 impl Socket<Handled> {
-    /// Opens a socket, in a namespace, whose messages are handed to `handler`, in softirq context.
+    /// Opens a socket, in a namespace, whose messages are handed to `handler`, in softirq context. `owner`
+    /// is the caller's module, whose code stays until the handler has ended.
     ///
     /// Sleeps. Errors: As [`Socket::new`].
-    pub fn with_handler(ns: &Namespace, handler: Arc<dyn Handler>) -> Result<Self> {
-        let open = open(ns)?;
-        let job = Job::in_softirq(|waker| {
+    pub fn with_handler(
+        owner: &'static ThisModule,
+        ns: &Namespace,
+        handler: Arc<dyn Handler>,
+    ) -> Result<Self> {
+        let open = open(owner, ns)?;
+        let job = krdma::new_softirq_job!(owner, |waker| {
             let tap = Tap::attach(&open.open(), waker)?;
 
             Core::new(open, Some((tap, handler)))
@@ -304,6 +311,7 @@ impl Socket<Handled> {
         Ok(Self {
             core: job.data().clone(),
             job: Some(job),
+            owner,
             _mode: PhantomData,
         })
     }
@@ -318,8 +326,8 @@ impl Socket<Handled> {
     }
 }
 
-fn open(ns: &Namespace) -> Result<KernelSocket<socket::Socket>> {
-    KernelSocket::new(crate::family(), ns, Request::SEQPACKET)
+fn open(owner: &'static ThisModule, ns: &Namespace) -> Result<KernelSocket<socket::Socket>> {
+    KernelSocket::new(owner, crate::family(), ns, Request::SEQPACKET)
 }
 
 impl<M> Socket<M> {
@@ -454,10 +462,25 @@ impl<M> Socket<M> {
     }
 
     /// Waits until all that was sent is acknowledged, and closes the socket. Nothing else may be sending.
+    /// The handler does not run any more when this returns.
     ///
-    /// Sleeps. Errors: [`ETIMEDOUT`], [`ERESTARTSYS`]; the socket is closed then as by dropping it.
-    pub fn close(self, timeout: Timeout) -> Result {
-        self.drain(timeout)
+    /// Sleeps; not for handlers. Errors: [`ETIMEDOUT`], [`ERESTARTSYS`]; the socket is closed then as well.
+    /// With [`Timeout::NONE`] it is closed at once.
+    pub fn close(mut self, timeout: Timeout) -> Result {
+        let drained = self.drain(timeout);
+        let owner = self.owner;
+
+        self.shut();
+        drop(self);
+        krdma::settle(owner);
+        drained
+    }
+
+    /// Ends the handler, and waits for it.
+    pub(crate) fn shut(&mut self) {
+        if let Some(job) = self.job.take() {
+            job.close();
+        }
     }
 
     /// Waits until all that was sent is acknowledged.

@@ -36,6 +36,7 @@ use core::{
 use kernel::{
     alloc::flags::__GFP_NOWARN,
     error::from_result,
+    module::this_module,
     num::casts::u32_as_usize,
     prelude::*,
     sync::{
@@ -251,6 +252,11 @@ fn timeout(ms: c_uint) -> Timeout {
     }
 }
 
+/// The sockets of modules in C belong to rrds: they are gone when `rrds_close` returns.
+fn owner() -> &'static ThisModule {
+    this_module::<crate::LocalModule>()
+}
+
 /// Returns 0, or the number of an error.
 fn done(result: Result) -> c_int {
     from_result(|| result.map(|()| 0))
@@ -277,7 +283,7 @@ pub(crate) unsafe extern "C" fn rrds_open(
     let open = || {
         let ns = ns.ok_or(EINVAL)?;
         if ops.is_null() {
-            let mode = Mode::Queued(Socket::new(ns)?);
+            let mode = Mode::Queued(Socket::new(owner(), ns)?);
             return Ok(KBox::into_raw(KBox::new(CSocket { mode }, GFP_KERNEL)?));
         }
 
@@ -293,7 +299,7 @@ pub(crate) unsafe extern "C" fn rrds_open(
             },
             GFP_KERNEL,
         )?;
-        let mode = Mode::Handled(Socket::with_handler(ns, calls.clone())?);
+        let mode = Mode::Handled(Socket::with_handler(owner(), ns, calls.clone())?);
         let socket = KBox::into_raw(KBox::new(CSocket { mode }, GFP_KERNEL)?);
         // INVARIANT: It is not bound yet.
         calls.socket.store(socket, Relaxed);
@@ -312,13 +318,20 @@ pub(crate) unsafe extern "C" fn rrds_close(socket: *mut CSocket, timeout_ms: c_u
         return 0;
     }
     // SAFETY: By the function's requirements, it is one that `rrds_open` returned, and ours now.
-    let socket = unsafe { KBox::from_raw(socket) };
-
-    // The callbacks refer to the socket until they have ended.
-    done(match timeout_ms {
+    let mut socket = unsafe { KBox::from_raw(socket) };
+    let drained = match timeout_ms {
         0 => Ok(()),
         ms => with!(socket, socket => socket.drain(timeout(ms))),
-    })
+    };
+
+    // The callbacks refer to the socket until they have ended.
+    match &mut socket.mode {
+        Mode::Queued(socket) => socket.shut(),
+        Mode::Handled(socket) => socket.shut(),
+    }
+    drop(socket);
+    krdma::settle(owner());
+    done(drained)
 }
 
 /// # Safety

@@ -185,7 +185,8 @@ impl Path {
         let local = space.local(key.local, key.scope)?;
         let peer = space.peer(key.peer, key.scope, is_local)?;
 
-        Job::new(|waker| {
+        let owner = realm.shared().module();
+        krdma::new_job!(owner, |waker| {
             Arc::pin_init(
                 pin_init!(Self {
                     key,

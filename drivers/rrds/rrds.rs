@@ -128,11 +128,11 @@ impl kernel::InPlaceModule for Rrds {
 
             Ok(try_pin_init!(Self {
                 debug <- Debug::new(shared.clone()),
-                devices <- client::Registration::new(Devices(shared.clone())),
+                devices <- client::Registration::new(module, Devices(shared.clone())),
                 // The last step: from here on there may be sockets, and peers can connect.
                 sockets <- family::Registration::new(
                     family(),
-                    pernet::Registration::<Space>::new(shared),
+                    pernet::Registration::<Space>::new(module, shared),
                     module,
                 ),
             }? Error))

@@ -2,133 +2,153 @@
 
 //! Which tasks are in a callback.
 //!
-//! What waits for callbacks to end must not be done in one. Code that might be called from a
-//! callback, such as a drop, asks here. Callbacks in atomic context are not noted: there nothing may
-//! wait in any case.
+//! What waits for callbacks to end can't do so in one. An object whose callbacks never overlap notes who
+//! runs the one that does ([`Runner`]). Those of the connection manager and of the devices' events wait
+//! for each other behind the scenes, by workqueues and locks of C: which of a module run is noted in its
+//! account ([`Callbacks`]). Both are rare; completion handlers are noted nowhere.
 
 use crate::bindings;
-use core::{
-    cell::Cell,
-    ptr, //
-};
+use core::ptr;
 use kernel::{
+    new_spinlock,
     prelude::*,
-    sync::global_lock,
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        SpinLock, //
+    },
     task::Task, //
 };
+
+/// Who runs the callback of an object, which has one at a time.
+pub(crate) struct Runner(Atomic<*mut bindings::task_struct>);
+
+// SAFETY: The address is compared only.
+unsafe impl Send for Runner {}
+
+// SAFETY: As above.
+unsafe impl Sync for Runner {}
+
+impl Runner {
+    pub(crate) const fn new() -> Self {
+        Self(Atomic::new(ptr::null_mut()))
+    }
+
+    /// Notes that the current task runs the callback.
+    pub(crate) fn enter(&self) {
+        self.0.store(Task::current_raw(), Relaxed);
+    }
+
+    /// Notes that nobody does.
+    pub(crate) fn leave(&self) {
+        self.0.store(ptr::null_mut(), Relaxed);
+    }
+
+    /// Returns whether the current task runs the callback.
+    ///
+    /// What others store meanwhile is never the current task, so that no order is needed.
+    pub(crate) fn is_current(&self) -> bool {
+        ptr::eq(self.0.load(Relaxed), Task::current_raw())
+    }
+}
 
 /// A callback that runs, in the stack of the task that runs it.
 ///
 /// # Invariants
 ///
-/// `next` is null or points to a frame that is on the list, and is only used with the list's lock
-/// held.
-pub(crate) struct Frame {
+/// `next` is null or points to a frame that is on the list. It is used with the list's lock held only.
+struct Frame {
     task: *mut bindings::task_struct,
-    /// The lock that the callback was called with, by the address of what it belongs to.
-    held: Cell<*const ()>,
-    next: Cell<*const Frame>,
+    next: *const Frame,
 }
 
-/// The list of the callbacks that run. There are few at any time.
+/// The callbacks of a module that run, other than completion handlers.
+#[pin_data]
+pub(crate) struct Callbacks {
+    #[pin]
+    frames: SpinLock<Frames>,
+}
+
+/// # Invariants
+///
+/// It is null or points to a frame that is on the list.
 struct Frames(*const Frame);
 
-// SAFETY: Frames are on the list as long as they exist. Of a frame that is another task's, only
-// `task`, which is constant, and `next`, which the list's lock protects, are used.
+// SAFETY: Frames are on the list as long as they exist, and are used with the list's lock held.
 unsafe impl Send for Frames {}
 
-global_lock! {
-    // SAFETY: `init` is called before the crate's other code.
-    unsafe(uninit) static FRAMES: SpinLock<Frames> = Frames(ptr::null());
-}
-
-/// Prepares the list.
-///
-/// # Safety
-///
-/// Must be called once, before anything else of this crate.
-pub(crate) unsafe fn init() {
-    // SAFETY: By the function's requirements.
-    unsafe { FRAMES.init() };
-}
-
-/// Runs `f` as a callback. `held` tells the lock that it is called with, or is null.
-///
-/// Must be called in process context.
-pub(crate) fn run<R>(held: *const (), f: impl FnOnce(&Frame) -> R) -> R {
-    let frame = Frame {
-        task: Task::current_raw(),
-        held: Cell::new(held),
-        next: Cell::new(ptr::null()),
-    };
-
-    {
-        let mut frames = FRAMES.lock();
-        // INVARIANT: The first frame of the list is on the list.
-        frame.next.set(frames.0);
-        frames.0 = &frame;
+impl Callbacks {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            // INVARIANT: There is none.
+            frames <- new_spinlock!(Frames(ptr::null()), "krdma::Callbacks"),
+        })
     }
 
-    let ret = f(&frame);
+    /// Runs `f` as a callback. To be called in process context.
+    pub(crate) fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+        let mut frame = Frame {
+            task: Task::current_raw(),
+            next: ptr::null(),
+        };
+        let frame = &raw mut frame;
 
-    let mut frames = FRAMES.lock();
-    if ptr::eq(frames.0, &frame) {
-        frames.0 = frame.next.get();
-    } else {
+        // SAFETY: The frame is ours, and stays until it is taken off the list.
+        unsafe { self.push(frame) };
+        let ret = f();
+        // SAFETY: It was put there.
+        unsafe { self.remove(frame) };
+        ret
+    }
+
+    /// # Safety
+    ///
+    /// `frame` must be valid until it is removed.
+    unsafe fn push(&self, frame: *mut Frame) {
+        let mut frames = self.frames.lock();
+
+        // INVARIANT: What was the first frame of the list is on the list, and so is the new one.
+        //
+        // SAFETY: By the function's requirements; nobody else knows the frame.
+        unsafe { (*frame).next = frames.0 };
+        frames.0 = frame;
+    }
+
+    /// # Safety
+    ///
+    /// `frame` must be on the list.
+    unsafe fn remove(&self, frame: *mut Frame) {
+        let mut frames = self.frames.lock();
+        let mut link: *mut *const Frame = &raw mut frames.0;
+
+        // SAFETY: Frames on the list exist, and we have the list's lock. The frame is found before the
+        // end.
+        //
+        // INVARIANT: What came after the frame is on the list.
+        unsafe {
+            while !ptr::eq(*link, frame) {
+                link = &raw mut (*(*link).cast_mut()).next;
+            }
+            *link = (*frame).next;
+        }
+    }
+
+    /// Returns whether the current task is in one. To be called in process context.
+    pub(crate) fn are_current(&self) -> bool {
+        let task = Task::current_raw();
+        let frames = self.frames.lock();
         let mut at = frames.0;
 
         // SAFETY: Frames on the list exist, and we have the list's lock.
-        while let Some(prev) = unsafe { at.as_ref() } {
-            if ptr::eq(prev.next.get(), &frame) {
-                // INVARIANT: What came after the frame is on the list.
-                prev.next.set(frame.next.get());
-                break;
+        while let Some(frame) = unsafe { at.as_ref() } {
+            if frame.task == task {
+                return true;
             }
-            at = prev.next.get();
+            at = frame.next;
         }
-    }
-    ret
-}
-
-/// Returns whether one of the callbacks that the current task is in meets a condition.
-fn any(condition: impl Fn(&Frame) -> bool) -> bool {
-    let task = Task::current_raw();
-    let frames = FRAMES.lock();
-    let mut at = frames.0;
-
-    // SAFETY: Frames on the list exist, and we have the list's lock.
-    while let Some(frame) = unsafe { at.as_ref() } {
-        if frame.task == task && condition(frame) {
-            return true;
-        }
-        at = frame.next.get();
-    }
-    false
-}
-
-/// Returns whether the current task is in a callback.
-///
-/// Must be called in process context.
-pub(crate) fn is_running() -> bool {
-    any(|_| true)
-}
-
-/// Returns whether the current task is in a callback that was called with this lock.
-///
-/// Must be called in process context.
-pub(crate) fn holds(lock: *const ()) -> bool {
-    any(|frame| ptr::eq(frame.held.get(), lock))
-}
-
-impl Frame {
-    /// Notes which lock the callback was called with, where that shows only while it runs.
-    pub(crate) fn set_held(&self, lock: *const ()) {
-        self.held.set(lock);
-    }
-
-    /// Returns whether it is noted which lock the callback was called with.
-    pub(crate) fn has_held(&self) -> bool {
-        !self.held.get().is_null()
+        false
     }
 }
 
@@ -137,28 +157,53 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_task_is_in_the_callbacks_that_it_runs() {
-        let (first, second) = (1_u8, 2_u8);
-        let (first, second) = (ptr::from_ref(&first).cast(), ptr::from_ref(&second).cast());
+    fn a_task_is_in_the_callbacks_that_it_runs() -> Result {
+        let list = KBox::pin_init(Callbacks::new(), GFP_KERNEL)?;
 
-        assert!(!is_running());
-        run(first, |_| {
-            assert!(is_running() && holds(first) && !holds(second));
-            run(second, |_| assert!(holds(first) && holds(second)));
-            assert!(holds(first) && !holds(second));
+        assert!(!list.are_current());
+        list.run(|| {
+            assert!(list.are_current());
+            list.run(|| assert!(list.are_current()));
+            assert!(list.are_current());
         });
-        assert!(!is_running() && !holds(first));
+        assert!(!list.are_current());
+        Ok(())
     }
 
     #[test]
-    fn the_lock_may_show_later() {
-        let lock = 0_u8;
-        let lock = ptr::from_ref(&lock).cast();
+    fn frames_go_in_any_order() -> Result {
+        let list = KBox::pin_init(Callbacks::new(), GFP_KERNEL)?;
+        let mut frames = [const {
+            Frame {
+                task: ptr::null_mut(),
+                next: ptr::null(),
+            }
+        }; 3];
+        let [a, b, c] = &mut frames;
+        let (a, b, c) = (&raw mut *a, &raw mut *b, &raw mut *c);
 
-        run(ptr::null(), |frame| {
-            assert!(!frame.has_held() && !holds(lock));
-            frame.set_held(lock);
-            assert!(frame.has_held() && holds(lock));
-        });
+        // SAFETY: The frames stay until they are removed, below.
+        unsafe {
+            list.push(a);
+            list.push(b);
+            list.push(c);
+            list.remove(b);
+            assert!(ptr::eq((*c).next, a));
+            list.remove(c);
+            list.remove(a);
+        }
+        assert!(list.frames.lock().0.is_null());
+        Ok(())
+    }
+
+    #[test]
+    fn one_task_runs_the_callback_of_an_object() {
+        let runner = Runner::new();
+
+        assert!(!runner.is_current());
+        runner.enter();
+        assert!(runner.is_current());
+        runner.leave();
+        assert!(!runner.is_current());
     }
 }

@@ -14,6 +14,7 @@ use kernel::prelude::*;
 // One namespace for the kernel's bindings and our own.
 use krdma_bindings as bindings;
 
+mod account;
 mod callback;
 pub mod clock;
 pub mod memory;
@@ -22,6 +23,8 @@ pub mod random;
 pub mod rdma;
 mod reaper;
 pub mod work;
+
+pub use account::settle;
 
 module! {
     type: Krdma,
@@ -47,7 +50,7 @@ impl kernel::InPlaceModule for Krdma {
         try_pin_init!(Self {
             _: {
                 // SAFETY: This runs once, before anything else of the crate.
-                unsafe { callback::init() }
+                unsafe { account::init() }
             },
             reaper <- reaper::Reaper::new(),
             polling: rdma::Polling::new()?,

@@ -4,15 +4,19 @@
 //!
 //! To destroy a queue pair, a completion queue or a connection sleeps. Yet the last reference to one
 //! is often dropped by a completion handler, which may run in softirq context, and which the drop
-//! would wait for; or by a callback of the very object. [`Deferred`] makes that safe: in callbacks,
-//! and where the caller may not sleep, the drop happens on a workqueue, elsewhere at once.
+//! would wait for; or by a callback of the very object. Nothing in the kernel tells for sure where one
+//! may sleep and for whom one may wait. So [`Deferred`] does not ask: its value is always dropped by a
+//! work item. Who has to know that the value is gone says so, by [`Deferred::close`].
 //!
-//! A module's code must not go while a drop that needs it is pending. So when a module goes, after
-//! its exit has run and before its code is freed, what is pending is waited for.
+//! A module's code must not go while a drop that needs it is pending: each belongs to the module's
+//! [account](crate::account).
 
 use crate::{
-    bindings,
-    callback, //
+    account::{
+        self,
+        Charge, //
+    },
+    bindings, //
 };
 use core::{
     mem::ManuallyDrop,
@@ -23,32 +27,21 @@ use core::{
     },
 };
 use kernel::{
+    container_of,
     error::to_result,
-    num::casts::u32_as_usize,
     prelude::*,
     sync::{
         atomic::{
             ordering::{
                 Acquire,
-                Relaxed,
                 Release, //
             },
             Atomic, //
         },
-        static_lock_class,
-        LockClassKey, //
+        static_lock_class, //
     },
-    types::Opaque,
-    workqueue::{
-        impl_has_work,
-        Queue,
-        Work,
-        WorkItem, //
-    },
+    types::Opaque, //
 };
-
-/// The number of drops that are pending.
-static PENDING: Atomic<usize> = Atomic::new(0);
 
 /// Where the drops happen. Set while krdma is loaded.
 static REAPER: Atomic<*mut bindings::workqueue_struct> = Atomic::new(ptr::null_mut());
@@ -122,7 +115,7 @@ impl Reaper {
                 // SAFETY: `slot` is valid for writes.
                 unsafe {
                     slot.write(bindings::notifier_block {
-                        notifier_call: Some(on_module),
+                        notifier_call: Some(account::on_module),
                         ..pin_init::zeroed()
                     })
                 };
@@ -139,118 +132,177 @@ impl Reaper {
 #[pinned_drop]
 impl PinnedDrop for Reaper {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant, the notifier is registered. No module that uses krdma is
-        // left, so nothing is deferred any more.
+        // SAFETY: By the type invariant, the notifier is registered.
         unsafe { bindings::unregister_module_notifier(self.notifier.get()) };
+        account::exit();
     }
-}
-
-/// Called when a module comes or goes, after its exit has run and before its code is freed.
-///
-/// # Safety
-///
-/// To be called by the module loader only, while the [`Reaper`] exists.
-unsafe extern "C" fn on_module(
-    _notifier: *mut bindings::notifier_block,
-    action: c_ulong,
-    _module: *mut c_void,
-) -> c_int {
-    if action == u32_as_usize(bindings::module_state_MODULE_STATE_GOING) {
-        // What is dropped may drop more, and so may callbacks that it waits for.
-        while PENDING.load(Acquire) != 0 {
-            // SAFETY: The workqueue exists as long as we may be called.
-            unsafe { bindings::__flush_workqueue(REAPER.load(Acquire)) };
-        }
-    }
-    0 // NOTIFY_DONE
-}
-
-/// Runs a work item, soon. Its last act must be a call of [`finished`].
-///
-/// # Safety
-///
-/// `work` must be initialized, not be queued already, and stay valid until it has run.
-pub(crate) unsafe fn run_later(work: *mut bindings::work_struct) {
-    PENDING.fetch_add(1, Relaxed);
-    // CAST: The constant is a small number.
-    let cpu = bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int;
-
-    // SAFETY: A user of krdma calls this, so the reaper runs; before it ends it runs what is queued.
-    // The rest is the function's requirement.
-    unsafe { bindings::queue_work_on(cpu, REAPER.load(Acquire), work) };
-}
-
-/// Notes the end of what [`run_later`] was called for.
-pub(crate) fn finished() {
-    // Orders all that was done before the load that sees zero.
-    PENDING.fetch_sub(1, Release);
-}
-
-/// Returns whether what sleeps, or waits for callbacks, must not be done here.
-pub(crate) fn must_defer() -> bool {
-    // SAFETY: The function has no requirements.
-    let may_sleep = unsafe { bindings::krdma_may_sleep() };
-
-    !may_sleep || callback::is_running()
 }
 
 /// Owns a value whose drop sleeps, and may itself be dropped in any context.
-pub(crate) struct Deferred<T: Send + 'static>(ManuallyDrop<Pin<KBox<Inner<T>>>>);
+///
+/// The value is dropped later, by a work item, and so are the values of this type that it owns.
+///
+/// # Invariants
+///
+/// `inner` points to a pinned `Inner<T>` that this type owns, in a box.
+pub(crate) struct Deferred<T: Send + 'static> {
+    inner: NonNull<Inner<T>>,
+}
+
+// SAFETY: It is the owner of a `T`.
+unsafe impl<T: Send + 'static> Send for Deferred<T> {}
+
+// SAFETY: By `&self` there is `&T` only.
+unsafe impl<T: Send + Sync + 'static> Sync for Deferred<T> {}
 
 #[pin_data]
 struct Inner<T: Send + 'static> {
     #[pin]
-    work: Work<Inner<T>>,
-    #[pin]
     value: T,
+    #[pin]
+    header: Header,
 }
 
-impl_has_work! {
-    impl{T: Send + 'static} HasWork<Self> for Inner<T> { self.work }
+/// The part that does not depend on the type of the value.
+///
+/// # Invariants
+///
+/// It is part of a pinned and boxed `Inner` with a value of the type that `free` is for.
+#[pin_data]
+struct Header {
+    #[pin]
+    work: Opaque<bindings::work_struct>,
+    free: unsafe fn(NonNull<Header>),
+    // Taken by `end`, which outlives the box.
+    charge: ManuallyDrop<Charge>,
 }
 
-impl<T: Send + 'static> WorkItem for Inner<T> {
-    type Pointer = Pin<KBox<Self>>;
+impl Header {
+    /// Initializes the header of a value.
+    ///
+    /// Not in generic code, which each client has a copy of: lockdep asks that one key goes with one name,
+    /// by the name's address.
+    #[inline(never)]
+    fn init_work(slot: *mut bindings::work_struct) {
+        // SAFETY: The caller has it in pinned memory, and has not used it. The name and the key are static.
+        unsafe {
+            bindings::init_work_with_key(
+                slot,
+                Some(reap),
+                false,
+                c"krdma::Deferred".as_char_ptr(),
+                static_lock_class!().as_ptr(),
+            )
+        };
+    }
 
-    fn run(this: Pin<KBox<Self>>) {
-        drop(this);
-        finished();
+    /// Drops the value and frees the box. Returns the charge, for the caller to drop.
+    ///
+    /// This is krdma's code, and so is what runs after the last code of the client, by which the client may
+    /// be told to go.
+    ///
+    /// # Safety
+    ///
+    /// `header` must be valid, and the caller own what it is part of.
+    #[inline(never)]
+    unsafe fn end(mut header: NonNull<Header>) -> Charge {
+        // SAFETY: By the function's requirements; the field is not used after this.
+        let (charge, free) = unsafe {
+            let header = header.as_mut();
+            (ManuallyDrop::take(&mut header.charge), header.free)
+        };
+
+        // SAFETY: By the type invariant, and the function's requirements.
+        unsafe { free(header) };
+        charge
     }
 }
 
-/// Returns what lockdep knows the work of [`Deferred`] by.
+/// Drops a value that was given to the reaper.
 ///
-/// It asks that one key goes with one name, by the name's address. Generic code is copied to the clients,
-/// names included, while the key stays here: so neither may be in such code.
-#[inline(never)]
-fn lock_class() -> (&'static CStr, Pin<&'static LockClassKey>) {
-    (c"krdma::Deferred", static_lock_class!())
+/// # Safety
+///
+/// To be called by the workqueue only, as the function of a [`Header`]'s work, once.
+unsafe extern "C" fn reap(work: *mut bindings::work_struct) {
+    // SAFETY: The work is part of a header, whose owner has given it to us.
+    let charge = unsafe {
+        let header = container_of!(Opaque::cast_from(work), Header, work);
+        Header::end(NonNull::new_unchecked(header.cast_mut()))
+    };
+
+    charge.reaped();
 }
 
 impl<T: Send + 'static> Deferred<T> {
-    /// Allocates and initializes the value.
-    pub(crate) fn new<E>(value: impl PinInit<T, E>) -> Result<Self>
+    /// Allocates and initializes the value, for [`Charge::defer`].
+    pub(crate) fn new<E>(charge: Charge, value: impl PinInit<T, E>) -> Result<Self>
     where
         Error: From<E>,
     {
-        let (name, key) = lock_class();
-        let inner = KBox::try_pin_init(
+        // The value may fail, the header not.
+        let inner = KBox::try_pin_init::<Error>(
             try_pin_init!(Inner {
-                work <- Work::new(name, key),
                 value <- value,
-            }),
+                header <- pin_init!(Header {
+                    work <- Opaque::ffi_init(Header::init_work),
+                    // INVARIANT: It is for boxes of this type.
+                    free: Self::free,
+                    charge: ManuallyDrop::new(charge),
+                }),
+            }? Error),
             GFP_KERNEL,
         )?;
 
-        Ok(Self(ManuallyDrop::new(inner)))
+        // SAFETY: The object is not moved: it stays behind a pointer until it is dropped.
+        let inner = unsafe { Pin::into_inner_unchecked(inner) };
+        // INVARIANT: The box was made here.
+        Ok(Self {
+            inner: NonNull::from(KBox::leak(inner)),
+        })
     }
-}
 
-impl<T: Send + 'static> Deferred<T> {
+    /// # Safety
+    ///
+    /// `header` must be part of a boxed `Inner<T>` whose charge was taken, and the caller own it.
+    unsafe fn free(header: NonNull<Header>) {
+        // SAFETY: By the function's requirements.
+        unsafe {
+            let inner = container_of!(header.as_ptr(), Inner<T>, header);
+            drop(Pin::new_unchecked(KBox::from_raw(inner)));
+        }
+    }
+
     /// Returns the value, to be changed.
     pub(crate) fn as_mut(&mut self) -> Pin<&mut T> {
-        // SAFETY: This projects to a field that is structurally pinned.
-        unsafe { self.0.as_mut().map_unchecked_mut(|inner| &mut inner.value) }
+        // SAFETY: By the type invariant, the value is ours and pinned.
+        unsafe { Pin::new_unchecked(&mut (*self.inner.as_ptr()).value) }
+    }
+
+    /// Returns the address of the value, which stays the same.
+    pub(crate) fn as_ptr(&self) -> *mut T {
+        // SAFETY: By the type invariant, it points to an object.
+        unsafe { &raw mut (*self.inner.as_ptr()).value }
+    }
+
+    /// Returns the charge to the account of the module that the value belongs to.
+    pub(crate) fn charge(&self) -> &Charge {
+        // SAFETY: By the type invariant, it points to an object, whose charge is taken with it only.
+        unsafe { &(*self.inner.as_ptr()).header.charge }
+    }
+
+    /// Drops the value here. It is gone when this returns, but not the [`Deferred`] values that it owns.
+    ///
+    /// Sleeps, if the drop of the value does. Must not be called by what that waits for.
+    pub(crate) fn close(self) {
+        let header = ManuallyDrop::new(self).header();
+
+        // SAFETY: We own the object, and it is not used after this.
+        drop(unsafe { Header::end(header) });
+    }
+
+    fn header(&self) -> NonNull<Header> {
+        // SAFETY: By the type invariant, it points to an object.
+        unsafe { NonNull::new_unchecked(&raw mut (*self.inner.as_ptr()).header) }
     }
 }
 
@@ -259,23 +311,35 @@ impl<T: Send + 'static> Deref for Deferred<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        &self.0.value
+        // SAFETY: By the type invariant, the value exists as long as `self`.
+        unsafe { &self.inner.as_ref().value }
     }
 }
 
 impl<T: Send + 'static> Drop for Deferred<T> {
     fn drop(&mut self) {
-        // SAFETY: The field is not used after this.
-        let inner = unsafe { ManuallyDrop::take(&mut self.0) };
+        // SAFETY: By the type invariant, we own the object, and give it to the work item that is part of
+        // it. It is queued once, as an owner is dropped once.
+        unsafe { Header::give(self.header()) };
+    }
+}
 
-        if !must_defer() {
-            drop(inner);
-        } else {
-            PENDING.fetch_add(1, Relaxed);
-            // SAFETY: A value of this type is owned by a user of krdma, so the reaper runs; before
-            // it ends it runs what is pending.
-            unsafe { Queue::from_raw(REAPER.load(Acquire)) }.enqueue(inner);
-        }
+impl Header {
+    /// Has the value dropped, soon. Any context.
+    ///
+    /// # Safety
+    ///
+    /// As for [`end`](Self::end); the object is not the caller's any more.
+    #[inline(never)]
+    unsafe fn give(header: NonNull<Header>) {
+        // CAST: The constant is a small number.
+        let cpu = bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int;
+
+        // SAFETY: By the function's requirements.
+        unsafe { header.as_ref() }.charge.give();
+        // SAFETY: The work is initialized, and stays until it has run. The charge has its module loaded,
+        // which uses krdma; so the workqueue exists, and before it ends it runs what is queued.
+        unsafe { bindings::queue_work_on(cpu, REAPER.load(Acquire), header.as_ref().work.get()) };
     }
 }
 
@@ -283,8 +347,10 @@ impl<T: Send + 'static> Drop for Deferred<T> {
 mod tests {
     use super::*;
     use kernel::{
+        module::this_module,
         new_spinlock,
         sync::{
+            atomic::ordering::Relaxed,
             Arc,
             Completion, //
         },
@@ -314,28 +380,36 @@ mod tests {
         }
     }
 
-    /// Returns whether the task that calls `f` with a value is the one that drops the value.
-    fn dropped_here(f: impl FnOnce(Deferred<Noted>)) -> Result<bool> {
-        let note = Arc::pin_init(
+    fn note() -> Result<Arc<Note>> {
+        Arc::pin_init(
             pin_init!(Note {
                 by: Atomic::new(ptr::null_mut()),
                 done <- Completion::new(),
             }),
             GFP_KERNEL,
-        )?;
+        )
+    }
 
-        f(Deferred::new(Noted(note.clone()))?);
+    fn deferred<T: Send + 'static>(value: T) -> Result<Deferred<T>> {
+        Charge::to(this_module::<crate::LocalModule>())?.defer(value)
+    }
+
+    /// Returns whether the task that calls `f` with a value is the one that drops the value.
+    fn dropped_here(f: impl FnOnce(Deferred<Noted>)) -> Result<bool> {
+        let note = note()?;
+
+        f(deferred(Noted(note.clone()))?);
         note.done.wait_for_completion();
         Ok(note.by.load(Relaxed) == Task::current_raw())
     }
 
     #[test]
-    fn where_one_may_sleep_it_goes_at_once() {
-        assert_eq!(dropped_here(drop), Ok(true));
+    fn it_goes_later() {
+        assert_eq!(dropped_here(drop), Ok(false));
     }
 
     #[test]
-    fn in_atomic_context_it_goes_later() -> Result {
+    fn in_atomic_context_too() -> Result {
         let lock = KBox::pin_init(new_spinlock!(()), GFP_KERNEL)?;
 
         assert_eq!(
@@ -349,10 +423,17 @@ mod tests {
     }
 
     #[test]
-    fn in_a_callback_it_goes_later() {
-        assert_eq!(
-            dropped_here(|value| callback::run(ptr::null(), |_| drop(value))),
-            Ok(false)
-        );
+    fn who_closes_it_drops_it() {
+        assert_eq!(dropped_here(Deferred::close), Ok(true));
+    }
+
+    #[test]
+    fn what_it_owns_goes_later() -> Result {
+        let note = note()?;
+
+        deferred(deferred(Noted(note.clone()))?)?.close();
+        note.done.wait_for_completion();
+        assert_ne!(note.by.load(Relaxed), Task::current_raw());
+        Ok(())
     }
 }

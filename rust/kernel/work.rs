@@ -9,17 +9,23 @@
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::{
+    account::Charge,
     bindings,
+    callback::Runner,
     clock::jiffies,
     reaper::Deferred, //
 };
-use core::ptr;
+use core::{
+    mem::ManuallyDrop,
+    ptr, //
+};
 use kernel::{
     container_of,
     new_spinlock_irq,
     prelude::*,
     sync::{
         Arc,
+        LockClassKey,
         SpinLockIrq, //
     },
     time::Delta,
@@ -40,14 +46,14 @@ pub trait Work: Send + Sync + 'static {
 
 /// Does work when a [`Waker`] asks for it.
 ///
-/// Dropping the job cancels the work, or waits for it if it has begun: it does not run after. Where
-/// the drop may not sleep this happens later. The work must not drop its own job, as that would wait
-/// for itself: so the module keeps the job, and the others wakers.
+/// When the job is dropped, in any context, no run of the work begins any more. One that has begun goes
+/// on, and the data is let go of after it. To wait for that there is [`close`](Self::close).
 ///
 /// # Examples
 ///
 /// ```
 /// use kernel::{sync::Arc, time::Delta};
+/// # use kernel::prelude::*;
 /// use krdma::work::{Job, Waker, Work};
 ///
 /// struct Greeter {
@@ -61,10 +67,12 @@ pub trait Work: Send + Sync + 'static {
 ///     }
 /// }
 ///
-/// let job = Job::new(|waker| Ok(Arc::new(Greeter { waker }, GFP_KERNEL)?))?;
+/// # fn greeter(module: &'static ThisModule) -> Result<Job<Greeter>> {
+/// let job = krdma::new_job!(module, |waker| Ok(Arc::new(Greeter { waker }, GFP_KERNEL)?))?;
 /// // In an interrupt handler, say.
 /// job.data().waker.wake();
-/// # Ok::<(), Error>(())
+/// # Ok(job)
+/// # }
 /// ```
 pub struct Job<T: Work> {
     inner: Deferred<Inner<T>>,
@@ -72,12 +80,13 @@ pub struct Job<T: Work> {
 
 /// # Invariants
 ///
-/// `work` is initialized, with the function of this type. While the object is neither being made nor
+/// `work` is initialized, with the function of this type. From when it is made to when its [`Job`] is
 /// dropped, `target` has its address.
 #[pin_data(PinnedDrop)]
 struct Inner<T: Work> {
     #[pin]
     work: Opaque<bindings::delayed_work>,
+    runner: Runner,
     data: Arc<T>,
     target: Arc<Target>,
 }
@@ -119,29 +128,57 @@ unsafe impl Send for Address {}
 impl<T: Work> Job<T> {
     /// Makes a job for process context. `data` makes what it works with, and may keep the waker.
     ///
+    /// It belongs to `owner`, whose code stays until the job is gone. `name` and `key` are for lockdep,
+    /// see [`new_job!`](crate::new_job).
+    ///
     /// Errors: [`ENOMEM`], and what `data` fails with.
-    pub fn new(data: impl FnOnce(Waker) -> Result<Arc<T>>) -> Result<Self> {
-        Self::on(Context::Process, data)
+    pub fn new(
+        owner: &'static ThisModule,
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+        data: impl FnOnce(Waker) -> Result<Arc<T>>,
+    ) -> Result<Self> {
+        Self::on(Context::Process, owner, (name, key), data)
     }
 
     /// Makes a job for softirq context, on the processor that asks for the work, soon after. It is for
-    /// short work that can't wait for a task to be scheduled.
+    /// short work that can't wait for a task to be scheduled. See
+    /// [`new_softirq_job!`](crate::new_softirq_job).
     ///
     /// Errors: [`ENOMEM`], and what `data` fails with.
-    pub fn in_softirq(data: impl FnOnce(Waker) -> Result<Arc<T>>) -> Result<Self> {
-        Self::on(Context::Softirq, data)
+    pub fn in_softirq(
+        owner: &'static ThisModule,
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+        data: impl FnOnce(Waker) -> Result<Arc<T>>,
+    ) -> Result<Self> {
+        Self::on(Context::Softirq, owner, (name, key), data)
     }
 
-    fn on(context: Context, data: impl FnOnce(Waker) -> Result<Arc<T>>) -> Result<Self> {
+    fn on(
+        context: Context,
+        owner: &'static ThisModule,
+        (name, key): (&'static CStr, Pin<&'static LockClassKey>),
+        data: impl FnOnce(Waker) -> Result<Arc<T>>,
+    ) -> Result<Self> {
+        let charge = Charge::to(owner)?;
         let target = Target::new(context)?;
         let data = data(Waker(target.clone()))?;
-        let inner = Deferred::new(try_pin_init!(Inner {
-            work <- Opaque::ffi_init(|work| {
+        let inner = charge.defer(try_pin_init!(Inner {
+            work <- Opaque::ffi_init(|work: *mut bindings::delayed_work| {
                 // SAFETY: `work` is pinned, and disabled before its memory goes.
                 unsafe {
-                    bindings::krdma_init_delayed_work(work, Some(Inner::<T>::callback))
-                };
+                    bindings::init_work_with_key(
+                        &raw mut (*work).work,
+                        Some(Inner::<T>::callback),
+                        false,
+                        name.as_char_ptr(),
+                        key.as_ptr(),
+                    );
+                    bindings::krdma_setup_delayed_work_timer(work);
+                }
             }),
+            runner: Runner::new(),
             data,
             target,
         }))?;
@@ -160,6 +197,63 @@ impl<T: Work> Job<T> {
     pub fn wake(&self) {
         self.inner.target.wake();
     }
+
+    /// Cancels the work and waits for it if it has begun. Nothing of the job runs when this returns.
+    ///
+    /// In the work itself it does not wait, and is no more than a drop. Sleeps; must not be called with a
+    /// lock that the work takes.
+    pub fn close(self) {
+        if self.inner.runner.is_current() {
+            return;
+        }
+        let mut this = ManuallyDrop::new(self);
+
+        this.retire();
+        // SAFETY: The field is not used after this, as `this` is not dropped.
+        unsafe { ptr::read(&raw mut this.inner) }.close();
+    }
+
+    /// Lets nobody ask for the work any more.
+    fn retire(&self) {
+        // INVARIANT: The job is being dropped.
+        self.inner.target.work.lock().0 = ptr::null_mut();
+    }
+}
+
+impl<T: Work> Drop for Job<T> {
+    fn drop(&mut self) {
+        self.retire();
+    }
+}
+
+/// Makes a [`Job`](crate::work::Job) for process context: `new_job!(owner, data)`.
+///
+/// The jobs that are made at one place are one class to lockdep.
+#[macro_export]
+macro_rules! new_job {
+    ($owner:expr, $data:expr $(,)?) => {
+        $crate::work::Job::new(
+            $owner,
+            ::kernel::optional_name!(),
+            ::kernel::static_lock_class!(),
+            $data,
+        )
+    };
+}
+
+/// Makes a [`Job`](crate::work::Job) for softirq context: `new_softirq_job!(owner, data)`.
+///
+/// The jobs that are made at one place are one class to lockdep.
+#[macro_export]
+macro_rules! new_softirq_job {
+    ($owner:expr, $data:expr $(,)?) => {
+        $crate::work::Job::in_softirq(
+            $owner,
+            ::kernel::optional_name!(),
+            ::kernel::static_lock_class!(),
+            $data,
+        )
+    };
 }
 
 impl Waker {
@@ -252,7 +346,13 @@ impl<T: Work> Inner<T> {
             let work = container_of!(work, bindings::delayed_work, work);
             &*container_of!(Opaque::cast_from(work), Self, work)
         };
-        let Some(after) = T::run(&this.data) else {
+        if this.target.work.lock().0.is_null() {
+            return;
+        }
+        this.runner.enter();
+        let after = T::run(&this.data);
+        this.runner.leave();
+        let Some(after) = after else {
             return;
         };
 
@@ -267,9 +367,8 @@ impl<T: Work> Inner<T> {
 #[pinned_drop]
 impl<T: Work> PinnedDrop for Inner<T> {
     fn drop(self: Pin<&mut Self>) {
-        // INVARIANT: From here on nobody asks for the work.
-        self.target.work.lock().0 = ptr::null_mut();
-        // SAFETY: By the type invariant, the work is initialized.
+        // SAFETY: By the type invariant, the work is initialized, and nobody asks for it any more. This
+        // waits for a run that has begun.
         unsafe { bindings::disable_delayed_work_sync(self.work.get()) };
     }
 }
@@ -278,6 +377,7 @@ impl<T: Work> PinnedDrop for Inner<T> {
 mod tests {
     use super::*;
     use kernel::{
+        module::this_module,
         sync::{
             atomic::{
                 Atomic,
@@ -318,7 +418,7 @@ mod tests {
 
     fn counter(often: u32) -> Result<(Job<Counter>, Waker)> {
         let mut kept = None;
-        let job = Job::new(|waker| {
+        let job = crate::new_job!(this_module::<crate::LocalModule>(), |waker| {
             kept = Some(waker);
             Arc::pin_init(
                 pin_init!(Counter {
@@ -362,13 +462,13 @@ mod tests {
     }
 
     #[test]
-    fn a_drop_waits_for_it_and_ends_it() -> Result {
+    fn to_close_it_waits_for_it_and_ends_it() -> Result {
         let (job, waker) = counter(u32::MAX)?;
         let data = job.data().clone();
 
         job.wake();
         data.begun.wait_for_completion();
-        drop(job);
+        job.close();
         let runs = data.runs.load(Relaxed);
         assert_eq!(data.returned.load(Relaxed), runs);
 
@@ -380,6 +480,56 @@ mod tests {
 
     #[test]
     fn who_fails_to_make_the_data_has_no_job() {
-        assert!(Job::<Counter>::new(|_| Err(EBUSY)).is_err_and(|err| err == EBUSY));
+        let owner = this_module::<crate::LocalModule>();
+        let job: Result<Job<Counter>> = crate::new_job!(owner, |_| Err(EBUSY));
+
+        assert!(job.is_err_and(|err| err == EBUSY));
+    }
+
+    /// Drops or closes its own job.
+    #[pin_data]
+    struct Suicide {
+        #[pin]
+        job: SpinLockIrq<Option<Job<Suicide>>>,
+        close: bool,
+        #[pin]
+        done: Completion,
+    }
+
+    impl Work for Suicide {
+        fn run(this: &Arc<Self>) -> Option<Delta> {
+            let job = this.job.lock().take();
+
+            match job {
+                Some(job) if this.close => job.close(),
+                job => drop(job),
+            }
+            this.done.complete_all();
+            Some(Delta::from_millis(0))
+        }
+    }
+
+    #[test]
+    fn the_work_may_end_its_own_job() -> Result {
+        for close in [false, true] {
+            let job = crate::new_job!(this_module::<crate::LocalModule>(), |_| {
+                Arc::pin_init(
+                    pin_init!(Suicide {
+                        job <- new_spinlock_irq!(None),
+                        close,
+                        done <- Completion::new(),
+                    }),
+                    GFP_KERNEL,
+                )
+            })?;
+            let data = job.data().clone();
+
+            *data.job.lock() = Some(job);
+            if let Some(job) = &*data.job.lock() {
+                job.wake();
+            }
+            data.done.wait_for_completion();
+        }
+        Ok(())
     }
 }

@@ -44,9 +44,9 @@ struct DevInfoModule {
 }
 
 impl kernel::InPlaceModule for DevInfoModule {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            client <- Registration::new(DevInfo {
+            client <- Registration::new(module, DevInfo {
                 added: Atomic::new(0),
                 removed: Atomic::new(0),
             }),

@@ -100,7 +100,7 @@ struct Loopback {
 impl kernel::InPlaceModule for Loopback {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            client <- Registration::new(Devices { module }),
+            client <- Registration::new(module, Devices { module }),
         })
     }
 }

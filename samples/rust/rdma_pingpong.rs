@@ -170,7 +170,8 @@ impl kernel::Module for Pingpong {
             return Err(EINVAL);
         }
 
-        let server = Job::new(|waker| server::Server::new(module, config.timeout, waker))?;
+        let timeout = config.timeout;
+        let server = krdma::new_job!(module, |waker| server::Server::new(module, timeout, waker))?;
         let door = server::Door(server.data().clone());
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         let listener = Builder::new(Namespace::initial(), PortSpace::Tcp, module)
@@ -181,7 +182,7 @@ impl kernel::Module for Pingpong {
         let client = if peer.is_unspecified() {
             None
         } else {
-            let job = Job::new(|waker| client::Client::new(module, config, waker))?;
+            let job = krdma::new_job!(module, |waker| client::Client::new(module, config, waker))?;
 
             job.wake();
             Some(job)

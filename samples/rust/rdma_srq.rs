@@ -172,7 +172,7 @@ impl kernel::InPlaceModule for SrqModule {
             )?;
 
             Ok(try_pin_init!(Self {
-                _client <- client::Registration::new(Devices(all.clone())),
+                _client <- client::Registration::new(module, Devices(all.clone())),
                 _: { start(&all).inspect_err(|_| all.stop())? },
                 all,
             }? Error))

@@ -174,7 +174,7 @@ impl kernel::InPlaceModule for UdModule {
             )?;
 
             Ok(try_pin_init!(Self {
-                _client <- client::Registration::new(Devices(all.clone())),
+                _client <- client::Registration::new(module, Devices(all.clone())),
                 _: { start(&all)? },
                 all,
             }? Error))
@@ -283,7 +283,7 @@ impl Client for Devices {
 
 impl Devices {
     fn begin(&self, dev: &Device) -> Result<PerDevice> {
-        let watch = Watch::new(dev, LogEvents)?;
+        let watch = Watch::new(dev, self.0.module, LogEvents)?;
         let mut stations = self.0.stations.lock();
 
         stations.reserve(1, GFP_KERNEL)?;

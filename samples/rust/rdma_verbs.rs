@@ -102,7 +102,7 @@ struct Verbs {
 impl kernel::InPlaceModule for Verbs {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            client <- Registration::new(Devices { module }),
+            client <- Registration::new(module, Devices { module }),
         })
     }
 }
@@ -172,6 +172,8 @@ impl Devices {
                     Ok(())
                 });
 
+            // The next one is to find the device as this one did.
+            krdma::settle(self.module);
             match ret {
                 Ok(()) => {
                     passed += 1;

@@ -110,7 +110,7 @@ impl kernel::Module for Write {
         let peer = Ipv4Addr::from_bits(module_parameters::peer.value());
         let timeout = Delta::from_millis(i64::from(module_parameters::timeout.value()));
 
-        let lender = Job::new(|waker| lender::Lender::new(module, timeout, waker))?;
+        let lender = krdma::new_job!(module, |waker| lender::Lender::new(module, timeout, waker))?;
         let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         let listener = Builder::new(Namespace::initial(), PortSpace::Tcp, module)
             .listen(any, 16, lender::Door(lender.data().clone()))
@@ -121,7 +121,9 @@ impl kernel::Module for Write {
             None
         } else {
             let peer = SocketAddr::from((peer, port));
-            let job = Job::new(|waker| borrower::Borrower::new(module, peer, timeout, waker))?;
+            let job = krdma::new_job!(module, |waker| borrower::Borrower::new(
+                module, peer, timeout, waker
+            ))?;
 
             job.wake();
             Some(job)

@@ -29,7 +29,10 @@ use kernel::{
         SpinLock, //
     },
 };
-use krdma::net::Namespace;
+use krdma::net::{
+    Namespace,
+    Timeout, //
+};
 use rrds::api::{
     Data,
     Handled,
@@ -172,11 +175,11 @@ struct Module {
 }
 
 impl kernel::Module for Module {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
         let local = Ipv4Addr::from_bits(module_parameters::local.value());
         let local = SocketAddrV4::new(local, module_parameters::port.value()).into();
         let echo = Arc::pin_init(Echo::new(), GFP_KERNEL)?;
-        let socket = Socket::with_handler(Namespace::initial(), echo.clone())?;
+        let socket = Socket::with_handler(module, Namespace::initial(), echo.clone())?;
 
         socket.bind(local).inspect_err(|err| {
             pr_err!(
@@ -195,7 +198,10 @@ impl kernel::Module for Module {
 impl Drop for Module {
     fn drop(&mut self) {
         // From here on nothing comes.
-        self.socket = None;
+        if let Some(socket) = self.socket.take() {
+            // What is not acknowledged is not waited for.
+            let _ = socket.close(Timeout::NONE);
+        }
         pr_info!(
             "{} answered, {} failed\n",
             self.echo.answered.load(Relaxed),

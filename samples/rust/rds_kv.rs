@@ -117,7 +117,7 @@ fn others(local: u32) -> Result<KVec<Peer>> {
 }
 
 impl kernel::Module for Module {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
         let addr = module_parameters::local.value();
         let local = SocketAddrV4::new(Ipv4Addr::from_bits(addr), module_parameters::port.value());
         let mut peers = KVec::new();
@@ -126,7 +126,7 @@ impl kernel::Module for Module {
             peers.push(SocketAddr::from(peer.at), GFP_KERNEL)?;
         }
         let node = Arc::pin_init(Node::new(addr, others)?, GFP_KERNEL)?;
-        let socket = Socket::with_handler(Namespace::initial(), node.clone())?;
+        let socket = Socket::with_handler(module, Namespace::initial(), node.clone())?;
 
         socket.bind(local.into()).inspect_err(|err| {
             pr_err!(

@@ -179,12 +179,18 @@ impl Handler for Game {
 }
 
 /// Makes `count` round trips with so many messages under way, and tells how long they took.
-fn play(peer: SocketAddr, length: u32, window: u32, count: u32) -> Result<Delta> {
+fn play(
+    module: &'static ThisModule,
+    peer: SocketAddr,
+    length: u32,
+    window: u32,
+    count: u32,
+) -> Result<Delta> {
     let local = Ipv4Addr::from_bits(module_parameters::local.value());
     let length = u32_as_usize(length);
     let window = window.min(count);
     let game = Game::new(length, window, count)?;
-    let socket = Socket::with_handler(Namespace::initial(), game.clone())?;
+    let socket = Socket::with_handler(module, Namespace::initial(), game.clone())?;
     let bytes = KVec::from_elem(MARK, length, GFP_KERNEL)?;
 
     // Answers are sent on at once, whether what was sent before is acknowledged or not.
@@ -202,7 +208,7 @@ fn play(peer: SocketAddr, length: u32, window: u32, count: u32) -> Result<Delta>
 struct PingPong;
 
 impl kernel::Module for PingPong {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
         let length = module_parameters::length.value().max(1);
         let window = module_parameters::window.value().max(1);
         let count = module_parameters::count.value().max(1);
@@ -210,7 +216,8 @@ impl kernel::Module for PingPong {
         let peer = SocketAddrV4::new(peer, module_parameters::port.value()).into();
 
         // The first message makes the connection.
-        let took = play(peer, length, 1, 1).and_then(|_| play(peer, length, window, count));
+        let took = play(module, peer, length, 1, 1)
+            .and_then(|_| play(module, peer, length, window, count));
         match took {
             Ok(took) => {
                 pr_info!(

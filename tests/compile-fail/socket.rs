@@ -18,8 +18,8 @@ impl Handler for Count {
 }
 
 /// Takes a message and sends one.
-pub fn exchange(data: Data) -> Result<usize> {
-    let socket = Socket::new(Namespace::initial())?;
+pub fn exchange(module: &'static ThisModule, data: Data) -> Result<usize> {
+    let socket = Socket::new(module, Namespace::initial())?;
     let len = data.len();
     let _ = socket.send_data(None, data, None, Timeout::NONE);
     let message = socket.receive(Timeout::FOREVER)?;

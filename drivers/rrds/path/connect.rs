@@ -268,7 +268,9 @@ impl Path {
             link.end();
         }
         // Waits for callbacks, which may tell that it is up.
-        drop(connection);
+        if let Some(connection) = connection {
+            connection.close();
+        }
         if was_up {
             self.space.tell_peer(&self.key, false);
         }

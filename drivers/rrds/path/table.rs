@@ -225,7 +225,7 @@ impl Table {
             let path = job.data().clone();
 
             // The job does not run any more after this.
-            drop(job);
+            job.close();
             path.stop();
         }
     }

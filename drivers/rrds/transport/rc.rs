@@ -218,6 +218,11 @@ impl Shared {
         }
     }
 
+    /// Returns the module.
+    pub(crate) fn module(&self) -> &'static ThisModule {
+        self.module
+    }
+
     /// Starts an id of the connection manager in a namespace.
     fn builder<'a>(&self, ns: &'a Namespace) -> Builder<'a> {
         Builder::new(ns, PortSpace::Tcp, self.module)
@@ -314,7 +319,7 @@ const LINGER_MS: i64 = 2000;
 impl Rc {
     /// Makes the transport for a namespace.
     pub(crate) fn new(shared: &Arc<Shared>) -> Result<Arc<Self>> {
-        let job = Job::new(|waker| {
+        let job = krdma::new_job!(shared.module, |waker| {
             Arc::pin_init(
                 pin_init!(Tenure {
                     shared: shared.clone(),
@@ -353,7 +358,9 @@ impl Tenure {
 
     fn stop(&self, holders: &mut Holders) {
         // Nobody asks for a new path after this.
-        drop(core::mem::take(&mut holders.listeners));
+        for listener in core::mem::take(&mut holders.listeners) {
+            listener.close();
+        }
         let realm = self.realm.lock().take();
         if let Some(realm) = realm {
             self.end(&realm);

@@ -56,6 +56,7 @@ use super::{
     SendMsg, //
 };
 use crate::{
+    account::Charge,
     bindings,
     Abi,
     ABI, //
@@ -504,6 +505,8 @@ impl<T: Family> Registration<T> {
 struct Claim<T: Family> {
     number: u8,
     _family: PhantomData<T>,
+    // Dropped last.
+    _charge: Charge,
 }
 
 impl<T: Family> Claim<T> {
@@ -512,6 +515,7 @@ impl<T: Family> Claim<T> {
         const { assert!(align_of::<Sock<T>>() <= 8) };
         const { assert!(T::NAME.to_bytes_with_nul().len() <= 32) };
         let slot = T::slot();
+        let charge = Charge::to(module)?;
 
         slot.claimed.cmpxchg(0, 1, Full).map_err(|_| EEXIST)?;
         let claimed = ScopeGuard::new(|| slot.claimed.store(0, Release));
@@ -538,7 +542,7 @@ impl<T: Family> Claim<T> {
 
         // No cache of its own: a cache would have to outlive the last socket.
         //
-        // SAFETY: The struct is initialized; it is unregistered before the module goes.
+        // SAFETY: The struct is initialized; the charge keeps the module until it is unregistered.
         to_result(unsafe { bindings::proto_register(slot.proto.get(), 0) })?;
         // SAFETY: As for the protocol. `create` may be called from here on, and refuses.
         if let Err(err) = to_result(unsafe { bindings::sock_register(slot.family.get()) }) {
@@ -554,6 +558,7 @@ impl<T: Family> Claim<T> {
         Ok(Self {
             number,
             _family: PhantomData,
+            _charge: charge,
         })
     }
 }

@@ -10,6 +10,7 @@ use super::{
     Open, //
 };
 use crate::{
+    account::Charge,
     bindings,
     reaper::Deferred, //
 };
@@ -24,8 +25,9 @@ use kernel::{
 
 /// A socket of a [`Family`] that is open as long as this exists, without a file.
 ///
-/// It keeps the family's module and the namespace. To drop it closes the socket, which may sleep; where
-/// that is not possible it happens later, but before the code of whoever dropped it goes.
+/// It keeps the family's module and the namespace. When it is dropped, in any context, the socket is closed
+/// later, but before the code of the module that it belongs to goes. To wait for that there is
+/// [`close`](Self::close).
 pub struct KernelSocket<T: Family>(Deferred<Inner<T>>);
 
 /// # Invariants
@@ -46,11 +48,13 @@ impl<T: Family> KernelSocket<T> {
     /// Opens a socket of the family, in a namespace. `kind` is a type such as
     /// [`Request::SEQPACKET`](super::Request::SEQPACKET).
     ///
-    /// `number` is the one that the family is registered under. Sleeps.
+    /// `number` is the one that the family is registered under. The socket belongs to `owner`, whose code
+    /// stays until it is closed. Sleeps.
     ///
     /// Errors: [`EAFNOSUPPORT`] if the family is not registered under the number, [`ENOMEM`], and what
     /// [`Family::create`] fails with.
-    pub fn new(number: u8, ns: &Namespace, kind: i32) -> Result<Self> {
+    pub fn new(owner: &'static ThisModule, number: u8, ns: &Namespace, kind: i32) -> Result<Self> {
+        let charge = Charge::to(owner)?;
         let mut socket = ptr::null_mut();
         // SAFETY: The namespace exists during the call.
         to_result(unsafe {
@@ -71,10 +75,17 @@ impl<T: Family> KernelSocket<T> {
             return Err(EAFNOSUPPORT);
         }
         // INVARIANT: The protocol is that of `T` alone.
-        Ok(Self(Deferred::new(pin_init::init!(Inner {
+        Ok(Self(charge.defer(Inner {
             socket,
             _family: PhantomData,
-        }))?))
+        })?))
+    }
+
+    /// Closes the socket. [`Family::release`] has returned when this does.
+    ///
+    /// Sleeps. Must not be called by what that waits for.
+    pub fn close(self) {
+        self.0.close();
     }
 
     /// Returns what can be done with an open socket.

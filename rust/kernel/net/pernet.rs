@@ -16,6 +16,7 @@ use super::{
     Namespace, //
 };
 use crate::{
+    account::Charge,
     bindings,
     Abi,
     ABI, //
@@ -185,6 +186,8 @@ pub struct Registration<T: PerNamespace> {
     id: Opaque<c_uint>,
     #[pin]
     shared: T::Shared,
+    // Dropped last.
+    _charge: Charge,
 }
 
 // SAFETY: It may be unregistered by any thread, and `T::Shared` is `Send`.
@@ -194,15 +197,19 @@ unsafe impl<T: PerNamespace> Send for Registration<T> {}
 unsafe impl<T: PerNamespace> Sync for Registration<T> {}
 
 impl<T: PerNamespace> Registration<T> {
-    /// Makes one for each namespace that there is and comes.
+    /// Makes one for each namespace that there is and comes, for the module `owner`.
     ///
     /// Errors: [`EBUSY`] if the type is registered already, [`ENOMEM`], and what `shared` and
     /// [`PerNamespace::create`] fail with. Sleeps.
-    pub fn new<E>(shared: impl PinInit<T::Shared, E>) -> impl PinInit<Self, Error>
+    pub fn new<E>(
+        owner: &'static ThisModule,
+        shared: impl PinInit<T::Shared, E>,
+    ) -> impl PinInit<Self, Error>
     where
         Error: From<E>,
     {
         try_pin_init!(&this in Self {
+            _charge: Charge::to(owner)?,
             shared <- shared,
             id <- Opaque::ffi_init(|id: *mut c_uint| {
                 // SAFETY: `id` is valid for writes.
@@ -226,7 +233,8 @@ impl<T: PerNamespace> Registration<T> {
                 };
                 // INVARIANT: Both parts hold if this succeeds.
                 //
-                // SAFETY: `ops` is initialized and pinned; it is unregistered before its memory goes.
+                // SAFETY: `ops` is initialized and pinned; it is unregistered before its memory goes, and
+                // the charge keeps the module until then.
                 // The callbacks use the slot, `id` and `shared`, which are set.
                 to_result(unsafe { bindings::register_pernet_subsys(ops) })
                     .inspect_err(|_| slot.store(ptr::null_mut(), Release))

@@ -275,7 +275,7 @@ impl Ah {
         };
 
         Ok(Self {
-            inner: Deferred::new(inner)?,
+            inner: pd.charge().defer(inner)?,
         })
     }
 

@@ -35,6 +35,7 @@
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h) (`struct ib_client`)
 
 use crate::{
+    account::Charge,
     bindings,
     rdma::Device,
     Abi,
@@ -154,7 +155,7 @@ macro_rules! client_slot {
 /// While it exists, the client is told of devices. When it is dropped, the client is told that all
 /// of them go, and no callback runs any more once the drop is done.
 ///
-/// Drop it before the module is unloaded: keep it in the module's own struct.
+/// It belongs to a module, whose code stays until it is dropped: keep it in the module's own struct.
 ///
 /// # Invariants
 ///
@@ -166,6 +167,8 @@ pub struct Registration<T: Client> {
     client: Opaque<bindings::ib_client>,
     #[pin]
     inner: T,
+    // Dropped last.
+    _charge: Charge,
 }
 
 // SAFETY: A client may be unregistered by any thread, and `T` is `Send`.
@@ -175,7 +178,7 @@ unsafe impl<T: Client> Send for Registration<T> {}
 unsafe impl<T: Client> Sync for Registration<T> {}
 
 impl<T: Client> Registration<T> {
-    /// Registers a client.
+    /// Registers a client, for the module `owner`.
     ///
     /// [`Client::add`] is called for each device present before this returns.
     ///
@@ -183,11 +186,15 @@ impl<T: Client> Registration<T> {
     /// `inner` fails with.
     ///
     /// Must not be called from a callback of a client.
-    pub fn new<E>(inner: impl PinInit<T, E>) -> impl PinInit<Self, Error>
+    pub fn new<E>(
+        owner: &'static ThisModule,
+        inner: impl PinInit<T, E>,
+    ) -> impl PinInit<Self, Error>
     where
         Error: From<E>,
     {
         try_pin_init!(&this in Self {
+            _charge: Charge::to(owner)?,
             inner <- inner,
             client <- Opaque::try_ffi_init(move |client: *mut bindings::ib_client| {
                 let slot = &T::slot().registration;
@@ -207,7 +214,8 @@ impl<T: Client> Registration<T> {
                 };
 
                 // SAFETY:
-                // - `client` is initialized and pinned; it is unregistered before its memory goes.
+                // - `client` is initialized and pinned; it is unregistered before its memory goes, and the
+                //   charge keeps the module until then.
                 // - The callbacks may run from here on: they use the slot and `inner`, which are
                 //   both set.
                 to_result(unsafe { bindings::ib_register_client(client) })

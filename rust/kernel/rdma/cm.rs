@@ -43,19 +43,14 @@
 //!
 //! # Destruction
 //!
-//! Dropping a [`Connection`] or a [`Listener`] ends it and drops the handler. Where the drop is done
-//! matters:
+//! A [`Connection`] or a [`Listener`] can be dropped anywhere: in its own callback, in that of another id,
+//! and where nothing may sleep. A work item of krdma ends the id, waits for the callback that runs, if any,
+//! and drops the handler then. Meanwhile more events may come. Who has to know that it is over, as the
+//! address is to be used again or as the callbacks are to run no more, calls [`Connection::close`] or
+//! [`Listener::close`], which waits.
 //!
-//! - Outside of callbacks it waits until the callback that runs, if any, has returned. None runs
-//!   after. (So do not hold a lock that the callbacks take.)
-//! - In a callback, be it of this id or of another one, and where the caller may not sleep, it does
-//!   not wait: a work item of krdma ends the id once the callback is done, and drops the handler
-//!   then. Meanwhile more events may come.
-//!
-//! Nothing of this outlives the module: before a module's code is freed, krdma waits for these work
-//! items, and with them for the callbacks. But a module must drop what it has not dropped in callbacks
-//! before its exit is done, as it must with anything that has a callback: keep it in the module's own
-//! struct, or in something that is emptied there.
+//! Nothing of this outlives the module: before a module's code is freed, krdma waits until all ids that were
+//! made for it are gone.
 //!
 //! # Devices
 //!

@@ -9,7 +9,8 @@
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
 use crate::{
-    bindings, callback,
+    account::Charge,
+    bindings,
     rdma::{
         pd::owner_name,
         Device, //
@@ -185,7 +186,8 @@ impl Cq {
             ..pin_init::zeroed()
         };
 
-        let inner = Deferred::new(try_pin_init!(&this in Inner {
+        let charge = Charge::to(owner)?;
+        let inner = charge.defer(try_pin_init!(&this in Inner {
             poll,
             pooled: false,
             reserved: Atomic::new(0),
@@ -247,6 +249,7 @@ impl Cq {
     /// [`ENOMEM`].
     pub fn pooled(
         dev: &Device,
+        owner: &'static ThisModule,
         capacity: u32,
         vector: Option<u32>,
         poll: Poll,
@@ -265,7 +268,8 @@ impl Cq {
             None => -1,
         };
 
-        let inner = Deferred::new(try_pin_init!(Inner {
+        let charge = Charge::to(owner)?;
+        let inner = charge.defer(try_pin_init!(Inner {
             poll,
             pooled: true,
             reserved: Atomic::new(0),
@@ -430,7 +434,7 @@ impl Inner {
             // SAFETY: It was initialized.
             Poll::Softirq => unsafe { bindings::irq_poll_sched(self.softirq.get()) },
             Poll::Workqueue => {
-                // SAFETY: The workqueue exists while krdma is loaded, which our user sees to.
+                // SAFETY: The workqueue exists while krdma is loaded, and our charge keeps its user.
                 unsafe {
                     bindings::queue_work_on(
                         bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
@@ -449,24 +453,17 @@ impl Inner {
     ///
     /// Calls must not overlap.
     unsafe fn process(&self, budget: c_int) -> u32 {
-        let process = || {
-            // SAFETY: By the type invariant, we own the queue. All requests that complete here have
-            // handlers.
-            let done = unsafe { bindings::ib_process_cq_direct(self.ptr.as_ptr(), budget) };
-            let done = u32::try_from(done).unwrap_or(0);
+        // SAFETY: By the type invariant, we own the queue. All requests that complete here have
+        // handlers.
+        let done = unsafe { bindings::ib_process_cq_direct(self.ptr.as_ptr(), budget) };
+        let done = u32::try_from(done).unwrap_or(0);
 
-            if done > 0 {
-                if let Some(hook) = &self.hook {
-                    hook.batch_end(done);
-                }
+        if done > 0 {
+            if let Some(hook) = &self.hook {
+                hook.batch_end(done);
             }
-            done
-        };
-
-        match self.poll {
-            Poll::Softirq => process(),
-            Poll::Workqueue | Poll::Direct => callback::run(core::ptr::null(), |_| process()),
         }
+        done
     }
 
     fn quiesce(&self) {

@@ -17,22 +17,19 @@
 //! }
 //!
 //! // In `Client::add`:
-//! let registration = Registration::new(dev, Watch)?;
+//! let registration = Registration::new(dev, self.module, Watch)?;
 //! ```
 //!
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 //! (`struct ib_event_handler`)
 
 use crate::{
+    account::Charge,
     bindings,
-    callback,
     rdma::Device,
     reaper::Deferred, //
 };
-use core::{
-    ops::Deref,
-    ptr, //
-};
+use core::ops::Deref;
 use kernel::{
     container_of,
     prelude::*,
@@ -108,9 +105,8 @@ pub trait Watcher: Send + Sync + 'static {
 
 /// A registered [`Watcher`].
 ///
-/// When it is dropped, calls that run are waited for and none is made after. In a callback (of this
-/// registration or any other of this crate) that can't be waited for: there it is dropped later, with
-/// the watcher.
+/// It may be dropped in any context. The watcher is dropped later, once no call runs; it may be told of
+/// events until then.
 pub struct Registration<T: Watcher> {
     inner: Deferred<Inner<T>>,
 }
@@ -124,6 +120,7 @@ struct Inner<T: Watcher> {
     raw: Opaque<bindings::ib_event_handler>,
     #[pin]
     watcher: T,
+    charge: Charge,
     // Dropped after the handler is unregistered.
     dev: ARef<Device>,
 }
@@ -135,19 +132,26 @@ unsafe impl<T: Watcher> Send for Inner<T> {}
 unsafe impl<T: Watcher> Sync for Inner<T> {}
 
 impl<T: Watcher> Registration<T> {
-    /// Registers a watcher with a device.
+    /// Registers a watcher with a device. It belongs to `owner`, whose code stays until it is gone.
     ///
-    /// Errors: [`EDEADLK`] in a callback, as registering might wait for it; [`ENOMEM`], and what
-    /// `watcher` fails with.
-    pub fn new<E>(dev: &Device, watcher: impl PinInit<T, E>) -> Result<Self>
+    /// Errors: [`EDEADLK`] in a callback of a watcher or of the connection manager, as registering might
+    /// wait for it; [`ENOMEM`], and what `watcher` fails with.
+    pub fn new<E>(
+        dev: &Device,
+        owner: &'static ThisModule,
+        watcher: impl PinInit<T, E>,
+    ) -> Result<Self>
     where
         Error: From<E>,
     {
-        if callback::is_running() {
+        let charge = Charge::to(owner)?;
+        if charge.callbacks().are_current() {
             return Err(EDEADLK);
         }
 
-        let inner = Deferred::new::<Error>(try_pin_init!(Inner {
+        let ours = charge.clone();
+        let inner = charge.defer::<_, Error>(try_pin_init!(Inner {
+            charge: ours,
             dev: dev.into(),
             watcher <- watcher,
             raw <- Opaque::ffi_init(|slot: *mut bindings::ib_event_handler| {
@@ -193,7 +197,7 @@ impl<T: Watcher> Inner<T> {
         // queues go to these: and if not, the number is of no meaning, but initialized.
         let (event, port) = unsafe { ((*event).event, (*event).element.port_num) };
 
-        callback::run(ptr::null(), |_| {
+        this.charge.callbacks().run(|| {
             this.watcher.event(&this.dev, Event::from_raw(event, port));
         });
     }
@@ -203,7 +207,7 @@ impl<T: Watcher> Inner<T> {
 impl<T: Watcher> PinnedDrop for Inner<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariant, the handler is registered. This waits for who calls handlers
-        // of the device, and we are in no callback.
+        // of the device; krdma's work item is none of them.
         unsafe { bindings::ib_unregister_event_handler(self.raw.get()) };
     }
 }

@@ -76,7 +76,7 @@ impl Attachment {
 
         // INVARIANT: The queue pair is attached, and its list says so. If there is no memory the
         // object is dropped, which ends that.
-        let inner = Deferred::new(Inner {
+        let inner = qp.pd().charge().defer(Inner {
             qp: ManuallyDrop::new(qp.clone()),
             gid,
             lid,

@@ -136,7 +136,7 @@ impl Mr {
     /// Errors: [`EOPNOTSUPP`] if the device has no fast registration, [`EINVAL`] if it has none for
     /// so many pages, [`ENOMEM`].
     pub fn new(pd: &Arc<Pd>, max_pages: u32) -> Result<Self> {
-        let inner = Deferred::new(try_pin_init!(Inner {
+        let inner = pd.charge().defer(try_pin_init!(Inner {
             ptr: {
                 // SAFETY: `pd` is a protection domain of a registered device.
                 let ptr = unsafe {

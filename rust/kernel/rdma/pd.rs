@@ -5,6 +5,7 @@
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
 use crate::{
+    account::Charge,
     bindings,
     rdma::Device,
     reaper::Deferred, //
@@ -40,13 +41,14 @@ impl Pd {
     /// Allocates a protection domain.
     ///
     /// `owner` is the module that shows as the owner in `rdma resource show`: the caller's own, as
-    /// its `init` gets it. Everything made for it must be dropped before the module is unloaded;
-    /// what is kept in the data of a [`Client`](crate::rdma::Client) is.
+    /// its `init` gets it. The module's code stays until everything made for it is gone: a module that
+    /// forgets something is never done with going.
     ///
     /// Errors: [`ENOMEM`] if memory or the device's protection domains are used up.
     pub fn new(dev: &Device, owner: &'static ThisModule) -> Result<Self> {
-        // SAFETY: `dev` is registered. The core keeps the pointer to the owner's name; it is valid
-        // until that module is unloaded.
+        let charge = Charge::to(owner)?;
+        // SAFETY: `dev` is registered. The core keeps the pointer to the owner's name, which is valid as
+        // long as the charge.
         let ptr = unsafe { bindings::__ib_alloc_pd(dev.as_raw(), 0, owner_name(owner)) };
         let ptr = from_err_ptr(ptr)?;
 
@@ -56,7 +58,7 @@ impl Pd {
             dev: dev.into(),
         };
         Ok(Self {
-            inner: Deferred::new(inner)?,
+            inner: charge.defer(inner)?,
         })
     }
 
@@ -64,6 +66,11 @@ impl Pd {
     #[inline]
     pub fn device(&self) -> &Device {
         &self.inner.dev
+    }
+
+    /// Returns the charge to the account of the owner, which is that of what is made in the domain, too.
+    pub(crate) fn charge(&self) -> &Charge {
+        self.inner.charge()
     }
 
     pub(crate) fn as_raw(&self) -> *mut bindings::ib_pd {

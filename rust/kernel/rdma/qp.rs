@@ -5,6 +5,7 @@
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
 use crate::{
+    account::Charge,
     bindings,
     rdma::{
         cq::Reservation,
@@ -252,7 +253,8 @@ impl Qp {
         attr.cap = cap.as_raw();
 
         let receive = init.receive;
-        let inner = Deferred::new(try_pin_init!(&this in Inner {
+        let charge = Charge::to(owner)?;
+        let inner = charge.defer(try_pin_init!(&this in Inner {
             used <- new_mutex!(false),
             emptying <- new_mutex!(()),
             qp_type: init.qp_type,

@@ -11,7 +11,7 @@
 //! `struct ib_wc`)
 
 use crate::{
-    bindings, callback,
+    bindings,
     rdma::{
         mr::{
             End,
@@ -314,15 +314,7 @@ impl<T: Operation> Request<T> {
         // SAFETY: The last link of the request is done, so the hardware has given it back.
         let request = unsafe { Self::from_header(header) };
 
-        // Queues of our own are polled in a callback. Those of the pool are not, and where they are
-        // polled in process context it does not show.
-        //
-        // SAFETY: The queue is valid for this call, and how it is polled does not change.
-        if unsafe { (*cq).poll_ctx } == bindings::ib_poll_context_IB_POLL_WORKQUEUE {
-            callback::run(ptr::null(), |_| T::done(request, &completion));
-        } else {
-            T::done(request, &completion);
-        }
+        T::done(request, &completion);
 
         if !counted.is_null() {
             // SAFETY: The queue pair that this belongs to waits for it before it goes. The release is

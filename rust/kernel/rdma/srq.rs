@@ -241,7 +241,7 @@ impl Srq {
         }
 
         let entries = max_wr;
-        let inner = Deferred::new(try_pin_init!(&this in Inner {
+        let inner = pd.charge().defer(try_pin_init!(&this in Inner {
             posted <- new_spinlock_irq!(List {
                 head: ptr::null_mut(),
                 len: 0,

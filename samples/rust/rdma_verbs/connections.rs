@@ -312,7 +312,7 @@ pub(crate) fn services(bench: &Bench<'_>) -> Result {
             meeting.wait("connected", &meeting.connected, 1),
             ECONNREFUSED,
         )?;
-        drop(nobody);
+        nobody.close();
     }
     Ok(())
 }
@@ -332,9 +332,11 @@ fn meet(bench: &Bench<'_>, addr: SocketAddr, space: PortSpace) -> Result {
 
     // What was accepted keeps the meeting, and the meeting it, unless it was taken out. The callbacks take
     // the lock.
-    drop(listener);
+    listener.close();
     let accepted = meeting.accepted.lock().take();
-    drop(accepted);
+    if let Some(accepted) = accepted {
+        accepted.close();
+    }
     ret
 }
 
@@ -361,8 +363,8 @@ fn talk(meeting: &Meeting, addr: SocketAddr, asking: Connection<Side>) -> Result
         meeting.wait("disconnected", &meeting.disconnected, 2)?;
         expect("the state", accepted.state(), State::Disconnected)?;
     }
-    drop(asking);
-    drop(accepted);
+    asking.close();
+    accepted.close();
     // The receives that were not used are given back, with the queue pairs.
     let left = if qp_type.is_datagram() { 0 } else { 1 };
     meeting

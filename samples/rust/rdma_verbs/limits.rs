@@ -247,6 +247,7 @@ pub(crate) fn exhaustion(bench: &Bench<'_>) -> Result {
         expect("members of a group", members.len(), max)?;
         expect("an error after the last member", error.is_some(), true)?;
         drop(members.pop());
+        krdma::settle(bench.module);
         members.push(member()?, GFP_KERNEL)?;
     }
 
@@ -277,6 +278,7 @@ pub(crate) fn exhaustion(bench: &Bench<'_>) -> Result {
         EEXIST,
     )?;
     drop(first);
+    krdma::settle(bench.module);
     Attachment::new(&ud, group, Lid::RESERVED)?;
 
     let route = bench.path.route().unwrap_or(GlobalRoute::default());

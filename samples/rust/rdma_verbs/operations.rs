@@ -306,6 +306,7 @@ pub(crate) fn unreliable(bench: &Bench<'_>) -> Result {
 
     // The peer goes: nothing is noticed.
     drop(b);
+    krdma::settle(bench.module);
     send(&a, &sent, 5, 100)?;
     sent.expect("a send to nobody", 1, Status::Success)?;
     expect("further messages", received.len(), 0)

@@ -149,7 +149,7 @@ pub(crate) fn pool(bench: &Bench<'_>) -> Result {
     let dev = bench.dev();
 
     for poll in [Poll::Softirq, Poll::Workqueue] {
-        let cq = Cq::pooled(dev, 128, None, poll)?;
+        let cq = Cq::pooled(dev, bench.module, 128, None, poll)?;
         let a = bench.qp('a', QpType::Rc, &cq, Receive::Own(cq.clone()))?;
         let b = bench.qp('b', QpType::Rc, &cq, Receive::Own(cq.clone()))?;
         let (sent, received) = (Log::new()?, Log::new()?);
@@ -196,22 +196,22 @@ pub(crate) fn pool(bench: &Bench<'_>) -> Result {
     let max = dev.attributes().max_cqe();
     expect_error(
         "a pool that nobody polls",
-        Cq::pooled(dev, 8, None, Poll::Direct),
+        Cq::pooled(dev, bench.module, 8, None, Poll::Direct),
         EINVAL,
     )?;
     expect_error(
         "no entries of the pool",
-        Cq::pooled(dev, 0, None, Poll::Softirq),
+        Cq::pooled(dev, bench.module, 0, None, Poll::Softirq),
         EINVAL,
     )?;
     expect_error(
         "too many entries of the pool",
-        Cq::pooled(dev, max + 1, None, Poll::Softirq),
+        Cq::pooled(dev, bench.module, max + 1, None, Poll::Softirq),
         EINVAL,
     )?;
 
     // It has no more entries than were claimed.
-    let small = Cq::pooled(dev, 4, Some(3), Poll::Softirq)?;
+    let small = Cq::pooled(dev, bench.module, 4, Some(3), Poll::Softirq)?;
     let init = QpInit {
         pd: bench.pd.clone(),
         send_cq: small.clone(),

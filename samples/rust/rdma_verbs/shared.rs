@@ -119,6 +119,7 @@ pub(crate) fn handle(bench: &Bench<'_>) -> Result {
     // The queue goes, with what is in it.
     drop(sharing);
     drop(srq);
+    krdma::settle(bench.module);
     expect_error(
         "a receive for a queue that has gone",
         receive(&other, bench.dev(), &received, 64),

@@ -117,7 +117,7 @@ impl Station {
             // Devices of this century have shared receive queues.
             return Err(EOPNOTSUPP);
         };
-        let job = Job::new(|waker| Pools::new(dev, module, depth, waker))?;
+        let job = krdma::new_job!(module, |waker| Pools::new(dev, module, depth, waker))?;
         let pools = job.data().clone();
         let pd = Arc::new(Pd::new(dev, module)?, GFP_KERNEL)?;
         let cq = Cq::with_batch_end(

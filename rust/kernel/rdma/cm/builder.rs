@@ -21,6 +21,7 @@ use super::{
     PortSpace, //
 };
 use crate::{
+    account::Charge,
     bindings,
     net::Namespace,
     rdma::{
@@ -104,7 +105,7 @@ impl<'a> Builder<'a> {
     /// Starts with what C has as defaults.
     ///
     /// `owner` is the module that shows as the owner in `rdma resource show`: the caller's own, as
-    /// its `init` gets it. What is made must be dropped before the module is unloaded.
+    /// its `init` gets it. The module's code stays until all that is made is gone.
     pub const fn new(net: &'a Namespace, space: PortSpace, owner: &'static ThisModule) -> Self {
         Self {
             net,
@@ -183,8 +184,7 @@ impl<'a> Builder<'a> {
     /// number in the processor's byte order. If `dst` is a wildcard, a device of this machine is
     /// connected to.
     ///
-    /// The caller must not hold a lock that the callbacks take: when this fails it drops what it has
-    /// made, and that waits for callbacks.
+    /// When this fails, callbacks may still run for a while.
     ///
     /// Errors: [`EADDRNOTAVAIL`] and [`EADDRINUSE`] if `src` can't be used, [`ENODEV`] if there is no
     /// device with that address, [`EACCES`] if it has a port number that the caller may not use,
@@ -200,7 +200,8 @@ impl<'a> Builder<'a> {
     where
         Error: From<E>,
     {
-        let mut owner = Connection::alloc(self.space, State::New, handler)?;
+        let mut owner =
+            Connection::alloc(Charge::to(self.owner)?, self.space, State::New, handler)?;
 
         self.create(&mut owner)?;
         owner.id().core().resolve_addr(src, dst, timeout)?;
@@ -213,8 +214,7 @@ impl<'a> Builder<'a> {
     /// number zero a free one is chosen. `backlog` is the number of connections that may wait to be
     /// accepted, of use on iWARP.
     ///
-    /// [`Acceptor::request`] may be called before this returns. The caller must not hold a lock that
-    /// the callbacks take, as for [`resolve`](Self::resolve).
+    /// [`Acceptor::request`] may be called before this returns, and for a while when it fails.
     ///
     /// Errors: [`EADDRNOTAVAIL`] and [`EADDRINUSE`] if the address can't be used, [`ENODEV`] if there
     /// is no device with it, [`EACCES`] if it has a port number that the caller may not use,
@@ -228,7 +228,7 @@ impl<'a> Builder<'a> {
     where
         Error: From<E>,
     {
-        let mut owner = Listener::alloc(self.space, handler)?;
+        let mut owner = Listener::alloc(Charge::to(self.owner)?, self.space, handler)?;
 
         self.create(&mut owner)?;
         owner.id().core().listen(addr, backlog)?;
@@ -245,7 +245,8 @@ impl<'a> Builder<'a> {
             IpAddr::V6(ip) => SocketAddrV6::new(ip, 0, 0, scope).into(),
         };
         let mut addr = RawAddr::from(addr);
-        let mut owner = Connection::alloc(self.space, State::New, Nothing)?;
+        let mut owner =
+            Connection::alloc(Charge::to(self.owner)?, self.space, State::New, Nothing)?;
 
         self.create(&mut owner)?;
         // SAFETY: The id is valid, and nobody else knows it. The address is copied.
@@ -253,15 +254,19 @@ impl<'a> Builder<'a> {
         // SAFETY: As above. The device of a bound id does not change; it is registered while the id
         // exists.
         let dev = unsafe { (*owner.id().core().raw()).device };
-        if dev.is_null() {
-            return Err(ENODEV);
-        }
-        // SAFETY: As above.
-        Ok(unsafe { Device::from_raw(dev) }.into())
+        let dev = if dev.is_null() {
+            Err(ENODEV)
+        } else {
+            // SAFETY: As above.
+            Ok(unsafe { Device::from_raw(dev) }.into())
+        };
+        // Who asks again and again has to wait for each.
+        owner.close();
+        dev
     }
 
     /// Makes the `rdma_cm_id`, and sets the options.
-    fn create<T>(&self, owner: &mut Owner<T>) -> Result {
+    fn create<T: Send + Sync + 'static>(&self, owner: &mut Owner<T>) -> Result {
         let raw = self.create_raw(owner.context())?;
 
         // SAFETY: We own the new id, and its context is what is asked for.
@@ -292,7 +297,7 @@ impl<'a> Builder<'a> {
     fn create_raw(&self, context: *mut super::id::Core) -> Result<*mut bindings::rdma_cm_id> {
         // SAFETY: The namespace is valid; the id takes a reference to it. The handler is for ids
         // with such a context, which is freed after the id. The core keeps the pointer to the owner's
-        // name; it is valid until that module is unloaded.
+        // name, which is valid as long as the charge of the context.
         from_err_ptr(unsafe {
             bindings::__rdma_create_kernel_id(
                 self.net.as_raw(),

@@ -10,13 +10,7 @@ use super::{
     },
     listener::Request, //
 };
-use crate::{
-    bindings,
-    callback::{
-        self,
-        Frame, //
-    },
-};
+use crate::bindings;
 use core::{
     cell::Cell,
     ptr, //
@@ -24,19 +18,21 @@ use core::{
 use kernel::prelude::*;
 
 /// The callback for a request, which may be taken or not.
-pub(super) struct Asked<'a> {
-    frame: &'a Frame,
+pub(super) struct Asked {
+    /// The id that the request has become, or null.
+    ///
+    /// C calls with the lock of the new id taken, and to destroy the id takes that lock: so what this
+    /// points to stays until the callback returns.
+    taken: Cell<*const Core>,
     /// What C is told if the request is not taken.
     refusal: Cell<Error>,
 }
 
-impl Asked<'_> {
-    /// Notes that the request has become the id `core`.
-    ///
-    /// C calls with the lock of the new id taken. The id is not freed before the callback returns: to
-    /// destroy it takes its lock.
-    pub(super) fn take(&self, core: *const Core) {
-        self.frame.set_held(core.cast());
+impl Asked {
+    /// Notes that the request has become the id `core`, whose lock the callback has.
+    pub(super) fn take(&self, core: &Core) {
+        core.runner().enter();
+        self.taken.set(core);
     }
 
     /// Sets what C is told if the request is not taken.
@@ -65,8 +61,7 @@ pub(super) unsafe extern "C" fn on_event(
     match core.role() {
         Role::Connection(deliver) => {
             core.advance(event.event);
-            // C has taken the lock of `id`, which is that of `core`.
-            callback::run(ptr::from_ref(core).cast(), |_| {
+            in_callback(core, || {
                 // SAFETY: The event is for `id` and is being reported. `core` is of the type that
                 // `deliver` is for, as it was made with it.
                 unsafe { deliver(core, Event::from_raw(id, event, core.service_type())) };
@@ -77,31 +72,39 @@ pub(super) unsafe extern "C" fn on_event(
         Role::Listener { request, .. }
             if event.event == bindings::rdma_cm_event_type_RDMA_CM_EVENT_CONNECT_REQUEST =>
         {
-            // The lock is that of the new id, which has no core yet.
-            callback::run(ptr::null(), |frame| {
-                let asked = Asked {
-                    frame,
-                    refusal: Cell::new(ECONNREFUSED),
-                };
+            let asked = Asked {
+                taken: Cell::new(ptr::null()),
+                refusal: Cell::new(ECONNREFUSED),
+            };
 
+            core.charge().callbacks().run(|| {
                 // SAFETY: `id` is new and has the listener's context. The rest is as above.
                 unsafe { request(core, Request::new(id, event, core, &asked)) };
-
-                if frame.has_held() {
+            });
+            // SAFETY: It is null, or stays until the callback returns.
+            match unsafe { asked.taken.get().as_ref() } {
+                Some(core) => {
+                    core.runner().leave();
                     0
-                } else {
-                    // C destroys the new id.
-                    asked.refusal.get().to_errno()
                 }
-            })
+                // C destroys the new id.
+                None => asked.refusal.get().to_errno(),
+            }
         }
         Role::Listener { deliver, .. } => {
             core.advance(event.event);
-            callback::run(ptr::from_ref(core).cast(), |_| {
+            in_callback(core, || {
                 // SAFETY: As for connections.
                 unsafe { deliver(core, event.event) };
             });
             0
         }
     }
+}
+
+/// Runs `f` as a callback of an id, whose lock C has taken.
+fn in_callback(core: &Core, f: impl FnOnce()) {
+    core.runner().enter();
+    core.charge().callbacks().run(f);
+    core.runner().leave();
 }

@@ -22,6 +22,7 @@ use super::{
     ServiceType, //
 };
 use crate::{
+    account::Charge,
     bindings,
     rdma::{
         qp_attr::QpState,
@@ -65,6 +66,7 @@ impl<T: Handler> Connection<T> {
 
     /// Allocates an object that has no `rdma_cm_id` yet.
     pub(super) fn alloc<E>(
+        charge: Charge,
         space: super::PortSpace,
         state: State,
         handler: impl PinInit<T, E>,
@@ -72,12 +74,20 @@ impl<T: Handler> Connection<T> {
     where
         Error: From<E>,
     {
-        Owner::new(space, state, Self::ROLE, handler)
+        Owner::new(charge, space, state, Self::ROLE, handler)
     }
 
     #[inline]
     pub(super) fn new(owner: Owner<T>) -> Self {
         Self(owner)
+    }
+
+    /// Ends the connection as dropping it does, and waits until that is done: no callback runs after.
+    ///
+    /// In a callback of the connection manager it does not wait, and is no more than a drop. Sleeps; must not
+    /// be called with a lock that the callbacks take.
+    pub fn close(self) {
+        self.0.close();
     }
 
     /// # Safety
@@ -278,7 +288,7 @@ impl QpAttr<'_> {
 impl Core {
     fn resolve_route(&self, timeout: Delta) -> Result {
         let timeout = timeout_ms(timeout)?;
-        let _lock = self.lock();
+        let _lock = self.lock()?;
 
         if self.state() != State::AddressResolved {
             return Err(EINVAL);
@@ -291,7 +301,7 @@ impl Core {
 
     fn connect(&self, params: &ConnParams<'_>) -> Result {
         let mut params = params.to_raw(self.port_space(), Message::Request)?;
-        let _lock = self.lock();
+        let _lock = self.lock()?;
 
         if self.state() != State::RouteResolved {
             return Err(EINVAL);
@@ -304,7 +314,7 @@ impl Core {
 
     fn accept(&self, params: &ConnParams<'_>) -> Result {
         let mut params = params.to_raw(self.port_space(), Message::Reply)?;
-        let _lock = self.lock();
+        let _lock = self.lock()?;
 
         if self.state() != State::Requested {
             return Err(EINVAL);
@@ -319,7 +329,7 @@ impl Core {
     }
 
     fn accept_response(&self) -> Result {
-        let _lock = self.lock();
+        let _lock = self.lock()?;
 
         if self.state() != State::Responded {
             return Err(EINVAL);
@@ -335,7 +345,7 @@ impl Core {
 
     fn reject(&self, private_data: &[u8]) -> Result {
         let len = private_data_len(private_data, self.port_space(), Message::Reject)?;
-        let _lock = self.lock();
+        let _lock = self.lock()?;
 
         if !matches!(self.state(), State::Requested | State::Responded) {
             return Err(EINVAL);
@@ -383,7 +393,7 @@ impl Core {
     ///
     /// Takes the id's lock, and keeps it as long as the result exists.
     fn init_qp_attr(&self, state: bindings::ib_qp_state) -> Result<QpAttr<'_>> {
-        let lock = self.lock();
+        let lock = self.lock()?;
         let mut attr = bindings::ib_qp_attr {
             qp_state: state,
             ..pin_init::zeroed()

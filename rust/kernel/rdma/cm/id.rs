@@ -11,39 +11,31 @@ use super::{
     ServiceType, //
 };
 use crate::{
+    account::Charge,
     bindings,
-    callback,
+    callback::Runner,
     rdma::Device,
-    reaper, //
+    reaper::Deferred, //
 };
 use core::{
+    marker::PhantomPinned,
     net::SocketAddr,
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr, //
 };
 use kernel::{
-    container_of,
     error::to_result,
     prelude::*,
-    sync::{
-        atomic::{
-            ordering::{
-                Acquire,
-                Full,
-                Relaxed,
-                Release, //
-            },
-            Atomic,
-            AtomicType, //
+    sync::atomic::{
+        ordering::{
+            Acquire,
+            Full,
+            Relaxed,
+            Release, //
         },
-        static_lock_class, //
+        Atomic,
+        AtomicType, //
     },
-    types::{
-        NotThreadSafe,
-        Opaque, //
-    },
+    types::NotThreadSafe, //
 };
 
 /// How far an id has come. The figure in the [module's documentation](super) shows the order.
@@ -104,9 +96,8 @@ pub(super) enum Role {
 /// # Invariants
 ///
 /// - `raw` is null, while the id is being made, or points to the `rdma_cm_id` whose context this
-///   object is. It is destroyed by [`Core::destroy`] only, right before the object is freed.
-/// - The object is the beginning of an `Id` with a handler of the type that `role` and `free` are
-///   for.
+///   object is. It is destroyed with this object only.
+/// - The object is the beginning of a pinned `Id` with a handler of the type that `role` is for.
 /// - Once `raw` is set, its `device` is only changed by C with the id's lock held, or by the call
 ///   that makes the id; once `state` has left [`State::New`] and [`State::ResolvingAddress`], it is
 ///   not changed any more.
@@ -117,10 +108,11 @@ pub(super) struct Core {
     role: Role,
     /// The service level to use instead of the one that the route has.
     service_level: Option<u8>,
-    /// Frees the `Id` that this is part of.
-    free: unsafe fn(NonNull<Core>),
-    /// Destroys the id when it was dropped in a callback.
-    work: Opaque<bindings::work_struct>,
+    /// Who runs a callback that was called with the id's lock.
+    runner: Runner,
+    charge: Charge,
+    // Callbacks refer to the object while it is being dropped.
+    _pin: PhantomPinned,
 }
 
 // SAFETY: Ids may be used and destroyed by any thread, and `Id` asks for handlers that may.
@@ -147,15 +139,16 @@ impl Drop for Locked<'_> {
 }
 
 impl Core {
-    fn new(space: PortSpace, state: State, role: Role, free: unsafe fn(NonNull<Core>)) -> Self {
+    fn new(charge: Charge, space: PortSpace, state: State, role: Role) -> Self {
         Self {
             raw: ptr::null_mut(),
             space,
             state: Atomic::new(state),
             role,
             service_level: None,
-            free,
-            work: Opaque::zeroed(),
+            runner: Runner::new(),
+            charge,
+            _pin: PhantomPinned,
         }
     }
 
@@ -213,73 +206,37 @@ impl Core {
         }
     }
 
-    /// To be called once, when the object is pinned.
-    ///
-    /// Not inlined, as clients would have names of their own for the lock class, which lockdep refuses.
-    #[inline(never)]
-    fn init_work(&self) {
-        // SAFETY: The work item is part of a pinned object, and is not used yet. The function is for
-        // work items of cores; the name and the key are static.
-        unsafe {
-            bindings::init_work_with_key(
-                self.work(),
-                Some(destroy_work),
-                false,
-                c"krdma_cm_destroy".as_char_ptr(),
-                static_lock_class!().as_ptr(),
-            )
-        };
-    }
-
+    /// Returns who runs the callback that was called with the id's lock, if any.
     #[inline]
-    pub(super) fn work(&self) -> *mut bindings::work_struct {
-        self.work.get()
+    pub(super) fn runner(&self) -> &Runner {
+        &self.runner
     }
 
-    /// # Safety
-    ///
-    /// `work` must point to the work item of a core.
-    pub(super) unsafe fn of_work(work: *mut bindings::work_struct) -> NonNull<Core> {
-        // SAFETY: `Opaque` is transparent; the rest is the function's requirement.
-        let core = unsafe { container_of!(Opaque::cast_from(work), Core, work) };
-
-        // SAFETY: The address of an object is not null.
-        unsafe { NonNull::new_unchecked(core.cast_mut()) }
-    }
-
-    /// Destroys the id and frees what belongs to it. Waits for callbacks.
-    ///
-    /// # Safety
-    ///
-    /// `core` must point to a valid object that nobody else uses, except callbacks. The caller must
-    /// not be in a callback.
-    pub(super) unsafe fn destroy(core: NonNull<Core>) {
-        // SAFETY: By the function's requirements.
-        let Self { raw, free, .. } = unsafe { core.as_ref() };
-        let free = *free;
-
-        if !raw.is_null() {
-            // SAFETY: By the type invariant, the id is valid, and is destroyed here only. When this
-            // returns, no callback runs and none will.
-            unsafe { bindings::rdma_destroy_id(*raw) };
-        }
-        // SAFETY: By the type invariant, `free` is for the object, which nobody uses any more.
-        unsafe { free(core) };
+    /// Returns the charge to the account of the module that the id belongs to.
+    #[inline]
+    pub(super) fn charge(&self) -> &Charge {
+        &self.charge
     }
 
     /// Takes the id's lock, unless we are in a callback that has it.
-    pub(super) fn lock(&self) -> Locked<'_> {
-        let release = !callback::holds(ptr::from_ref(self).cast());
+    ///
+    /// Errors: [`EINVAL`] for listeners: nothing is done with the lock of one, which C may hold while it
+    /// reports a request.
+    pub(super) fn lock(&self) -> Result<Locked<'_>> {
+        if let Role::Listener { .. } = self.role {
+            return Err(EINVAL);
+        }
+        let release = !self.runner.is_current();
 
         if release {
             // SAFETY: By the type invariant, the id is valid.
             unsafe { bindings::rdma_lock_handler(self.raw) };
         }
-        Locked {
+        Ok(Locked {
             core: self,
             release,
             _not_send: NotThreadSafe,
-        }
+        })
     }
 
     #[inline]
@@ -360,15 +317,20 @@ impl Core {
     }
 }
 
-/// Destroys an id that was dropped in a callback.
-///
-/// # Safety
-///
-/// To be called by the reaper only, for the work item of a core whose owner was dropped.
-unsafe extern "C" fn destroy_work(work: *mut bindings::work_struct) {
-    // SAFETY: The work item is that of a core, which nobody owns but us. The reaper is done with it.
-    unsafe { Core::destroy(Core::of_work(work)) };
-    reaper::finished();
+impl Drop for Core {
+    fn drop(&mut self) {
+        if !self.raw.is_null() {
+            // To destroy an id waits for its callbacks, and for work that may be queued behind a callback
+            // of another one. Here neither runs: see `Owner`. C's own way, to return an error from the
+            // callback, is for the id of that callback only; for events that come from the network stack
+            // (`cma_netevent_work_handler`) it also leaves the `ib_cm_id` behind, with a pointer to the id
+            // that is freed.
+            //
+            // SAFETY: By the type invariant, the id is valid, and is destroyed here only. When this
+            // returns, no callback runs and none will.
+            unsafe { bindings::rdma_destroy_id(self.raw) };
+        }
+    }
 }
 
 /// Returns the state that an event leads to, if it changes it.
@@ -406,7 +368,7 @@ fn next_state(state: State, event: bindings::rdma_cm_event_type) -> Option<State
 #[pin_data]
 #[repr(C)]
 pub struct Id<T> {
-    // First, so that a pointer to it is one to the `Id`.
+    // First, so that a pointer to it is one to the `Id`, and that it is dropped before the handler.
     #[pin]
     core: Core,
     #[pin]
@@ -483,36 +445,17 @@ impl<T> Id<T> {
         // SAFETY: A core is the first field of its `Id`, and lives as long.
         unsafe { &*ptr::from_ref(core).cast() }
     }
-
-    /// # Safety
-    ///
-    /// `core` must be part of an `Id<T>` that is owned by the caller.
-    unsafe fn free(core: NonNull<Core>) {
-        // SAFETY: By the function's requirements; it was allocated as a box of this type.
-        drop(unsafe { KBox::from_raw(core.cast::<Self>().as_ptr()) });
-    }
 }
 
 /// The owner of an id: destroys it when dropped.
 ///
-/// # Invariants
-///
-/// `ptr` points to a pinned `Id` that this type owns. Others refer to it by borrowing this type, or in
-/// callbacks.
-pub(super) struct Owner<T> {
-    ptr: NonNull<Id<T>>,
-}
+/// Others refer to the id by borrowing this type, or in callbacks.
+pub(super) struct Owner<T: Send + Sync + 'static>(Deferred<Id<T>>);
 
-// SAFETY: The id may be destroyed by any thread, and so may the handler be dropped. As callbacks use
-// the handler too, it must bear being shared.
-unsafe impl<T: Send + Sync> Send for Owner<T> {}
-
-// SAFETY: Through `&self` only `&Id<T>` can be reached.
-unsafe impl<T: Send + Sync> Sync for Owner<T> {}
-
-impl<T> Owner<T> {
+impl<T: Send + Sync + 'static> Owner<T> {
     /// Allocates an object that has no `rdma_cm_id` yet.
     pub(super) fn new<E>(
+        charge: Charge,
         space: PortSpace,
         state: State,
         role: Role,
@@ -521,23 +464,12 @@ impl<T> Owner<T> {
     where
         Error: From<E>,
     {
-        let id = KBox::try_pin_init::<Error>(
-            try_pin_init!(Id {
-                core: Core::new(space, state, role, Id::<T>::free),
-                handler <- handler,
-            }? Error),
-            GFP_KERNEL,
-        )?;
+        let core = Core::new(charge.clone(), space, state, role);
 
-        // SAFETY: The object is not moved: it stays behind a pointer until it is dropped.
-        let id = unsafe { Pin::into_inner_unchecked(id) };
-        let ptr = NonNull::from(KBox::leak(id));
-
-        // INVARIANT: We own the object, which is pinned.
-        let this = Self { ptr };
-
-        this.id().core.init_work();
-        Ok(this)
+        Ok(Self(charge.defer::<_, Error>(try_pin_init!(Id {
+            core,
+            handler <- handler,
+        }? Error))?))
     }
 
     /// Gives the object its `rdma_cm_id`.
@@ -550,44 +482,31 @@ impl<T> Owner<T> {
         // INVARIANT: By the function's requirements.
         //
         // SAFETY: We have the only reference to the object: no event has come for it yet.
-        unsafe { (&raw mut (*self.ptr.as_ptr()).core.raw).write(raw) };
+        unsafe { (&raw mut (*self.0.as_ptr()).core.raw).write(raw) };
     }
 
     /// Sets the service level to use instead of the route's.
     pub(super) fn set_service_level(&mut self, level: Option<u8>) {
         // SAFETY: We own the object, and `self` is the only reference to it: no event has come for it yet.
-        unsafe { (&raw mut (*self.ptr.as_ptr()).core.service_level).write(level) };
+        unsafe { (&raw mut (*self.0.as_ptr()).core.service_level).write(level) };
     }
 
     /// Returns what the context of the `rdma_cm_id` is to be.
     pub(super) fn context(&self) -> *mut Core {
-        self.ptr.cast().as_ptr()
+        self.0.as_ptr().cast()
     }
 
     #[inline]
     pub(super) fn id(&self) -> &Id<T> {
-        // SAFETY: By the type invariant, it is valid as long as `self` is.
-        unsafe { self.ptr.as_ref() }
+        &self.0
     }
-}
 
-impl<T> Drop for Owner<T> {
-    fn drop(&mut self) {
-        let core = self.ptr.cast::<Core>();
-
-        if reaper::must_defer() {
-            // To destroy an id waits for its callbacks, and for work that may be queued behind the
-            // callback that runs. So it can't be done in any callback, nor where nothing may sleep.
-            // C's own way, to return an error from the callback, is for the id of that callback only;
-            // for events that come from the network stack (`cma_netevent_work_handler`) it also
-            // leaves the `ib_cm_id` behind, with a pointer to the id that is freed.
-            //
-            // SAFETY: By the type invariant, we own the object, and nobody has borrowed it from us.
-            // Its work item is initialized; it is queued once, as an owner is dropped once.
-            unsafe { reaper::run_later(core.as_ref().work()) };
-        } else {
-            // SAFETY: As above; we are not in a callback.
-            unsafe { Core::destroy(core) };
+    /// Destroys the id, and waits for its callbacks; in a callback of the connection manager it is no more
+    /// than a drop.
+    pub(super) fn close(self) {
+        // Another id's callback may be what work of this one is queued behind.
+        if !self.id().core.charge.callbacks().are_current() {
+            self.0.close();
         }
     }
 }

@@ -28,6 +28,7 @@ use super::{
     PortSpace, //
 };
 use crate::{
+    account::Charge,
     bindings,
     rdma::Device, //
 };
@@ -79,16 +80,29 @@ impl<T: Acceptor> Listener<T> {
     };
 
     /// Allocates an object that has no `rdma_cm_id` yet.
-    pub(super) fn alloc<E>(space: PortSpace, handler: impl PinInit<T, E>) -> Result<Owner<T>>
+    pub(super) fn alloc<E>(
+        charge: Charge,
+        space: PortSpace,
+        handler: impl PinInit<T, E>,
+    ) -> Result<Owner<T>>
     where
         Error: From<E>,
     {
-        Owner::new(space, State::New, Self::ROLE, handler)
+        Owner::new(charge, space, State::New, Self::ROLE, handler)
     }
 
     #[inline]
     pub(super) fn new(owner: Owner<T>) -> Self {
         Self(owner)
+    }
+
+    /// Ends the listener as dropping it does, and waits until that is done: no callback runs after, and its
+    /// address is free.
+    ///
+    /// In a callback of the connection manager it does not wait, and is no more than a drop. Sleeps; must not
+    /// be called with a lock that the callbacks take.
+    pub fn close(self) {
+        self.0.close();
     }
 
     /// # Safety
@@ -136,7 +150,7 @@ pub struct Request<'a> {
     id: *mut bindings::rdma_cm_id,
     event: &'a bindings::rdma_cm_event,
     listener: &'a Core,
-    asked: &'a Asked<'a>,
+    asked: &'a Asked,
 }
 
 impl<'a> Request<'a> {
@@ -148,7 +162,7 @@ impl<'a> Request<'a> {
         id: *mut bindings::rdma_cm_id,
         event: &'a bindings::rdma_cm_event,
         listener: &'a Core,
-        asked: &'a Asked<'a>,
+        asked: &'a Asked,
     ) -> Self {
         // INVARIANT: By the function's requirements. C binds a new id to the device that the request
         // came in over before it reports it.
@@ -223,7 +237,8 @@ impl<'a> Request<'a> {
         Error: From<E>,
     {
         let space = self.listener.port_space();
-        let owner = Connection::alloc(space, State::Requested, handler)
+        let charge = self.listener.charge().clone();
+        let owner = Connection::alloc(charge, space, State::Requested, handler)
             .inspect_err(|err| self.asked.refuse(*err))?;
 
         // SAFETY: The id is ours, as we do not let C destroy it any more.
@@ -233,7 +248,7 @@ impl<'a> Request<'a> {
     /// # Safety
     ///
     /// To be called once, with an owner that has no id yet.
-    unsafe fn give<T>(self, mut owner: Owner<T>) -> Owner<T> {
+    unsafe fn give<T: Handler>(self, mut owner: Owner<T>) -> Owner<T> {
         let core = owner.context();
 
         // SAFETY: By the type invariants, the id is valid. C calls with its lock held, so no event is
@@ -241,8 +256,8 @@ impl<'a> Request<'a> {
         unsafe {
             owner.set_raw(self.id);
             (*self.id).context = core.cast();
-            self.asked.take(core);
         }
+        self.asked.take(owner.id().core());
         owner
     }
 }

@@ -16,10 +16,7 @@ use super::{
     Id,
     ServiceType, //
 };
-use crate::{
-    bindings,
-    callback, //
-};
+use crate::bindings;
 use core::{
     net::SocketAddr,
     ptr, //
@@ -72,7 +69,7 @@ impl<T: Handler> Id<T> {
     /// No event about that join is delivered when this returns. Queue pairs that are attached to the
     /// group should be detached first.
     ///
-    /// Errors: [`EDEADLK`] if called in a callback, which this may have to wait for; [`EINVAL`] if the
+    /// Errors: [`EDEADLK`] if called in a callback of the connection manager, which this may have to wait for; [`EINVAL`] if the
     /// id is not bound to a device.
     ///
     /// Must not be called with a lock that the callbacks take.
@@ -88,7 +85,7 @@ impl Core {
         }
         let mut group = RawAddr::from(group);
         // The event waits for the lock, so it comes after C has listed the membership.
-        let _lock = self.lock();
+        let _lock = self.lock()?;
 
         if self.state() != State::AddressResolved {
             return Err(EINVAL);
@@ -108,7 +105,7 @@ impl Core {
     }
 
     fn leave_multicast(&self, group: SocketAddr) -> Result {
-        if callback::is_running() {
+        if self.charge().callbacks().are_current() {
             return Err(EDEADLK);
         }
         if !self.has_device() {
