@@ -9,7 +9,7 @@ before=$(rdma_resources)
 mark
 load safe_cannot || die "safe_cannot does not load"
 klog | sed -n 's/.*safe_cannot: rxe0: \(.*: .*ok\)\(: .*\)\?$/\1/p' >/tmp/cases
-plan $(($(wc -l </tmp/cases) + 4))
+plan $(($(wc -l </tmp/cases) + 5))
 while IFS= read -r line; do
 	case $line in
 	*': not ok') not_ok "${line%: not ok}" ;;
@@ -19,5 +19,6 @@ done </tmp/cases
 diag "$(klog | grep safe_cannot)"
 check "no case is missing here" logged "safe_cannot: rxe0: [0-9]* of $(wc -l </tmp/cases) ok"
 check "safe_cannot unloads" unload safe_cannot
+check "what it had left has gone before its code" logged "safe_cannot: the last job goes"
 check_eq "nothing is left" "$(rdma_resources)" "$before"
 check "krdma unloads" unload krdma

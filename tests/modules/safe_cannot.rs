@@ -14,6 +14,7 @@
 //! | `mr.rs` | memory regions: pages that a peer can still use |
 //! | `posting.rs` | posting while a queue pair or a shared queue goes or is reset, and in states that refuse it |
 //! | `drains.rs` | queue pairs that are drained by several at a time, or were never used |
+//! | `own.rs` | who ends what, where and when |
 
 use kernel::prelude::*;
 use krdma::rdma::{
@@ -30,6 +31,8 @@ mod counted;
 mod drains;
 #[path = "safe_cannot/mr.rs"]
 mod mr;
+#[path = "safe_cannot/own.rs"]
+mod own;
 #[path = "safe_cannot/posting.rs"]
 mod posting;
 
@@ -51,18 +54,21 @@ const TOPICS: &[(&str, &[Case])] = &[
     ("mr", mr::CASES),
     ("posting", posting::CASES),
     ("drains", drains::CASES),
+    ("own", own::CASES),
 ];
 
 #[pin_data]
 struct SafeCannot {
     #[pin]
     client: Registration<Devices>,
+    _exit: own::Exit,
 }
 
 impl kernel::InPlaceModule for SafeCannot {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            client <- Registration::new(Devices { module }),
+            client <- Registration::new(module, Devices { module }),
+            _exit: own::Exit,
         })
     }
 }

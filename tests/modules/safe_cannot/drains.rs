@@ -36,10 +36,7 @@ use krdma::{
         },
         Qp, //
     },
-    work::{
-        Job,
-        Work, //
-    },
+    work::Work,
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -83,7 +80,7 @@ fn several(bench: &Bench<'_>) -> Result {
             qp: a.clone(),
             done: Atomic::new(false),
         };
-        let job = Job::new(|_| Ok(Arc::new(drainer, GFP_KERNEL)?))?;
+        let job = krdma::new_job!(bench.module, |_| Ok(Arc::new(drainer, GFP_KERNEL)?))?;
 
         job.wake();
         jobs.push(job, GFP_KERNEL)?;

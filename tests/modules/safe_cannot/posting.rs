@@ -45,10 +45,7 @@ use krdma::{
         Qp,
         Srq, //
     },
-    work::{
-        Job,
-        Work, //
-    },
+    work::Work,
 };
 
 pub(crate) const CASES: &[Case] = &[
@@ -282,7 +279,7 @@ impl Work for Poster {
 fn resets(bench: &Bench<'_>) -> Result {
     let (a, b) = (Arc::new(bench.lone()?, GFP_KERNEL)?, bench.lone()?);
     let tally = Tally::new()?;
-    let job = Job::new(|_| {
+    let job = krdma::new_job!(bench.module, |_| {
         Ok(Arc::new(
             Poster {
                 qp: a.clone(),
