@@ -42,10 +42,18 @@ watch_memory() {
 	done
 }
 
+# no_more_qps: the device has a queue pair for each connection that is up or being made, and no other.
+no_more_qps() {
+	local connections
+
+	connections=$(command rds info -n | grep -c -e ' [S-]C[U-] ' -e ' [S-][C-]U ')
+	[ "$(rdma resource show qp | grep -c 'type RC')" -le "$connections" ]
+}
+
 victim() {
 	local begun before most kmalloc
 
-	plan 6
+	plan 7
 	load_all krdma rrds || die "no rrds"
 	unload rrds krdma || die "it does not go"
 	settle
@@ -79,6 +87,8 @@ victim() {
 	begun=$(($(cut -d . -f 1 /proc/uptime) - begun))
 	diag "$(logged_times rrds) lines of rrds in $begun seconds"
 	check_le "the log was not flooded" "$(logged_times rrds)" $((MOST_LINES + begun * 10))
+	check "connections that have ended have left no queue pair" within 20 no_more_qps
+	diag "$(rdma resource show qp | grep -c 'type RC') queue pairs, connections reset: $(counted conn_reset)"
 	kill -CONT "$stuck"
 	check "the good peer answers" rds ping -c 1 -W 60s "$(addr4 good)"
 	# shellcheck disable=SC2046 # words on purpose
@@ -130,7 +140,7 @@ good() {
 attack() {
 	load rds_hostile "peer=$(number4 victim)" "other=$(number4 good)" peer6_high=0xfd00000000000000 \
 		"peer6_low=$(($(index_of victim) + 1))" "flood=$FLOOD" "mebibytes=$MEBIBYTES" \
-		"at_once=$AT_ONCE" "first=$FIRST" "patience=$((60000 * SLOW))" &&
+		"at_once=$AT_ONCE" "cycles=$CYCLES" "first=$FIRST" "patience=$((60000 * SLOW))" &&
 		unload rds_hostile
 }
 

@@ -95,6 +95,10 @@ module! {
             default: 16,
             description: "What is sent to a socket that nobody reads",
         },
+        cycles: u32 {
+            default: 16,
+            description: "Connections that are made and end one after the other",
+        },
     },
 }
 
@@ -116,6 +120,7 @@ pub(crate) struct Config {
     pub(crate) flood: u32,
     pub(crate) at_once: u32,
     pub(crate) mebibytes: u32,
+    pub(crate) cycles: u32,
 }
 
 struct Hostile;
@@ -134,6 +139,7 @@ impl kernel::Module for Hostile {
             flood: module_parameters::flood.value(),
             at_once: module_parameters::at_once.value(),
             mebibytes: module_parameters::mebibytes.value(),
+            cycles: module_parameters::cycles.value(),
         };
         let wanted = module_parameters::first.value()..=module_parameters::last.value();
 

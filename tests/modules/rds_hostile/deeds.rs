@@ -100,6 +100,10 @@ pub(crate) const CASES: &[Case] = deeds! {
     "flood of requests": request_flood;
     "connected and disconnected, often": revolving;
     "every type of service": every_tos;
+    "too long for the buffers, again and again": |run| wrong_again(run, MSG.body(0, 4097));
+    "too long for a message, again and again": |run| {
+        wrong_again(run, MSG.body((1 << 20) + 1, 4096).to(SINK))
+    };
     // Last: what is not read counts as this node's, and little more is taken of it.
     "a socket that is not read": stuck;
 };
@@ -384,10 +388,21 @@ fn request_flood(run: &mut Run) -> Verdict {
 }
 
 fn revolving(run: &mut Run) -> Verdict {
-    for _ in 0..16 {
+    for _ in 0..run.config.cycles {
         still_there(run)?;
     }
     Ok(())
+}
+
+/// The same frame on each of many connections: each time the connection ends, and that is all.
+fn wrong_again(run: &mut Run, frame: Frame) -> Verdict {
+    for _ in 0..run.config.cycles {
+        let link = run.honest(TOS_OF_DEEDS)?;
+
+        run.send(&link, &frame)?;
+        run.down(&link)?;
+    }
+    still_there(run)
 }
 
 /// All of them, as many at one time as we were told.

@@ -203,6 +203,22 @@ pub(crate) const CASES: &[Case] = frames! {
         [PING.ports(1, 0).ext([5, 0, 8, 6, 1, 2, 3, 4, 8, 0])];
     "extension: answer to a multipath probe", Up:
         [MSG.ports(0, 1).ext([5, 0, 8, 6, 1, 2, 3, 4, 8, 0])];
+    "extension: key and cookie, to the last byte", Up:
+        [MSG.to(SINK).ext([2, 1, 2, 3, 4, 3, 1, 2, 3, 4, 5, 6, 7, 8, 8, 1])];
+    "extension: bytes before their key, as 7.3.4 does not send them", Up:
+        [MSG.to(SINK).flags(0x20).ext([4, 0, 0, 16, 0, 2, 0, 0, 0, 2, 1, 2, 3, 4])];
+    "extension: bytes without their key, blank", Up:
+        [MSG.to(SINK).flags(0x20).ext([4, 0, 0, 0, 0, 0, 0, 0, 0])];
+    "extension: three keys", Up:
+        [MSG.to(SINK).ext([2, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3])];
+    "extension: all that are short, in a row", Up:
+        [MSG.to(SINK).ext([1, 0, 0, 0, 3, 5, 0, 8, 8, 1, 6, 0, 0, 0, 9])];
+    "extension: a cookie after one that ends the list", Up:
+        [MSG.to(SINK).ext([16, 3, 1, 2, 3, 4, 5, 6, 7, 8])];
+    "extension: on each of two fragments, another", Up: [
+        MSG.body(5000, 4096).to(SINK).ext([3, 1, 2, 3, 4, 5, 6, 7, 8]),
+        MSG.body(5000, 904).to(SINK).seq(Seq::Same).ext([255; 16]),
+    ];
     "extension: on a bare acknowledgement", Up: [ACK.ext([3, 1, 2, 3, 4, 5, 6, 7, 8])];
 
     // What carries it.
