@@ -262,6 +262,14 @@ class Kdir(unittest.TestCase):
         self.check()
         self.assertFalse(old.exists())
 
+    def test_objects_go_with_the_kernels_folder(self) -> None:
+        self.check()
+        old = Path(self.mo / "krdma.o")
+        old.write_text("")
+        self.kdir = self.kdir.rename(self.place / "elsewhere")
+        self.assertEqual(self.check(), (0, ""))
+        self.assertFalse(old.exists())
+
 
 if __name__ == "__main__":
     unittest.main()
