@@ -39,8 +39,11 @@ pub(crate) const fn of_all() -> Throttle {
 /// What an administrator can do about it.
 fn advice(reason: DropReason) -> &'static str {
     match reason {
-        DropReason::Transport | DropReason::Timeout => {
-            "; is the peer up, RDS loaded there, and the way to it open for RDMA?"
+        DropReason::Timeout => {
+            "; does the peer answer, and take in what it is sent? `rds doctor` on both tells"
+        }
+        DropReason::Transport => {
+            "; is the peer up, RDS loaded there, and the way to it open for RDMA? `rds doctor` on both tells"
         }
         DropReason::Rejected => "; is RDS loaded there, with a device for that address?",
         DropReason::Version => "; update the older of both",

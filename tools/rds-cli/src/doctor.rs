@@ -7,7 +7,7 @@ mod facts;
 use crate::context::Context;
 use crate::failure::{printed, reason, Failure, Outcome};
 use clap::{ArgMatches, Command};
-use facts::{Machine, Port};
+use facts::{Machine, Port, QueuePair};
 use rds::{Socket, Transport};
 use serde_json::json;
 use std::io::Write;
@@ -48,6 +48,27 @@ impl Verdict {
         };
         color.on_default().bold()
     }
+}
+
+/// What heals a queue pair of the connection manager that has failed: nothing but a device made anew.
+fn manager(queue_pair: &QueuePair, ports: &[Port], findings: &mut Findings) {
+    let QueuePair { device, port, .. } = queue_pair;
+    if queue_pair.state != "ERR" {
+        return;
+    }
+    let netdev = ports
+        .iter()
+        .find(|p| p.device == *device && p.number == *port)
+        .and_then(|p| p.netdev.as_deref())
+        .unwrap_or("NETDEV");
+    findings.fault(
+        &format!("connections of {device} port {port}"),
+        "its queue pair 1, which makes them, is in the error state: there are no new ones",
+        format!(
+            "rdma link delete {device} && rdma link add {device} type rxe netdev {netdev}     (a network \
+             card: load its driver anew)"
+        ),
+    );
 }
 
 /// What was found of one thing.
@@ -232,6 +253,9 @@ fn devices(machine: &Machine, context: &Context, can_bind: bool, findings: &mut 
             }
         }
     }
+    for queue_pair in &machine.manager_queue_pairs() {
+        manager(queue_pair, &ports, findings);
+    }
     if can_bind && usable == 0 {
         findings.fault(
             "addresses",
@@ -393,5 +417,19 @@ mod tests {
         assert_eq!(verdicts(&findings, "rxe1"), [Verdict::Fault]);
         assert_eq!(verdicts(&findings, "MTU"), [Verdict::Note]);
         assert_eq!(verdicts(&findings, "addresses of eth0"), []);
+        assert_eq!(verdicts(&findings, "connections"), []);
+        for queue_pair in facts::queue_pairs(
+            r#"[{"ifindex":0,"ifname":"rxe0","port":1,"lqpn":1,"type":"GSI","state":"ERR"},
+                {"ifindex":1,"ifname":"rxe1","port":1,"lqpn":1,"type":"GSI","state":"RTS"},
+                {"ifindex":0,"ifname":"rxe0","port":1,"lqpn":17,"type":"RC","state":"ERR"}]"#,
+        ) {
+            manager(&queue_pair, &root.machine().rdma_ports(), &mut findings);
+        }
+        assert_eq!(
+            verdicts(&findings, "connections of rxe0 port 1"),
+            [Verdict::Fault]
+        );
+        assert_eq!(verdicts(&findings, "connections"), [Verdict::Fault]);
+        assert_eq!(facts::queue_pairs("Error"), []);
     }
 }

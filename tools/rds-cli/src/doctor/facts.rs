@@ -5,6 +5,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Where modprobe reads what it may not load.
 const DENY: [&str; 4] = [
@@ -26,6 +27,31 @@ pub struct Port {
     pub is_iwarp: bool,
     pub netdev: Option<String>,
     pub addresses: Vec<IpAddr>,
+}
+
+/// A queue pair of the connection manager: number 1 of a port.
+#[derive(Debug, PartialEq, Eq)]
+pub struct QueuePair {
+    pub device: String,
+    pub port: u32,
+    /// `RTS`, `ERR`, ..
+    pub state: String,
+}
+
+/// Those in what `rdma -j resource show qp` says; none if it is anything else.
+pub fn queue_pairs(text: &str) -> Vec<QueuePair> {
+    let Ok(serde_json::Value::Array(all)) = serde_json::from_str(text) else {
+        return Vec::new();
+    };
+    let of = |entry: &serde_json::Value| {
+        (entry["type"] == "GSI").then_some(())?;
+        Some(QueuePair {
+            device: entry["ifname"].as_str()?.into(),
+            port: entry["port"].as_u64()?.try_into().ok()?,
+            state: entry["state"].as_str()?.into(),
+        })
+    };
+    all.iter().filter_map(of).collect()
 }
 
 /// A machine, seen through its files.
@@ -81,6 +107,19 @@ impl Machine {
             }
         }
         found
+    }
+
+    /// The queue pairs of the connection manager. No file tells of them, but the rdma tool does, if it is
+    /// there.
+    pub fn manager_queue_pairs(&self) -> Vec<QueuePair> {
+        if self.root != Path::new("/") {
+            return Vec::new();
+        }
+        let said = Command::new("rdma")
+            .args(["-j", "resource", "show", "qp"])
+            .output();
+        said.map(|said| queue_pairs(&String::from_utf8_lossy(&said.stdout)))
+            .unwrap_or_default()
     }
 
     /// A number below /proc/sys.
