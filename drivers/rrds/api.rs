@@ -173,7 +173,7 @@ impl Core {
         let space = self.sock.data().space();
         let route = match transport.find(space, key) {
             Some(route) => route,
-            None if may_sleep => transport.route(space, key)?,
+            None if may_sleep => transport.route(space, key, self.sock.owner())?,
             None => return Err(EHOSTUNREACH),
         };
         let old = self.way.lock().route.replace(route.clone());

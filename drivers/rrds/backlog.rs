@@ -49,6 +49,11 @@ impl Backlog {
         )?)
     }
 
+    /// Whether nothing is stored. Any context.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.load(Relaxed) == 0
+    }
+
     /// Charges an account of a peer.
     ///
     /// Errors: [`ENOBUFS`] if the peer has stored more than its share of `limit`, or all together more

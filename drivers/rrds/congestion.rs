@@ -11,7 +11,6 @@ pub(crate) use locals::{
 
 use crate::{
     backlog::Backlog,
-    space::Space,
     trace::{
         self,
         Port as Event, //
@@ -161,6 +160,8 @@ pub(crate) struct Peer {
     told: Atomic<bool>,
     /// What it makes us store.
     backlog: Arc<Backlog>,
+    /// How many paths there are to it. Changed with the lock of all peers.
+    paths: Atomic<usize>,
 }
 
 impl Peer {
@@ -190,6 +191,7 @@ impl Peer {
                 map <- new_spinlock_irq!(RemoteMap::default(), "rrds::congestion::Peer"),
                 told: Atomic::new(false),
                 backlog,
+                paths: Atomic::new(0),
             }),
             flags,
         )
@@ -206,6 +208,16 @@ impl Peer {
         }
     }
 
+    /// Counts a path to it. To be called with the lock of all peers.
+    pub(crate) fn add_path(&self) {
+        self.paths.fetch_add(1, Relaxed);
+    }
+
+    /// Takes a path off the count, and returns whether it was the last. As [`add_path`](Self::add_path).
+    pub(crate) fn remove_path(&self) -> bool {
+        self.paths.fetch_sub(1, Relaxed) == 1
+    }
+
     /// Returns the account of what the peer makes us store.
     pub(crate) fn backlog(&self) -> &Arc<Backlog> {
         &self.backlog
@@ -218,13 +230,13 @@ impl Peer {
         self.map.lock().is_clear()
     }
 
-    /// Applies a piece of the peer's map that was received, from byte `offset` on, and wakes who
-    /// waits for a port.
+    /// Applies a piece of the peer's map that was received, from byte `offset` on. Returns the mask of the
+    /// ports that got free, for [`Space::wake`](crate::space::Space::wake).
     ///
     /// If there is no memory for the map, its ports count as free.
     ///
     /// Any context; may be called with the lock of a path held.
-    pub(crate) fn apply(&self, space: &Space, offset: u32, data: &[u8]) {
+    pub(crate) fn apply(&self, offset: u32, data: &[u8]) -> u64 {
         let first = self.map.lock().apply(offset, data);
         let freed = first.or_else(|_| {
             // Most peers never have a congested port: there was no storage yet.
@@ -238,6 +250,6 @@ impl Peer {
             map.apply(offset, data)
         });
 
-        space.wake(freed.unwrap_or(0));
+        freed.unwrap_or(0)
     }
 }

@@ -15,28 +15,24 @@
 mod connect;
 mod dump;
 mod frames;
+mod hold;
 mod list;
 mod log;
 mod table;
 mod watch;
 
+pub(crate) use hold::LINGER_NS;
 pub(crate) use log::of_all as log_throttle;
 pub(crate) use table::Table;
 
 use crate::{
-    congestion::{
-        Peer,
-        Used, //
+    congestion::Used,
+    message::Outgoing,
+    socket::seam::RouteKey,
+    space::{
+        PeerOfPath,
+        Space, //
     },
-    message::{
-        Message,
-        Outgoing, //
-    },
-    socket::seam::{
-        Route,
-        RouteKey, //
-    },
-    space::Space,
     trace,
     transport::rc::{
         Link,
@@ -58,6 +54,7 @@ use kernel::{
     new_mutex,
     prelude::*,
     sync::{
+        atomic::Atomic,
         Arc,
         Mutex, //
     },
@@ -78,13 +75,17 @@ use rds_proto::{
     error::DropReason,
     rtt::Rtt,
     send::{
-        Cancel,
         Entry,
         Outcome,
         Transmit, //
     },
     seq,
     settings::Settings,
+    shares::{
+        self,
+        Share,
+        Shares, //
+    },
     throttle::Throttle,
     time::Instant, //
 };
@@ -99,8 +100,15 @@ type Slots = KVec<Option<Entry<Outgoing>>>;
 /// The engine of a path.
 type Engine = rds_proto::path::Path<Outgoing, Slots>;
 
-/// Slots that a path has at first.
+/// Slots that a path has at first, and at most: so many are one allocation of the kernel's largest.
 const SLOTS: usize = 16;
+const MAX_SLOTS: usize = 1 << 16;
+
+/// From so many slots on, senders wait for a free one if there is no memory for more.
+const ENOUGH_SLOTS: usize = 1 << 10;
+
+/// Part of the messages of a full queue that have to end before senders that were refused are told.
+const RELIEF: usize = 16;
 
 /// Frames that are handed to the device before others get the path's lock.
 const BUDGET: u32 = 32;
@@ -113,10 +121,14 @@ const RETRY: Delta = Delta::from_millis(1);
 pub(crate) struct Path {
     key: RouteKey,
     local: Used,
-    peer: Arc<Peer>,
+    peer: PeerOfPath,
     space: Arc<Space>,
     realm: Arc<Realm>,
     waker: Waker,
+    /// The user who had it made; none if a peer did.
+    maker: Option<u32>,
+    /// How many [hold](Self::hold) it.
+    holders: Atomic<usize>,
     #[pin]
     state: Watched,
     #[pin]
@@ -140,6 +152,12 @@ impl_list_item! {
 struct State {
     key: RouteKey,
     engine: Engine,
+    /// How many messages of each user are in the engine.
+    shares: Shares<KVec<Share>>,
+    /// Senders were refused when there were so many messages.
+    crowded: Option<usize>,
+    /// Since when nobody uses the path, and nothing is left to do.
+    idle: Option<Instant>,
     settings: Settings,
     /// The queue pair of the current connection, from when it can be used to when it is closed.
     link: Option<Arc<Link>>,
@@ -159,7 +177,8 @@ struct State {
 }
 
 impl Path {
-    /// Makes a path, without a connection. `is_local` tells whether the peer's address is one of this host.
+    /// Makes a path, without a connection, for a user or a peer. `is_local` tells whether the peer's
+    /// address is one of this host.
     ///
     /// May sleep.
     fn new(
@@ -167,6 +186,7 @@ impl Path {
         space: Arc<Space>,
         realm: Arc<Realm>,
         is_local: bool,
+        maker: Option<u32>,
     ) -> Result<Job<Self>> {
         let identity = Identity {
             local: key.local,
@@ -183,7 +203,7 @@ impl Path {
             engine.set_loopback();
         }
         let local = space.local(key.local, key.scope)?;
-        let peer = space.peer(key.peer, key.scope, is_local)?;
+        let peer = PeerOfPath::new(&space, key.peer, key.scope, is_local)?;
 
         let owner = realm.shared().module();
         krdma::new_job!(owner, |waker| {
@@ -195,9 +215,14 @@ impl Path {
                     space,
                     realm,
                     waker,
+                    maker,
+                    holders: Atomic::new(0),
                     state <- Watched::new(State {
                         key: *key,
                         engine,
+                        shares: Shares::new(KVec::new()),
+                        crowded: None,
+                        idle: None,
                         settings: Settings::default(),
                         link: None,
                         partial: Partial::default(),
@@ -247,15 +272,18 @@ impl Path {
     /// Gives back what is done with.
     #[inline]
     fn reap(&self, state: &mut State) {
-        if state.engine.sender().queue.is_reapable() {
-            state
-                .engine
-                .reap(|message, outcome| self.end(message, outcome));
+        let State { engine, shares, .. } = state;
+
+        if engine.sender().queue.is_reapable() {
+            engine.reap(|message, outcome| self.end(shares, message, outcome));
         }
     }
 
-    /// Tells the sender how a message ended.
-    fn end(&self, message: Outgoing, outcome: Outcome) {
+    /// Tells the sender how a message ended, which has left the engine.
+    fn end(&self, shares: &mut Shares<KVec<Share>>, message: Outgoing, outcome: Outcome) {
+        if let Some(user) = message.owner().user() {
+            shares.remove(user);
+        }
         trace::ended(&self.key, &message, outcome);
         message.end(outcome);
     }
@@ -361,7 +389,7 @@ impl State {
     ///
     /// Not whether something is awaited, which only what was sent brings about.
     fn wants_pump(&self) -> bool {
-        self.starved || self.engine.has_news()
+        self.starved || self.engine.has_news() || self.is_relieved()
     }
 
     /// After what time the job is to look at the path, if it does not do so by itself before.
@@ -371,7 +399,7 @@ impl State {
     fn wanted_job(&mut self) -> Option<Delta> {
         let state = self.engine.state();
 
-        if self.starved || self.engine.wants_poll() {
+        if self.starved || self.engine.wants_poll() || self.is_relieved() {
             return Some(Delta::ZERO);
         }
         // Whoever brings about the other states wakes the job.
@@ -391,6 +419,15 @@ fn until(due: Instant, now: Instant) -> Delta {
     Delta::from_nanos(i64::try_from(due.0.saturating_sub(now.0)).unwrap_or(i64::MAX))
 }
 
+/// Makes storage for shares.
+fn shares_for(count: usize, flags: kernel::alloc::Flags) -> Result<KVec<Share>> {
+    Ok(KVec::from_elem(
+        Share::default(),
+        count,
+        flags | __GFP_NOWARN,
+    )?)
+}
+
 /// Makes storage for messages.
 fn slots(count: usize, flags: kernel::alloc::Flags) -> Result<Slots> {
     let mut slots = KVec::with_capacity(count, flags | __GFP_NOWARN)?;
@@ -403,80 +440,123 @@ fn slots(count: usize, flags: kernel::alloc::Flags) -> Result<Slots> {
 
 impl Path {
     /// Queues a message, in larger storage if need be. Returns with the lock held.
+    ///
+    /// Errors: [`ENOMEM`], or, with the message, [`EAGAIN`] if its user has taken up what others have
+    /// left.
+    #[allow(clippy::result_large_err)] // To box it there may be no memory.
     fn queue(
         &self,
         mut message: Outgoing,
         ack_required: bool,
         flags: kernel::alloc::Flags,
-    ) -> Result<Locked<'_>> {
+    ) -> Result<Locked<'_>, (Error, Option<Outgoing>)> {
+        let user = message.owner().user();
         let mut larger = None;
+        let mut more = None;
         // Dropped after the lock.
         let mut _old;
+        let mut _old_shares;
 
         loop {
-            let mut state = self.state.lock();
-            let engine = &mut state.engine;
-            _old = larger.take().map(|slots| engine.grow(slots));
+            let mut guard = self.state.lock();
+            let state = &mut *guard;
+            _old = larger.take().map(|slots| state.engine.grow(slots));
+            _old_shares = more.take().map(|slots| state.shares.grow(slots));
+            let count = state.engine.sender().queue.capacity();
 
-            match engine.queue(message, ack_required) {
-                Ok(seq) => {
-                    if let Some(message) = engine.sender().queue.last() {
-                        message.message().set_seq(seq);
-                        trace::sent(&self.key, message.message());
+            if user.is_some_and(|user| !state.shares.has_slot(user)) {
+                let count = state.shares.wanted();
+                drop(guard);
+                more = Some(shares_for(count, flags).map_err(|err| (err, None))?);
+                continue;
+            }
+            if !state.is_full(user, count) {
+                match state.engine.queue(message, ack_required) {
+                    Ok(seq) => {
+                        if let Some(message) = state.engine.sender().queue.last() {
+                            message.message().set_seq(seq);
+                            trace::sent(&self.key, message.message());
+                        }
+                        if let Some(user) = user {
+                            state.shares.add(user);
+                        }
+                        if state.engine.state() == ConnState::Up {
+                            state.engine.want();
+                        } else {
+                            state.engine.connect(Shared::now());
+                            self.waker.wake();
+                        }
+                        return Ok(guard);
                     }
-                    if engine.state() == ConnState::Up {
-                        engine.want();
-                    } else {
-                        engine.connect(Shared::now());
-                        self.waker.wake();
-                    }
-                    return Ok(state);
-                }
-                Err(back) => {
-                    let count = engine.sender().queue.capacity();
-
-                    drop(state);
-                    message = back;
-                    larger = Some(slots(count.saturating_mul(2).max(SLOTS), flags)?);
+                    Err(back) => message = back,
                 }
             }
+
+            if count < MAX_SLOTS {
+                drop(guard);
+                let wanted = count.saturating_mul(2).clamp(SLOTS, MAX_SLOTS);
+                match slots(wanted, flags) {
+                    Ok(slots) => {
+                        larger = Some(slots);
+                        continue;
+                    }
+                    Err(err) if count < ENOUGH_SLOTS => return Err((err, None)),
+                    Err(_) => guard = self.state.lock(),
+                }
+            }
+            guard.crowd();
+            return Err((EAGAIN, Some(message)));
         }
+    }
+
+    /// Whether a user may queue one more message. Else [`Space::relieve`] follows when it is worth another
+    /// try. Any context.
+    fn has_room(&self, user: Option<u32>) -> bool {
+        let mut state = self.state.lock();
+
+        if state.is_full(user, MAX_SLOTS.min(state.engine.sender().queue.capacity())) {
+            state.crowd();
+            return false;
+        }
+        true
     }
 }
 
-impl Route for Path {
-    fn key(&self) -> RouteKey {
-        self.key
-    }
+impl State {
+    /// Whether a user may queue no more in so many slots.
+    #[inline]
+    fn is_full(&self, user: Option<u32>, slots: usize) -> bool {
+        let live = self.engine.sender().queue.live();
 
-    fn peer(&self) -> &Arc<Peer> {
-        &self.peer
-    }
-
-    fn send(&self, message: Outgoing, ack_required: bool, flags: kernel::alloc::Flags) -> Result {
-        let state = self.queue(message, ack_required, flags)?;
-
-        self.pump_locked(state);
-        Ok(())
-    }
-
-    fn connect(&self) {
-        self.state.lock().engine.connect(Shared::now());
-        self.waker.wake();
-    }
-
-    fn cancel(&self, message: &Message) {
-        let cancelled = self.state.lock().engine.cancel(message.seq());
-        if let Cancel::Removed(message) = cancelled {
-            self.end(message, Outcome::Cancelled);
+        match user {
+            Some(user) => {
+                shares::is_refused(self.shares.of(user).into(), live as u64, slots as u64)
+            }
+            None => live >= slots,
         }
+    }
+
+    /// Notes that a sender was refused.
+    fn crowd(&mut self) {
+        self.crowded = Some(self.engine.sender().queue.live());
+    }
+
+    /// Whether it is worth another try for senders that were refused.
+    fn is_relieved(&self) -> bool {
+        self.crowded
+            .is_some_and(|then| self.engine.sender().queue.live() <= then - then / RELIEF)
     }
 }
 
 impl Work for Path {
     fn run(this: &Arc<Self>) -> Option<Delta> {
+        this.let_go();
         this.carry_out();
         this.pump();
+        if this.take_relief() {
+            this.space.relieve();
+        }
+        this.retire();
 
         let mut state = this.state.lock();
         if state.starved {

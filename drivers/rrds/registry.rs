@@ -40,6 +40,11 @@ impl Seat {
     pub(crate) const fn new() -> Self {
         Self(Atomic::new(NEVER))
     }
+
+    /// Whether the socket is there.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.load(Relaxed) < LEFT
+    }
 }
 
 /// A set of sockets, which keeps them.
@@ -80,6 +85,17 @@ impl Registry {
         if number < LEFT {
             self.remove(number);
         }
+    }
+
+    /// Takes a socket out, which may come back. Returns whether it was there. Any context.
+    pub(crate) fn rise(&self, seat: &Seat) -> bool {
+        let number = seat.0.load(Relaxed);
+
+        if number >= LEFT || seat.0.cmpxchg(number, NEVER, Full).is_err() {
+            return false;
+        }
+        self.remove(number);
+        true
     }
 
     /// Adds a socket, and returns the number that it is removed by. May sleep.

@@ -125,10 +125,14 @@ pub(crate) struct Socket {
     /// The addresses, for listings.
     #[pin]
     names: SpinLockIrq<Names>,
+    /// The user that it was made by.
+    owner: Atomic<u32>,
     /// Its seat among all sockets.
     listed: Seat,
     /// Its seat among those that watch for congestion that ends.
     watching: Seat,
+    /// Its seat among those that wait for room on a way that is crowded.
+    crowded: Seat,
     /// Who is told what happens, if that is a module.
     tap: SetOnce<Arc<Tap>>,
     /// Somebody waits until all that was sent has ended.
@@ -212,8 +216,10 @@ impl Family for Socket {
             sends <- new_spinlock_irq!(Sends::new(), "rrds::Socket::sends"),
             receives <- new_spinlock_irq!(Receives::new(), "rrds::Socket::receives"),
             names <- new_spinlock_irq!(Names::default(), "rrds::Socket::names"),
+            owner: Atomic::new(0),
             listed: Seat::new(),
             watching: Seat::new(),
+            crowded: Seat::new(),
             tap: SetOnce::new(),
             closing: Atomic::new(false),
         }? Error);
@@ -224,6 +230,7 @@ impl Family for Socket {
     fn created(sock: &Sock<Self>) -> Result {
         let this = sock.data();
 
+        this.owner.store(sock.owner(), Relaxed);
         this.space.sockets.enter(sock, &this.listed)
     }
 
@@ -248,6 +255,7 @@ impl Family for Socket {
 
         this.space.sockets.leave(&this.listed);
         this.space.watchers.leave(&this.watching);
+        this.space.crowd.leave(&this.crowded);
         let held = bound.map(Bound::unbind);
         if let Some(port) = freed {
             let (addr, mask) = port.at();
@@ -284,7 +292,7 @@ impl Family for Socket {
         let this = sock.data();
         let mut events = Events::NONE;
 
-        if this.sends.lock().is_writable(sndbuf(sock)) {
+        if this.sends.lock().is_writable(sndbuf(sock)) && !this.is_in_crowd() {
             events |= Events::OUT | Events::WRNORM;
         }
 
@@ -495,6 +503,41 @@ impl Socket {
         let this = sock.data();
 
         this.space.watchers.enter(sock, &this.watching)
+    }
+
+    /// Has the socket told when there may be room again on ways that are crowded: until then it is not
+    /// writable. May sleep.
+    fn join_crowd(sock: &Sock<Self>) -> Result {
+        let this = sock.data();
+
+        this.space.crowd.enter(sock, &this.crowded)
+    }
+
+    /// Ends what [`join_crowd`](Self::join_crowd) began. Returns whether it was not over. Any context.
+    fn leave_crowd(sock: &Sock<Self>) -> bool {
+        let this = sock.data();
+
+        this.space.crowd.rise(&this.crowded)
+    }
+
+    fn is_in_crowd(&self) -> bool {
+        self.crowded.is_taken()
+    }
+
+    /// There may be room on a way that was crowded. Any context.
+    pub(crate) fn on_relief(sock: &Sock<Self>) {
+        if Self::leave_crowd(sock) {
+            Self::on_room(sock);
+        }
+    }
+
+    /// Returns the user whose share of what all share the socket's messages count for; none for a socket
+    /// that a module has opened for itself, with its own bounds.
+    fn user(&self) -> Option<u32> {
+        match self.tap.as_ref() {
+            None => Some(self.owner.load(Relaxed)),
+            Some(_) => None,
+        }
     }
 
     /// Calls `f` with each message that is received and not read, with a lock of the socket held.

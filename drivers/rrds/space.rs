@@ -3,12 +3,14 @@
 //! What there is for each network namespace.
 
 mod binds;
+mod peers;
 
 pub(crate) use binds::{
     BindKey,
     Entry,
     Place, //
 };
+pub(crate) use peers::PeerOfPath;
 
 use crate::{
     backlog::Backlog,
@@ -97,6 +99,9 @@ pub(crate) struct Space {
     /// Those of them that want to be told when a congested port gets free.
     #[pin]
     pub(crate) watchers: Registry,
+    /// Those of them that wait for room on a way that is crowded.
+    #[pin]
+    pub(crate) crowd: Registry,
     /// Those that modules have opened, and that are told of peers.
     #[pin]
     pub(crate) taps: Registry,
@@ -138,6 +143,7 @@ impl PerNamespace for Space {
                 spares,
                 sockets <- Registry::new(),
                 watchers <- Registry::new(),
+                crowd <- Registry::new(),
                 taps <- Registry::new(),
                 stats: Stats::new(),
                 retired <- new_spinlock_irq!(Counters::default(), "rrds::Space::retired"),
@@ -251,10 +257,15 @@ impl Space {
     }
 
     /// Tells the sockets that watch that the ports of `mask` got free somewhere, and that a map has
-    /// changed. Any context; may be called with the lock of a path held.
+    /// changed. Any context, but without a lock: there may be many, and interrupts are on in between.
     pub(crate) fn wake(&self, mask: u64) {
         self.watchers
             .for_each(|sock| Socket::on_congestion(sock, mask));
+    }
+
+    /// Tells the sockets that wait for room on a way that is crowded that there may be some. May sleep.
+    pub(crate) fn relieve(&self) {
+        self.crowd.for_each(Socket::on_relief);
     }
 
     /// Tells the sockets of modules that the connection to a peer is up, or that it is not any more. May

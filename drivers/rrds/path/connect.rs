@@ -119,6 +119,7 @@ impl Path {
                     let connection = self.connections.lock().take(conn);
                     if let Some(connection) = connection {
                         refuse(&connection);
+                        connection.close();
                     }
                 }
             }
@@ -358,10 +359,11 @@ impl Path {
             .lock()
             .add(self.state.lock().engine.stats());
         // What was not sent is dropped.
-        self.state
-            .lock()
-            .engine
-            .drain(|message, outcome| self.end(message, outcome));
+        {
+            let mut guard = self.state.lock();
+            let State { engine, shares, .. } = &mut *guard;
+            engine.drain(|message, outcome| self.end(shares, message, outcome));
+        }
         let rest = mem::take(&mut *self.connections.lock());
         drop(rest);
     }

@@ -138,6 +138,7 @@ impl Path {
         }
 
         let mut map_changed = false;
+        let mut freed = None;
         // Freed without the lock.
         let mut refused = Partial::default();
         match received {
@@ -158,7 +159,7 @@ impl Path {
                 trace::map(&self.key, offset, len);
                 buffer.read(|bytes| {
                     if let Some(bytes) = bytes.get(..u32_as_usize(len)) {
-                        self.peer.apply(&self.space, offset, bytes);
+                        freed = Some(self.peer.apply(offset, bytes));
                     }
                 });
             }
@@ -182,6 +183,10 @@ impl Path {
         drop(guard);
         drop(refused);
 
+        // Without the lock: there may be many who wait.
+        if let Some(freed) = freed {
+            self.space.wake(freed);
+        }
         if map_changed {
             self.space.map_changed(self.key.local, 0);
         }

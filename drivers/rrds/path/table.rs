@@ -2,11 +2,17 @@
 
 //! All paths, by what tells them apart.
 
-use super::Path;
+use super::{
+    hold::Held,
+    Path, //
+};
 use crate::{
     socket::seam::RouteKey,
     space::Space,
-    transport::rc::Realm, //
+    transport::rc::{
+        Realm,
+        Shared, //
+    }, //
 };
 use kernel::{
     new_mutex,
@@ -14,7 +20,8 @@ use kernel::{
     prelude::*,
     rbtree::{
         RBTree,
-        RBTreeNode, //
+        RBTreeNode,
+        RBTreeNodeReservation, //
     },
     sync::{
         Arc,
@@ -26,7 +33,15 @@ use krdma::{
     memory::total_bytes,
     work::Job, //
 };
-use rds_proto::wire::Addr;
+use rds_proto::{
+    path::Memory,
+    shares::{
+        self,
+        Share,
+        Shares, //
+    },
+    wire::Addr, //
+};
 
 /// The order of paths. Those of one local address are next to each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,7 +81,7 @@ impl Key {
 pub(crate) struct Table {
     #[pin]
     paths: SpinLockIrq<RBTree<Key, Job<Path>>>,
-    /// Held while a path is made, so that none is made twice.
+    /// Held while a path is made or taken out, so that none is made twice.
     #[pin]
     making: Mutex<Making>,
 }
@@ -76,11 +91,59 @@ struct Making {
     stopped: bool,
     /// Those that were made because a peer asked for a connection.
     by_peers: u64,
+    /// Those that were made because a socket sends, by its user, and all of them.
+    by_users: Shares<KVec<Share>>,
+    by_all: u64,
+    /// What has to be remembered of paths that are no more.
+    memories: RBTree<Key, Memory>,
+    remembered: u64,
 }
 
-/// How much of the host's memory there has to be for each path that peers have us make: four times of
-/// what one takes with a connection.
+/// How much of the host's memory there has to be for each path that peers have us make, and as much for
+/// each one of sockets: four times of what one takes with a connection.
 const MEMORY: u64 = 1 << 20;
+
+/// How much for each path that is no more: a thousand times of what is remembered.
+const MEMORY_OF_OLD: u64 = 1 << 17;
+
+impl Making {
+    /// Counts a path that is to be made.
+    ///
+    /// Errors: [`ENOBUFS`] if peers have had too many made, [`ENOMEM`] if the user of a socket has, see
+    /// [`shares`].
+    fn add(&mut self, maker: Option<u32>) -> Result {
+        let limit = total_bytes() / MEMORY;
+        let Some(user) = maker else {
+            if self.by_peers >= limit {
+                return Err(ENOBUFS);
+            }
+            self.by_peers = self.by_peers.saturating_add(1);
+            return Ok(());
+        };
+
+        if shares::is_refused(self.by_users.of(user).into(), self.by_all, limit) {
+            return Err(ENOMEM);
+        }
+        if !self.by_users.has_slot(user) {
+            let slots = super::shares_for(self.by_users.wanted(), GFP_KERNEL)?;
+            drop(self.by_users.grow(slots));
+        }
+        self.by_users.add(user);
+        self.by_all = self.by_all.saturating_add(1);
+        Ok(())
+    }
+
+    /// Takes a path off the count.
+    fn remove(&mut self, maker: Option<u32>) {
+        match maker {
+            None => self.by_peers = self.by_peers.saturating_sub(1),
+            Some(user) => {
+                self.by_users.remove(user);
+                self.by_all = self.by_all.saturating_sub(1);
+            }
+        }
+    }
+}
 
 /// Paths that are looked at before others get the table's lock.
 const CHUNK: usize = 16;
@@ -90,25 +153,45 @@ impl Table {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             paths <- new_spinlock_irq!(RBTree::new(), "rrds::Table::paths"),
-            making <- new_mutex!(Making { stopped: false, by_peers: 0 }, "rrds::Table::making"),
+            making <- new_mutex!(
+                Making {
+                    stopped: false,
+                    by_peers: 0,
+                    by_users: Shares::new(KVec::new()),
+                    by_all: 0,
+                    memories: RBTree::new(),
+                    remembered: 0,
+                },
+                "rrds::Table::making"
+            ),
         })
     }
 
-    /// Returns the path with a key, and makes it if there is none.
+    /// Returns the path with a key, for a socket of a user, and makes it if there is none.
     ///
-    /// May sleep. Errors: [`ENOMEM`], [`ENETDOWN`] if the module is about to go.
+    /// May sleep. Errors: [`ENOMEM`], also if the user has too many paths, [`ENETDOWN`] if the module is
+    /// about to go.
     pub(crate) fn path(
         &self,
         realm: &Arc<Realm>,
         space: &Arc<Space>,
         route: RouteKey,
-    ) -> Result<Arc<Path>> {
-        self.path_by(realm, space, Key::new(route, false), route, false)
+        user: u32,
+    ) -> Result<Arc<Held>> {
+        let key = Key::new(route, false);
+
+        loop {
+            if let Some(held) = self.find_held(&key, GFP_KERNEL)? {
+                return Ok(held);
+            }
+            // It may be taken out in between, but not as often as it is made.
+            self.path_by(realm, space, key, route, Some(user))?;
+        }
     }
 
-    /// Returns the path with a key, if there is one. Any context.
-    pub(crate) fn path_if_any(&self, route: RouteKey) -> Option<Arc<Path>> {
-        self.find(&Key::new(route, false))
+    /// Returns the path with a key, if there is one and memory. Any context.
+    pub(crate) fn path_if_any(&self, route: RouteKey) -> Option<Arc<Held>> {
+        self.find_held(&Key::new(route, false), GFP_ATOMIC).ok()?
     }
 
     /// Returns the path that the request of a peer is for, and makes it if there is none.
@@ -125,7 +208,7 @@ impl Table {
     ) -> Result<Arc<Path>> {
         let key = Key::new(route, route.local == route.peer);
 
-        self.path_by(realm, space, key, route, true)
+        self.path_by(realm, space, key, route, None)
     }
 
     fn path_by(
@@ -134,7 +217,7 @@ impl Table {
         space: &Arc<Space>,
         key: Key,
         route: RouteKey,
-        by_peer: bool,
+        maker: Option<u32>,
     ) -> Result<Arc<Path>> {
         if let Some(path) = self.find(&key) {
             return Ok(path);
@@ -150,16 +233,16 @@ impl Table {
         if let Some(path) = self.find(&key) {
             return Ok(path);
         }
-        // Paths are never forgotten: what a peer sends again could not be told from what is new.
-        if by_peer && making.by_peers >= total_bytes() / MEMORY {
-            return Err(ENOBUFS);
+        making.add(maker)?;
+        let made = Path::new(route, space.clone(), realm.clone(), is_local, maker)
+            .and_then(|job| Ok((job.data().clone(), RBTreeNode::new(key, job, GFP_KERNEL)?)));
+        let (path, node) = made.inspect_err(|_| making.remove(maker))?;
+        if let Some(memory) = making.memories.remove(&key) {
+            making.remembered = making.remembered.saturating_sub(1);
+            path.resume(&memory);
         }
-        let job = Path::new(route, space.clone(), realm.clone(), is_local)?;
-        let path = job.data().clone();
-        let node = RBTreeNode::new(key, job, GFP_KERNEL)?;
         // There is none to be replaced.
         let _none = self.paths.lock().insert(node);
-        making.by_peers = making.by_peers.saturating_add(by_peer.into());
 
         Ok(path)
     }
@@ -168,26 +251,97 @@ impl Table {
         self.paths.lock().get(key).map(|job| job.data().clone())
     }
 
+    fn find_held(&self, key: &Key, flags: kernel::alloc::Flags) -> Result<Option<Arc<Held>>> {
+        let held = self.paths.lock().get(key).map(|job| job.data().hold());
+
+        Ok(held.map(|held| Arc::new(held, flags)).transpose()?)
+    }
+
+    /// Takes out the paths that have been of no use for a while. Returns whether some are that have not
+    /// been for so long. May sleep.
+    pub(crate) fn sweep(&self) -> bool {
+        let now = Shared::now();
+        let mut keys = KVec::new();
+        let mut more = false;
+
+        self.for_each_keyed(|key, path| {
+            if let Some(is_over) = path.idle(now) {
+                // The next time, if there is no memory.
+                more |= !is_over || keys.push(*key, GFP_KERNEL).is_err();
+            }
+        });
+        for key in keys {
+            match self.take_out(&key) {
+                Ok(Some(job)) => {
+                    let path = job.data().clone();
+
+                    // The job does not run any more after this.
+                    job.close();
+                    path.stop();
+                }
+                Ok(None) => {}
+                Err(_) => more = true,
+            }
+        }
+        more
+    }
+
+    /// Takes a path out if it is of no use.
+    fn take_out(&self, key: &Key) -> Result<Option<Job<Path>>> {
+        let mut making = self.making.lock();
+        // What would have to be forgotten stays a path.
+        let has_room = making.remembered < total_bytes() / MEMORY_OF_OLD;
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let mut paths = self.paths.lock();
+        let Some(job) = paths.get(key) else {
+            return Ok(None);
+        };
+        let path = job.data().clone();
+        let Some(memory) = path.expire(Shared::now(), has_room) else {
+            return Ok(None);
+        };
+        let job = paths.remove_node(key).map(|node| node.to_key_value().1);
+        drop(paths);
+
+        if !memory.is_blank() {
+            let _none = making.memories.insert(node.into_node(*key, memory));
+            making.remembered = making.remembered.saturating_add(1);
+        }
+        making.remove(path.maker());
+        Ok(job)
+    }
+
     /// Calls `f` with all paths of a local address.
     ///
     /// Any context.
-    pub(crate) fn for_each_of(&self, local: Addr, f: impl FnMut(&Path)) {
-        self.for_each_from(Key::first(local), |key| key.local == local, f);
+    pub(crate) fn for_each_of(&self, local: Addr, mut f: impl FnMut(&Path)) {
+        let wanted = |key: &Key| key.local == local;
+
+        self.for_each_from(Key::first(local), wanted, |_, path| f(path));
     }
 
     /// Calls `f` with all paths.
     ///
     /// Any context.
-    pub(crate) fn for_each(&self, f: impl FnMut(&Path)) {
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Path)) {
+        self.for_each_keyed(|_, path| f(path));
+    }
+
+    fn for_each_keyed(&self, f: impl FnMut(&Key, &Path)) {
         self.for_each_from(Key::first(Addr::default()), |_| true, f);
     }
 
     /// Calls `f` with the paths from a key on, without the table's lock, as long as they are wanted.
-    fn for_each_from(&self, first: Key, wanted: impl Fn(&Key) -> bool, mut f: impl FnMut(&Path)) {
+    fn for_each_from(
+        &self,
+        first: Key,
+        wanted: impl Fn(&Key) -> bool,
+        mut f: impl FnMut(&Key, &Path),
+    ) {
         let mut from = Some(first);
 
         while let Some(start) = from.take() {
-            let mut chunk: [Option<Arc<Path>>; CHUNK] = [const { None }; CHUNK];
+            let mut chunk: [Option<(Key, Arc<Path>)>; CHUNK] = [const { None }; CHUNK];
             {
                 let mut paths = self.paths.lock();
                 let mut cursor = paths.cursor_lower_bound_mut(&start);
@@ -202,11 +356,11 @@ impl Table {
                         from = Some(*key);
                         break;
                     };
-                    *slot = Some(job.data().clone());
+                    *slot = Some((*key, job.data().clone()));
                     cursor = at.move_next();
                 }
             }
-            chunk.iter().flatten().for_each(|path| f(path));
+            chunk.iter().flatten().for_each(|(key, path)| f(key, path));
         }
     }
 

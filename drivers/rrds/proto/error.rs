@@ -75,7 +75,7 @@ pub enum DropReason {
     Rejected,
     /// The peer speaks no version that we speak (spec §2.3).
     Version,
-    /// The handshake did not end in time.
+    /// The handshake did not end in time, or what a closed socket has left was not taken in in time.
     Timeout,
     /// A request of the peer takes the connection's place.
     Superseded,
@@ -93,7 +93,7 @@ impl DropReason {
             Self::Transport => "transport error",
             Self::Rejected => "rejected by the peer",
             Self::Version => "no common protocol version",
-            Self::Timeout => "handshake timed out",
+            Self::Timeout => "timed out",
             Self::Superseded => "superseded by the peer's request",
             Self::NoMemory => "out of memory",
             Self::Local => "closed locally",

@@ -61,6 +61,7 @@ use crate::conn::{Action, ConnId, Identity, Machine, State, Verdict};
 use crate::credit::Credits;
 use crate::error::{DropReason, Violation};
 use crate::incarnation::Life;
+use crate::linger::Linger;
 use crate::probe::Probe;
 use crate::recv::{AckState, Reassembly, Refusal};
 use crate::ring::Storage;
@@ -80,6 +81,23 @@ pub struct Closed {
     pub discard_partial: bool,
 }
 
+/// What has to be known of a path that is no more when there is one again, so that what the peer sends
+/// again is told from what is new, and what it acknowledges from what was never sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    life: Life,
+    expected: u64,
+    sent_high: u64,
+    next_seq: u64,
+}
+
+impl Memory {
+    /// Whether nothing has to be known: nothing was received, and no number was ever used.
+    pub const fn is_blank(&self) -> bool {
+        self.expected == 0 && self.sent_high == 0
+    }
+}
+
 /// The engine of a path.
 pub struct Path<M, S> {
     identity: Identity,
@@ -95,6 +113,7 @@ pub struct Path<M, S> {
     /// Both addresses are of this host: no congestion map goes out.
     loopback: bool,
     probe: Probe,
+    linger: Linger,
     /// Receive buffers that are kept posted for this path alone; 0 with a shared queue.
     posted: u32,
     stats: Counters,
@@ -131,6 +150,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             settled: false,
             loopback: identity.local == identity.peer,
             probe: Probe::default(),
+            linger: Linger::default(),
             posted: 0,
             stats: Counters::default(),
         }
@@ -197,6 +217,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         let timeouts = [
             self.machine.next_timeout(),
             self.probe.next_timeout(),
+            self.linger.next_timeout(),
             self.refusal.next_timeout(),
         ];
         timeouts.into_iter().flatten().min()
@@ -213,6 +234,44 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     /// As [`Path::connect`], of a path that has a connection.
     pub fn want(&mut self) {
         self.machine.want();
+    }
+
+    /// Nobody on this side uses the path any more: no connection is made any more but for what waits to
+    /// be sent. Ends with the next [`Path::connect`] or [`Path::want`]. [`Action::Close`] follows if an
+    /// attempt is given up; a connection that is up stays.
+    pub fn release(&mut self) {
+        if self.state() != State::Up {
+            self.sender.queue.drop_pongs();
+        }
+        let pending = self.sender.queue.has_live();
+        self.machine.release(pending);
+    }
+
+    /// Whether nothing is left to do before somebody asks for something: there is no connection and no
+    /// attempt at one, and no message. What has to be remembered is [`Path::memory`].
+    pub fn is_idle(&self) -> bool {
+        self.machine.is_idle() && self.sender.queue.is_empty()
+    }
+
+    /// What a path between the same addresses has to know that is made later in this life of the host,
+    /// when this one is no more.
+    ///
+    /// The peer may go on where it was: it acknowledges what it received, sends again what was not
+    /// acknowledged, and takes for old what is numbered below the last message.
+    pub fn memory(&self) -> Memory {
+        Memory {
+            life: self.life,
+            expected: self.reassembly.expected(),
+            sent_high: self.sender.queue.used_high(),
+            next_seq: self.sender.queue.next_seq(),
+        }
+    }
+
+    /// Makes a path that is new go on where an earlier one ended.
+    pub fn resume(&mut self, memory: &Memory) {
+        self.life = memory.life;
+        self.reassembly.resume(memory.expected);
+        self.sender.queue.resume(memory.sent_high, memory.next_seq);
     }
 
     /// Takes the path down for good. [`Action::Close`] follows if there is a connection, and
@@ -308,11 +367,16 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         conn: ConnId,
         random: u64,
     ) -> Option<Closed> {
-        let pending = !self.sender.queue.is_empty();
-        if !self.machine.on_closed(conn, settings, now, random, pending) {
+        if !self.machine.is_closing(conn) {
             return None;
         }
         self.sender.reset(settings);
+        if !self.machine.is_wanted() {
+            // Whoever has asked asks again, once it has a connection.
+            self.sender.queue.drop_pongs();
+        }
+        let pending = self.sender.queue.has_live();
+        self.machine.on_closed(conn, settings, now, random, pending);
         self.credits = Credits::off();
         self.ack = AckState::default();
         self.settled = false;
@@ -338,6 +402,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         let frames = self.stats.rx_frames;
         if self.probe.poll(settings, now, up && awaited, frames) {
             self.sender.queue_probe();
+        }
+        let orphan = if up { self.sender.orphan() } else { None };
+        if self.linger.poll(settings, now, orphan) {
+            self.linger = Linger::default();
+            self.fail(DropReason::Timeout);
         }
         let offered = self.offer(settings);
         let (identity, life, received) = (self.identity, self.life, self.reassembly.received());
@@ -414,7 +483,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.sender.queue.grow(slots)
     }
 
-    /// Cancels message `seq`. O(log n).
+    /// Cancels message `seq`. O(log n). If it is on its way, [`Path::wants_poll`]; what the device has of
+    /// it is waited for, see [`linger`](crate::linger).
     pub fn cancel(&mut self, seq: u64) -> Cancel<M> {
         self.sender.queue.cancel(seq)
     }
@@ -430,7 +500,13 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     /// Whether [`Path::poll`] is to be called soon because the connection is to be ended, now or after a
     /// while, or a request to be released.
     pub fn wants_poll(&self) -> bool {
-        self.state() == State::Closing || self.machine.has_void() || self.refusal.is_new()
+        let lingers =
+            self.state() == State::Up && self.sender.has_orphans() && !self.linger.is_set();
+
+        self.state() == State::Closing
+            || self.machine.has_void()
+            || self.refusal.is_new()
+            || lingers
     }
 
     /// Whether [`Path::poll`] or [`Path::transmit`] may have anything to do after what has come in, whatever

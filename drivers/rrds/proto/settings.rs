@@ -30,6 +30,8 @@ pub struct Settings {
     pub handshake_ns: u64,
     /// For how long a peer that is waited for may be silent before it is probed, in nanoseconds.
     pub probe_ns: u64,
+    /// How long the peer may take to take in what senders have given up that are gone, in nanoseconds.
+    pub linger_ns: u64,
     /// Whether to offer and accept flow control by credits.
     pub flow_control: bool,
     /// Whether to answer messages to port 0.
@@ -48,6 +50,7 @@ impl Default for Settings {
             reconnect_max_ns: consts::RECONNECT_MAX_NS,
             handshake_ns: 75_000_000_000,
             probe_ns: 1_000_000_000,
+            linger_ns: 10_000_000_000,
             flow_control: false,
             ping_enable: true,
         }

@@ -52,7 +52,7 @@ pub(crate) const NUMBER: i32 = 3;
 pub(crate) struct Loopback;
 
 /// Whether an address is one of this host only.
-fn is_loopback(addr: Addr) -> bool {
+pub(crate) fn is_loopback(addr: Addr) -> bool {
     match addr.to_v4() {
         Some([first, ..]) => first == 127,
         None => Ipv6Addr::from(addr.0).is_loopback(),
@@ -68,7 +68,7 @@ impl Transport for Loopback {
         Ok(is_loopback(addr))
     }
 
-    fn route(&self, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>> {
+    fn route(&self, space: &Arc<Space>, key: RouteKey, _user: u32) -> Result<Arc<dyn Route>> {
         let local = space.local(key.peer, key.scope)?;
 
         Ok(LoopbackRoute::new(space, key, local, GFP_KERNEL_ACCOUNT)?)
@@ -128,7 +128,12 @@ impl Route for LoopbackRoute {
         &self.peer
     }
 
-    fn send(&self, message: Outgoing, _ack_required: bool, flags: kernel::alloc::Flags) -> Result {
+    fn send(
+        &self,
+        message: Outgoing,
+        _ack_required: bool,
+        flags: kernel::alloc::Flags,
+    ) -> Result<(), (Error, Option<Outgoing>)> {
         let seq = self.next_seq.fetch_add(1, Relaxed);
         message.set_seq(seq);
         trace::sent(&self.key, &message);
@@ -172,7 +177,8 @@ impl Route for LoopbackRoute {
             )
         };
 
-        let incoming = Incoming::new(body, origin, seq, Some(Stamps::now()), flags)?;
+        let incoming = Incoming::new(body, origin, seq, Some(Stamps::now()), flags)
+            .map_err(|err| (err.into(), None))?;
         let delivered = self.space.deliver(incoming.into());
         message.end(Outcome::Done);
         if delivered.map_changed {

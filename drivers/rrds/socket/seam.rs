@@ -96,8 +96,11 @@ pub(crate) trait Transport: Send + Sync {
     ///
     /// Sockets keep the result and use it for all messages with this key, until they are closed.
     ///
-    /// Errors: [`ENOMEM`], [`ENETDOWN`], [`EOPNOTSUPP`] (spec §4.4 row 12).
-    fn route(&self, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>>;
+    /// It is made for `user`, who may have so many, see [`rds_proto::shares`].
+    ///
+    /// Errors: [`ENOMEM`], also if the user has too many, [`ENETDOWN`], [`EOPNOTSUPP`] (spec §4.4
+    /// row 12), [`EINVAL`] if the address is one that only its own host can reach.
+    fn route(&self, space: &Arc<Space>, key: RouteKey, user: u32) -> Result<Arc<dyn Route>>;
 
     /// Finds the way to a peer if there is one. Any context.
     fn find(&self, space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>>;
@@ -167,9 +170,22 @@ pub(crate) trait Route: Send + Sync {
     /// [`Admitted`](rds_proto::account::Admitted). Memory is allocated with `flags`: with `GFP_ATOMIC`
     /// this is for any context.
     ///
-    /// Errors: [`ENOMEM`] if the message can't be queued, [`EAGAIN`] if the way is about to go. The
-    /// message is dropped then.
-    fn send(&self, message: Outgoing, ack_required: bool, flags: kernel::alloc::Flags) -> Result;
+    /// Errors: [`ENOMEM`] if the message can't be queued; it is dropped then. [`EAGAIN`] if the sender's
+    /// user has so many messages on this way that the others would be short of room: it comes back.
+    #[allow(clippy::result_large_err)] // To box it there may be no memory.
+    fn send(
+        &self,
+        message: Outgoing,
+        ack_required: bool,
+        flags: kernel::alloc::Flags,
+    ) -> Result<(), (Error, Option<Outgoing>)>;
+
+    /// Whether there is room for a message of a user, none for who is not limited. If not, the
+    /// [crowd](Space::relieve) is told when there may be. Any context.
+    fn has_room(&self, user: Option<u32>) -> bool {
+        let _ = user;
+        true
+    }
 
     /// Asks for a connection, because somebody waits for a port of the peer to get free.
     fn connect(&self);

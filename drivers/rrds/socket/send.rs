@@ -83,6 +83,13 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
+    /// Returns the user whose share of a path's queue the message counts for; none for what the kernel
+    /// sends.
+    #[inline]
+    pub(crate) fn user(&self) -> Option<u32> {
+        self.sock.data().user()
+    }
+
     /// Notes that a message is done with.
     ///
     /// Any context; the locks that this takes are the innermost ones.
@@ -289,7 +296,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
             Some(route) if route.key() == key => (source, dest, route.clone()),
             _ => {
                 let transport = locked.transport.clone().ok_or(ENOTCONN)?;
-                let route = transport.route(&this.space, key)?;
+                let route = transport.route(&this.space, key, sock.owner())?;
                 locked.route = Some(route.clone());
                 (source, dest, route)
             }
@@ -378,29 +385,63 @@ impl<'a> Caller<'a> {
         token: Option<u64>,
     ) -> Result<(), (Error, Option<Lent>)> {
         let this = self.sock.data();
-        if let Err(err) = self.wait_for_port(route, dest.port) {
-            return Err((err, Some(payload)));
-        }
-        let owner = Owner {
-            sock: self.sock.into(),
-            number: Atomic::new(NOT_ADMITTED),
-        };
-        let outgoing = Outgoing::new(owner, payload, source, dest, self.flags)
-            .map_err(|payload| (ENOMEM, Some(payload)))?;
+        let mut payload = payload;
 
-        let admitted = match self.wait_for_room(&outgoing, route, token) {
-            Ok(admitted) => admitted,
-            Err(err) => return Err((err, outgoing.take_back())),
-        };
-        this.space.stats.send_queued.add(1);
-        // Who waits for the end is told without delay.
-        let ack_required = admitted.ack_required || token.is_some() || self.demands;
-        let sent = route.send(outgoing, ack_required, self.flags);
-        if token.is_some() {
-            // It is told how the message ended in any case, now that it was admitted.
-            return Ok(());
+        loop {
+            if let Err(err) = self.wait_for_port(route, dest.port) {
+                return Err((err, Some(payload)));
+            }
+            let owner = Owner {
+                sock: self.sock.into(),
+                number: Atomic::new(NOT_ADMITTED),
+            };
+            let outgoing = Outgoing::new(owner, payload, source, dest, self.flags)
+                .map_err(|payload| (ENOMEM, Some(payload)))?;
+
+            let admitted = match self.wait_for_room(&outgoing, route, token) {
+                Ok(admitted) => admitted,
+                Err(err) => return Err((err, outgoing.take_back())),
+            };
+            this.space.stats.send_queued.add(1);
+            // Who waits for the end is told without delay.
+            let ack_required = admitted.ack_required || token.is_some() || self.demands;
+            match route.send(outgoing, ack_required, self.flags) {
+                Ok(()) => return Ok(()),
+                // It is told how the message ended in any case, now that it was admitted.
+                Err(_) if token.is_some() => return Ok(()),
+                Err((err, None)) => return Err((err, None)),
+                Err((_, Some(refused))) => {
+                    payload = refused.take_back().ok_or((EAGAIN, None))?;
+                    if let Err(err) = self.wait_for_share(route) {
+                        return Err((err, Some(payload)));
+                    }
+                }
+            }
         }
-        sent.map_err(|err| (err, None))
+    }
+
+    /// Waits until the user may have one more message on this way: it has so many that the others would
+    /// be short of room.
+    #[cold]
+    fn wait_for_share(&mut self, route: &Arc<dyn Route>) -> Result {
+        let this = self.sock.data();
+
+        this.space.stats.send_queue_full.add(1);
+        let sock = self.open.ok_or(EAGAIN)?;
+        // Told of room from here on.
+        Socket::join_crowd(sock)?;
+        if self.nonblocking && !route.has_room(this.user()) {
+            return Err(EAGAIN);
+        }
+        let end = sock.wait(&mut self.timeout, || {
+            (!this.is_in_crowd() || route.has_room(this.user())).then_some(())
+        });
+        Socket::leave_crowd(sock);
+        match end {
+            Wait::Ready(()) => Ok(()),
+            Wait::TimedOut => Err(ETIMEDOUT),
+            Wait::Signal => Err(ERESTARTSYS),
+        }
     }
 
     /// Waits until a port of the peer is free (spec §4.4 row 15).

@@ -36,12 +36,16 @@ use crate::{
     path::{
         log_throttle,
         Path,
-        Table, //
+        Table,
+        LINGER_NS, //
     },
-    socket::seam::{
-        Route,
-        RouteKey,
-        Transport, //
+    socket::{
+        loopback::is_loopback,
+        seam::{
+            Route,
+            RouteKey,
+            Transport, //
+        },
     },
     space::Space, //
 };
@@ -136,9 +140,13 @@ pub(crate) struct Realm {
     shared: Arc<Shared>,
     ns: ARef<Namespace>,
     incarnation: NonZeroU32,
+    waker: Waker,
     #[pin]
     table: Table,
 }
+
+/// How long paths stay that nobody uses.
+const LINGER: Delta = Delta::from_nanos(LINGER_NS as i64);
 
 /// Connections that may wait to be accepted (spec §0).
 const BACKLOG: u32 = 128;
@@ -241,17 +249,25 @@ impl Shared {
 }
 
 impl Realm {
-    fn new(shared: &Arc<Shared>, ns: &Namespace) -> Result<Arc<Self>> {
-        Arc::pin_init(
-            pin_init!(Self {
-                shared: shared.clone(),
-                ns: ns.into(),
-                // Zero once in four billion.
-                incarnation: NonZeroU32::new(random_u32()).unwrap_or(NonZeroU32::MIN),
-                table <- Table::new(),
-            }),
-            GFP_KERNEL,
-        )
+    fn new(shared: &Arc<Shared>, ns: &Namespace) -> Result<Job<Self>> {
+        krdma::new_job!(shared.module, |waker| {
+            Arc::pin_init(
+                pin_init!(Self {
+                    shared: shared.clone(),
+                    ns: ns.into(),
+                    // Zero once in four billion.
+                    incarnation: NonZeroU32::new(random_u32()).unwrap_or(NonZeroU32::MIN),
+                    waker,
+                    table <- Table::new(),
+                }),
+                GFP_KERNEL,
+            )
+        })
+    }
+
+    /// Has the paths looked for, after a while, that are of no use any more. Any context.
+    pub(crate) fn sweep_later(&self) {
+        self.waker.wake_after(LINGER);
     }
 
     /// Returns what all namespaces share.
@@ -279,6 +295,12 @@ impl Realm {
     /// The only error is [`ENOMEM`].
     pub(crate) fn owns(&self, addr: Addr, scope: u32) -> Result<bool> {
         self.shared.owns(&self.ns, addr, scope)
+    }
+}
+
+impl Work for Realm {
+    fn run(this: &Arc<Self>) -> Option<Delta> {
+        this.table.sweep().then_some(LINGER)
     }
 }
 
@@ -311,6 +333,8 @@ struct Holders {
     /// Until when the realm stays if there are none.
     until: Instant,
     listeners: KVec<Listener<Accept>>,
+    /// Takes out paths that are of no use any more.
+    sweeper: Option<Job<Realm>>,
 }
 
 /// How long the realm stays after the last socket.
@@ -341,7 +365,8 @@ impl Rc {
 
 impl Tenure {
     fn start(&self, holders: &mut Holders, ns: &Namespace, space: &Arc<Space>) -> Result {
-        let realm = Realm::new(&self.shared, ns)?;
+        let sweeper = Realm::new(&self.shared, ns)?;
+        let realm = sweeper.data().clone();
 
         self.shared.realms.lock().push(realm.clone(), GFP_KERNEL)?;
         // From the first listener on there may be paths, which keep the realm.
@@ -352,6 +377,7 @@ impl Tenure {
                 return Err(err);
             }
         };
+        holders.sweeper = Some(sweeper);
         *self.realm.lock() = Some(realm);
         Ok(())
     }
@@ -360,6 +386,9 @@ impl Tenure {
         // Nobody asks for a new path after this.
         for listener in core::mem::take(&mut holders.listeners) {
             listener.close();
+        }
+        if let Some(sweeper) = holders.sweeper.take() {
+            sweeper.close();
         }
         let realm = self.realm.lock().take();
         if let Some(realm) = realm {
@@ -452,9 +481,14 @@ impl Transport for Rc {
         self.0.data().shared.owns(ns, addr, scope)
     }
 
-    fn route(&self, space: &Arc<Space>, key: RouteKey) -> Result<Arc<dyn Route>> {
+    fn route(&self, space: &Arc<Space>, key: RouteKey, user: u32) -> Result<Arc<dyn Route>> {
+        // A device is not asked to reach what only this host can: rxe's queue pair for the connection
+        // manager would not survive it.
+        if is_loopback(key.peer) {
+            return Err(EINVAL);
+        }
         let realm = self.realm().ok_or(ENETDOWN)?;
-        let path = realm.table.path(&realm, space, key)?;
+        let path = realm.table.path(&realm, space, key, user)?;
 
         Ok(path)
     }

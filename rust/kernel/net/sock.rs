@@ -195,6 +195,13 @@ impl<T: Family> Sock<T> {
         Timeout::from_raw(unsafe { (&raw const (*self.as_raw()).sk_rcvtimeo).read_volatile() })
     }
 
+    /// Returns the number of the user that the socket belongs to, as the initial user namespace has it:
+    /// who made it, until somebody who may changes its owner.
+    pub fn owner(&self) -> u32 {
+        // SAFETY: By the type invariant. The field is changed by others meanwhile, as a whole.
+        unsafe { (&raw const (*self.as_raw()).sk_uid).read_volatile() }.val
+    }
+
     /// Returns the number of the socket's inode, 0 once it is closed.
     pub fn inode(&self) -> u64 {
         // SAFETY: By the type invariant.

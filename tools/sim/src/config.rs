@@ -35,6 +35,8 @@ pub struct Faults {
     pub close: u64,
     /// A socket cancels what it sent to a destination.
     pub cancel: u64,
+    /// A path is used by nobody any more.
+    pub release: u64,
 }
 
 /// The parameters of a run.
@@ -93,6 +95,7 @@ impl Config {
             slow_cm: fault(10),
             close: fault(300),
             cancel: fault(60),
+            release: fault(30),
         };
         let settings = Settings {
             send_ring: [4, 16, 64, 256][rng.index(4)],
@@ -103,6 +106,7 @@ impl Config {
             probe_ns: 50_000_000,
             // Connections are short here.
             reconnect_max_ns: 20_000_000,
+            linger_ns: 100_000_000,
             ..Settings::default()
         };
         Self {

@@ -102,6 +102,9 @@ impl Node {
         if w.fault(w.config.faults.close) {
             self.close(w, index);
         }
+        if w.fault(w.config.faults.release) {
+            self.release(w);
+        }
         if w.rng.one_in(w.config.reader) {
             for _ in 0..w.rng.range(1, 4) {
                 if !self.shared.read(w.config, index) {
@@ -252,6 +255,17 @@ impl Node {
         self.cancel_where(w, index, None);
         self.shared.reopen(index);
         self.spread_map(w);
+    }
+
+    /// Some path is used by nobody any more. Who waits for a port of the peer does use it.
+    fn release(&mut self, w: &mut World<'_>) {
+        if self.paths.is_empty() || self.shared.sockets.iter().any(|s| s.blocked.is_some()) {
+            return;
+        }
+        let index = w.rng.index(self.paths.len());
+        if let AnyPath::Ours(p) = &mut self.paths[index] {
+            p.release(w, &mut self.shared);
+        }
     }
 
     /// Everything is read.

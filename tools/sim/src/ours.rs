@@ -168,6 +168,26 @@ impl OurPath {
         true
     }
 
+    /// Nobody here uses the path any more. If nothing is left to do it is made anew, sooner or later.
+    pub fn release(&mut self, w: &mut World<'_>, shared: &mut Shared) {
+        self.engine.release();
+        self.pump(w, shared);
+        if !self.engine.is_idle() || w.rng.one_in(2) {
+            return;
+        }
+        assert_eq!(self.engine.connections().count(), 0);
+        let memory = self.engine.memory();
+        let fresh = Self::new(self.at, self.peer, self.tos, w.q.now);
+        assert_eq!(self.accepted, self.done + self.given_up, "all have ended");
+        // What the two were in between is counted by neither.
+        self.engine = fresh.engine;
+        self.offer(w.config);
+        (self.accepted, self.done, self.given_up) = (0, 0, 0);
+        if !memory.is_blank() {
+            self.engine.resume(&memory);
+        }
+    }
+
     /// Cancels a message.
     pub fn cancel(&mut self, w: &mut World<'_>, shared: &mut Shared, seq: u64) {
         if let Cancel::Removed(message) = self.engine.cancel(seq) {
@@ -201,7 +221,8 @@ impl OurPath {
         here.dedup();
         there.sort_unstable_by_key(|conn| conn.0);
         assert_eq!(here, there, "held here, known there: {self:?}");
-        assert!(!self.engine.wants_poll() || self.state() == State::Closing);
+        let closing = self.state() == State::Closing;
+        assert!(!self.engine.wants_poll() || closing, "polled: {self:?}");
 
         // It takes time.
         if w.q.now % 16 == 0 {

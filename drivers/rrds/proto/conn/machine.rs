@@ -134,6 +134,8 @@ pub struct Machine {
     backoff: Backoff,
     /// When the current connection was first polled as one that is up.
     up_since: Option<Instant>,
+    /// Before when not to dial, in state Down if nobody wants a connection.
+    rest: Option<Instant>,
     /// Somebody on this side has asked for a connection.
     wanted: bool,
     stopped: bool,
@@ -153,6 +155,7 @@ impl Default for Machine {
             timer: None,
             backoff: Backoff::default(),
             up_since: None,
+            rest: None,
             wanted: false,
             stopped: false,
         }
@@ -195,13 +198,45 @@ impl Machine {
     pub(crate) fn connect(&mut self, now: Instant) {
         self.want();
         if self.state == State::Down && self.timer.is_none() && !self.stopped {
-            self.timer = Some(now);
+            self.timer = Some(self.rest.take().map_or(now, |rest| rest.max(now)));
         }
     }
 
     /// Has a connection made again whenever it is lost, if there is one.
     pub(crate) fn want(&mut self) {
         self.wanted = true;
+    }
+
+    /// Whether a connection is to be made again when it is lost.
+    pub(crate) const fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
+    /// Ends what [`Machine::want`] began. An attempt is given up, unless something waits to be sent, as
+    /// `pending` tells. A connection that there is stays.
+    pub(crate) fn release(&mut self, pending: bool) {
+        self.wanted = false;
+        if pending {
+            return;
+        }
+        match self.state {
+            // Who wants one next is not to dial sooner than this.
+            State::Down => self.rest = self.timer.take().or(self.rest),
+            State::Dialing => {
+                self.fail(DropReason::Local);
+            }
+            State::Accepting | State::Up | State::Closing => {}
+        }
+    }
+
+    /// Whether `conn` is the connection that is being closed.
+    pub(crate) fn is_closing(&self, conn: ConnId) -> bool {
+        self.state == State::Closing && conn == self.current
+    }
+
+    /// Whether there is no connection, and none will be made before somebody asks.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == State::Down && self.timer.is_none() && !self.wanted && !self.has_void()
     }
 
     /// All that the transport has of the path, by number: the current connection, and requests.
@@ -359,7 +394,7 @@ impl Machine {
         random: u64,
         pending: bool,
     ) -> bool {
-        if self.state != State::Closing || conn != self.current {
+        if !self.is_closing(conn) {
             return false;
         }
         let lasted = |since: Instant| now >= since.after(settings.reconnect_max_ns);
@@ -371,11 +406,11 @@ impl Machine {
             None => {
                 self.state = State::Down;
                 self.due = false;
-                let wanted = self.wanted || pending;
-                self.timer = if self.stopped {
-                    None
+                let next = (!self.stopped).then(|| now.after(self.backoff.next(settings, random)));
+                (self.timer, self.rest) = if self.wanted || pending {
+                    (next, None)
                 } else {
-                    wanted.then(|| now.after(self.backoff.next(settings, random)))
+                    (None, next)
                 };
             }
         }

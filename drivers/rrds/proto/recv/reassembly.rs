@@ -133,6 +133,11 @@ impl Reassembly {
         partial.is_some_and(|p| p.kind == Kind::Message)
     }
 
+    /// Goes on with what was expected next on an earlier path between the same addresses.
+    pub fn resume(&mut self, expected: u64) {
+        self.expected = expected;
+    }
+
     /// Forgets which messages were received: the peer is not the one it was.
     pub fn forget(&mut self) {
         self.expected = 0;

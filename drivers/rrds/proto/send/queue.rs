@@ -81,6 +81,8 @@ pub struct SendQueue<M, S> {
     gone: u32,
     pongs: u32,
     silent: u32,
+    /// Messages were cancelled that had been handed over to this connection.
+    pub(super) orphans: bool,
 }
 
 impl<M: fmt::Debug, S: Storage<Entry<M>>> fmt::Debug for SendQueue<M, S> {
@@ -116,6 +118,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
             gone: 0,
             pongs: 0,
             silent: 0,
+            orphans: false,
         }
     }
 
@@ -132,6 +135,49 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
     /// Number of slots.
     pub fn capacity(&self) -> usize {
         self.ring.capacity()
+    }
+
+    /// Number of slots whose message has not left.
+    pub fn live(&self) -> usize {
+        self.ring.len().saturating_sub(self.gone as usize)
+    }
+
+    /// Whether anything is to be handed over, on this connection or the next, or acknowledged.
+    pub fn has_live(&self) -> bool {
+        self.next_live(0).is_some()
+    }
+
+    /// Highest sequence that the peer may have seen.
+    pub(crate) fn used_high(&self) -> u64 {
+        self.sent_high.max(self.started_high)
+    }
+
+    /// Goes on behind the numbers of an earlier path between the same addresses.
+    pub(crate) fn resume(&mut self, sent_high: u64, next_seq: u64) {
+        self.sent_high = sent_high;
+        // INVARIANT: nothing is queued yet.
+        self.next_seq = self.next_seq.max(next_seq);
+    }
+
+    /// Takes out the answers to pings that wait; not while one is being handed over.
+    pub(crate) fn drop_pongs(&mut self) {
+        if self.pongs == 0 {
+            return;
+        }
+        for index in 0..self.ring.len() {
+            let busy = self.sending && index == self.sent;
+            let entry = self.ring.get_mut(index).filter(|_| !busy);
+            let Some(entry) = entry.filter(|e| matches!(e.item, Some(Item::Pong(_)))) else {
+                continue;
+            };
+            entry.item = None;
+            if entry.ended.take().is_some() {
+                self.ended = self.ended.saturating_sub(1);
+            }
+            self.gone = self.gone.wrapping_add(1);
+            self.pongs = self.pongs.saturating_sub(1);
+        }
+        self.trim();
     }
 
     /// Number that the next message will get.
@@ -152,6 +198,12 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
     /// The entry at `index` and whether it was sent on this connection, for listings.
     pub fn get(&self, index: usize) -> Option<(&Entry<M>, bool)> {
         Some((self.ring.get(index)?, index < self.sent))
+    }
+
+    /// Index of the first entry with this number or a higher one; [`SendQueue::len`] if there is none.
+    /// O(log n).
+    pub fn index_of(&self, seq: u64) -> usize {
+        self.ring.partition_point(|entry| entry.seq < seq)
     }
 
     /// The message that was queued last, if it has not left.
@@ -358,6 +410,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         if !matches!(entry.item, Some(Item::Message(_))) {
             return Cancel::Gone;
         }
+        self.orphans |= busy || index < self.sent;
         if busy {
             entry.ended = Some(Outcome::Cancelled);
             self.ended = self.ended.wrapping_add(1);

@@ -20,6 +20,8 @@ pub struct Slots {
     posted: u32,
     completed: u32,
     unsignaled: u32,
+    /// The last one that asks for a completion.
+    signaled: u32,
     /// Among those without a completion are some that hold on to memory until they complete.
     owing: bool,
 }
@@ -70,6 +72,7 @@ impl Slots {
         // INVARIANT: the number in flight grows with the others.
         self.posted = self.posted.wrapping_add(count);
         self.unsignaled = if signaled {
+            self.signaled = self.posted.wrapping_sub(1);
             0
         } else {
             self.unsignaled.saturating_add(count)
@@ -93,6 +96,19 @@ impl Slots {
         };
         self.owing &= self.unsignaled > 0;
         true
+    }
+
+    /// The work request whose completion tells that all are completed that hold on to memory now.
+    /// `None` if none does.
+    pub(crate) const fn last_awaited(&self) -> Option<u32> {
+        if self.owing {
+            // One that asks for a completion follows.
+            Some(self.posted.wrapping_sub(1))
+        } else if self.unsignaled < self.in_flight() {
+            Some(self.signaled)
+        } else {
+            None
+        }
     }
 
     /// Whether the work request `id`, posted on this connection, is completed.

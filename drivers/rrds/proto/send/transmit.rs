@@ -86,6 +86,9 @@ pub struct Sender<M, S> {
     current: Option<Current>,
     map_pending: bool,
     pub(super) probe_pending: bool,
+    /// The work request that is to complete so that nothing is left in the device of messages that were
+    /// cancelled.
+    orphan: Option<u32>,
     /// The bare acknowledgement that is in flight and whose completion is waited for.
     pub(super) bare: Option<u32>,
     /// The last SEND was a bare acknowledgement.
@@ -113,6 +116,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             current: None,
             map_pending: false,
             probe_pending: false,
+            orphan: None,
             bare: None,
             only_acks: false,
         }
@@ -139,6 +143,21 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         self.bare.is_some()
     }
 
+    /// The work request that is to complete so that nothing is left in the device of messages that were
+    /// cancelled. Those that are cancelled meanwhile have to wait for their turn.
+    pub fn orphan(&mut self) -> Option<u32> {
+        self.orphan = self.orphan.filter(|&id| !self.slots.is_complete(id));
+        if self.orphan.is_none() && core::mem::take(&mut self.queue.orphans) {
+            self.orphan = self.slots.last_awaited();
+        }
+        self.orphan
+    }
+
+    /// Whether messages were cancelled of which something may be left in the device.
+    pub const fn has_orphans(&self) -> bool {
+        self.queue.orphans
+    }
+
     /// Whether there is anything to hand over.
     pub fn has_work(&self) -> bool {
         self.map_pending
@@ -155,6 +174,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         self.current = None;
         self.map_pending = false;
         self.probe_pending = false;
+        self.orphan = None;
+        self.queue.orphans = false;
         self.bare = None;
         self.only_acks = false;
     }

@@ -267,13 +267,52 @@ fn what_only_the_peer_wanted_is_not_dialed_again() {
 
     // So does who has something left to send, and from the first wish on who ever had.
     let (_, mut b) = pair();
-    assert!(b.path.queue_pong(7));
+    b.send(1, 10);
     b.lose();
     assert!(matches!(b.poll(), Some(Action::Dial { .. })));
+    // An answer to a ping is not worth it: whoever has asked asks again.
+    let (_, mut b) = pair();
+    assert!(b.path.queue_pong(7));
+    b.lose();
+    assert_eq!((b.poll(), b.path.next_timeout()), (None, None));
+    assert!(b.path.is_idle());
     let (_, mut b) = pair();
     b.path.connect(b.now);
     b.lose();
     assert!(matches!(b.poll(), Some(Action::Dial { .. })));
+}
+
+#[test]
+fn what_nobody_wants_any_more_is_not_dialed() {
+    // While it is dialed,
+    let mut a = Node::new(1, 2, 100);
+    dial(&mut a);
+    let seq = a.send(1, 10);
+    a.path.release();
+    assert_eq!(a.poll(), None, "a message waits");
+    assert!(matches!(a.path.cancel(seq), Cancel::Removed(_)));
+    a.path.release();
+    a.close();
+    assert_eq!((a.poll(), a.path.next_timeout()), (None, None));
+    assert!(a.path.is_idle());
+    // while it waits for the next attempt,
+    dial(&mut a);
+    a.path.on_lost(a.path.current(), DropReason::Rejected);
+    a.close();
+    let next = a.path.next_timeout().unwrap();
+    assert!(next > a.now && !a.path.is_idle());
+    a.path.release();
+    assert!(a.path.is_idle());
+    // which nobody makes come sooner by asking anew,
+    a.path.connect(a.now);
+    assert_eq!(a.path.next_timeout(), Some(next));
+    // and while it is up, where it stays.
+    let (mut a, _) = pair();
+    a.path.release();
+    assert_eq!((a.poll(), a.path.state()), (None, State::Up));
+    assert!(!a.path.is_idle());
+    a.lose();
+    assert!(a.path.is_idle());
 }
 
 #[test]

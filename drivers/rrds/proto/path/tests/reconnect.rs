@@ -342,3 +342,37 @@ fn a_path_that_is_stopped_gives_everything_back() {
     assert_eq!(done, expected);
     assert!(a.path.sender().queue.is_empty());
 }
+
+#[test]
+fn a_path_that_is_made_anew_goes_on_where_it_was() {
+    let (mut a, mut b) = pair();
+    assert!(Node::new(1, 2, 100).path.memory().is_blank());
+    b.send(1, 10);
+    let again = b.drain()[0];
+    assert_eq!(a.receive(again), Ok(Received::Message));
+    let first = a.send(2, 10);
+    exchange(&mut a, &mut b);
+    a.path.release();
+    a.lose();
+    b.lose();
+    let memory = a.path.memory();
+    assert!(!memory.is_blank());
+
+    let mut a = Node::new(1, 2, 100);
+    a.path.resume(&memory);
+    assert_eq!(a.path.memory(), memory);
+    connect(&mut b, &mut a);
+    a.drain();
+    // What the peer sends again is old, and it may acknowledge what the earlier path sent.
+    let resent = Header {
+        flags: again.header.flags.with(Flags::RETRANSMITTED),
+        ack: first,
+        ..again.header
+    };
+    let received = a.receive_header(resent, 10);
+    let old = Received::Ignored(crate::recv::Ignored::Duplicate);
+    assert_eq!(received, Ok(old));
+    // What is new is above all that was.
+    assert!(a.send(3, 10) > first);
+    assert_eq!(exchange(&mut a, &mut b).len(), 1);
+}

@@ -440,3 +440,36 @@ fn a_silent_peer_is_probed_while_it_is_waited_for() {
     a.poll();
     assert_eq!(a.path.next_timeout(), None);
 }
+
+#[test]
+fn what_senders_have_given_up_is_waited_for_in_time() {
+    let (mut a, _) = pair();
+    let first = a.send(1, 9000);
+    let second = a.send(2, 9000);
+    a.drain();
+    assert!(!a.path.wants_poll());
+    assert!(matches!(a.path.cancel(first), Cancel::Removed(_)));
+    assert!(a.path.wants_poll());
+    assert_eq!(a.poll(), None);
+    assert!(!a.path.wants_poll());
+    // It is not put off by another one.
+    a.now = a.now.after(a.settings.linger_ns / 2);
+    assert!(matches!(a.path.cancel(second), Cancel::Removed(_)));
+    assert_eq!(a.poll(), None);
+    a.now = a.now.after(a.settings.linger_ns / 2);
+    let reason = DropReason::Timeout;
+    assert!(matches!(a.poll(), Some(Action::Close { reason: r, .. }) if r == reason));
+
+    // What is completed is not waited for, nor is what was never sent.
+    let (mut a, _) = pair();
+    let first = a.send(1, 9000);
+    let out = a.drain();
+    a.path.cancel(first);
+    assert_eq!(a.poll(), None);
+    a.path.on_sent(a.path.current(), out.last().unwrap().id);
+    let unsent = a.send(2, 9000);
+    a.path.cancel(unsent);
+    a.now = a.now.after(2 * a.settings.linger_ns);
+    assert_eq!((a.poll(), a.path.state()), (None, State::Up));
+    assert_eq!(a.path.linger.next_timeout(), None);
+}

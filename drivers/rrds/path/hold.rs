@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who uses a path, and what becomes of it when nobody does.
+//!
+//! Sockets use a path by a [`Held`]. With the last one nothing is dialed any more. A path that has no
+//! connection then, and no message, is taken out of the table after a while; what has to be remembered
+//! of it takes little, see [`Memory`].
+
+use super::{
+    Path,
+    State, //
+};
+use crate::{
+    congestion::Peer,
+    message::{
+        Message,
+        Outgoing, //
+    },
+    socket::seam::{
+        Route,
+        RouteKey, //
+    },
+    transport::rc::Shared, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::ordering::{
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+use rds_proto::{
+    path::Memory,
+    send::{
+        Cancel,
+        Outcome, //
+    },
+    time::Instant, //
+};
+
+/// How long a path stays that nobody uses, in nanoseconds.
+pub(crate) const LINGER_NS: u64 = 10_000_000_000;
+
+/// A path, as sockets have it.
+pub(crate) struct Held(Arc<Path>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Nothing is locked here: it may be dropped with the path's lock held.
+        if self.0.holders.fetch_sub(1, Full) == 1 {
+            self.0.waker.wake();
+        }
+    }
+}
+
+/// Whether what has been idle since then has been so for long.
+fn is_over(idle: Option<Instant>, now: Instant) -> bool {
+    idle.is_some_and(|since| since.after(LINGER_NS) <= now)
+}
+
+impl Path {
+    /// Has the path used until the result is dropped. To be called with the table locked.
+    pub(super) fn hold(self: &Arc<Self>) -> Held {
+        self.holders.fetch_add(1, Full);
+        Held(self.clone())
+    }
+
+    fn is_held(&self) -> bool {
+        self.holders.load(Relaxed) != 0
+    }
+
+    /// Has nothing dialed any more if nobody uses the path. By the job.
+    ///
+    /// Whoever begins to use it is counted before, and asks for a connection with the lock held, if it
+    /// wants one. So this either sees that it is used, or comes first.
+    pub(super) fn let_go(&self) {
+        let mut state = self.state.lock();
+
+        if !self.is_held() {
+            state.engine.release();
+        }
+    }
+
+    /// Whether senders that were refused are to be told; takes that as done.
+    pub(super) fn take_relief(&self) -> bool {
+        let mut state = self.state.lock();
+        let relieved = state.is_relieved();
+
+        if relieved {
+            state.crowded = None;
+        }
+        relieved
+    }
+
+    /// Asks for the path to be taken out of the table, if it is of no use. By the job.
+    pub(super) fn retire(&self) {
+        let is_idle = {
+            let mut state = self.state.lock();
+            let is_idle = !self.is_held() && state.engine.is_idle();
+
+            state.idle = match state.idle {
+                _ if !is_idle => None,
+                None => Some(Shared::now()),
+                since => since,
+            };
+            is_idle
+        };
+        if is_idle {
+            self.realm.sweep_later();
+        }
+    }
+
+    /// Whether the path has been of no use for so long that it can go; it takes part in nothing any more
+    /// then. Returns what is to be remembered. To be called with the table locked.
+    ///
+    /// Not if something is, and there is no room for that.
+    pub(super) fn expire(&self, now: Instant, has_room: bool) -> Option<Memory> {
+        let mut state = self.state.lock();
+        let State { engine, idle, .. } = &mut *state;
+        let memory = engine.memory();
+
+        // What the peer has made us store counts as long as it has an account.
+        if !is_over(*idle, now)
+            || self.is_held()
+            || !engine.is_idle()
+            || !self.peer.backlog().is_empty()
+            || !(has_room || memory.is_blank())
+        {
+            return None;
+        }
+        engine.stop();
+        Some(memory)
+    }
+
+    /// Whether the path has been of no use for long; none if it is of use. Any context.
+    pub(super) fn idle(&self, now: Instant) -> Option<bool> {
+        let idle = self.state.lock().idle;
+
+        idle.map(|_| is_over(idle, now))
+    }
+
+    /// Has a path that is new go on where an earlier one ended.
+    pub(super) fn resume(&self, memory: &Memory) {
+        self.state.lock().engine.resume(memory);
+    }
+
+    /// The user who had it made; none if a peer did.
+    pub(super) fn maker(&self) -> Option<u32> {
+        self.maker
+    }
+}
+
+impl Route for Held {
+    fn key(&self) -> RouteKey {
+        self.0.key
+    }
+
+    fn peer(&self) -> &Arc<Peer> {
+        &self.0.peer
+    }
+
+    #[inline]
+    fn send(
+        &self,
+        message: Outgoing,
+        ack_required: bool,
+        flags: kernel::alloc::Flags,
+    ) -> Result<(), (Error, Option<Outgoing>)> {
+        let state = self.0.queue(message, ack_required, flags)?;
+
+        self.0.pump_locked(state);
+        Ok(())
+    }
+
+    fn has_room(&self, user: Option<u32>) -> bool {
+        self.0.has_room(user)
+    }
+
+    fn connect(&self) {
+        self.0.state.lock().engine.connect(Shared::now());
+        self.0.waker.wake();
+    }
+
+    fn cancel(&self, message: &Message) {
+        let mut guard = self.0.state.lock();
+        let state = &mut *guard;
+
+        if let Cancel::Removed(message) = state.engine.cancel(message.seq()) {
+            self.0.end(&mut state.shares, message, Outcome::Cancelled);
+        }
+        if state.is_relieved() || state.engine.wants_poll() {
+            self.0.waker.wake();
+        }
+    }
+}
