@@ -5,10 +5,7 @@
 //! Pairs of a name and a value without spaces: for people and for programs. Names do not change their
 //! meaning; new ones may come, in any place.
 
-use super::{
-    Path,
-    State, //
-};
+use super::Path;
 use crate::transport::rc::Shared;
 use kernel::{
     fmt,
@@ -31,25 +28,21 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn of(state: &State) -> Self {
-        let queue = &state.engine.sender().queue;
+    fn of(path: &Path) -> Self {
         let mut this = Self::default();
 
-        for index in 0..queue.len() {
-            let Some((entry, sent)) = queue.get(index) else {
-                break;
-            };
-            let Some(message) = entry.message() else {
-                continue;
-            };
-            let count = if sent {
-                &mut this.unacked
-            } else {
-                &mut this.unsent
-            };
-            *count = count.saturating_add(1);
-            this.bytes = this.bytes.saturating_add(message.payload().len().into());
-        }
+        path.for_each_entry(
+            |entry, sent| Some((entry.message()?.payload().len(), sent)),
+            |&(len, sent)| {
+                let count = if sent {
+                    &mut this.unacked
+                } else {
+                    &mut this.unsent
+                };
+                *count = count.saturating_add(1);
+                this.bytes = this.bytes.saturating_add(len.into());
+            },
+        );
         this
     }
 }
@@ -73,13 +66,13 @@ impl Path {
     /// Writes the line. May sleep.
     pub(crate) fn dump(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let now = Shared::now();
+        let waiting = Waiting::of(self);
         // Nothing is formatted with the lock held.
-        let (waiting, history, stats, link, conn, next_tx, acked, next_rx, credits, rtt) = {
+        let (history, stats, link, conn, next_tx, acked, next_rx, credits, rtt) = {
             let state = self.state.lock();
             let engine = &state.engine;
             let queue = &engine.sender().queue;
             (
-                Waiting::of(&state),
                 state.history,
                 *engine.stats(),
                 state.link.clone(),

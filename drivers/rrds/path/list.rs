@@ -9,14 +9,21 @@ use crate::{
         Listed,
         RdmaConnection, //
     },
-    message::Endpoint,
+    message::{
+        Endpoint,
+        Outgoing, //
+    },
     socket::seam::RouteKey, //
 };
 use kernel::fmt;
 use rds_proto::{
     conn::State,
+    send::Entry,
     stats::Counters, //
 };
+
+/// Entries of the queue that are looked at before others get the lock.
+const CHUNK: usize = 32;
 
 /// As log lines name a path.
 impl fmt::Display for Path {
@@ -90,26 +97,53 @@ impl Path {
 
     /// Tells each message that was not sent yet or, if `sent`, was sent and not acknowledged.
     ///
-    /// Any context. Tells with the path's lock held.
+    /// Any context. Tells with nothing locked; what comes and goes meanwhile may be missed.
     pub(crate) fn for_each_message(&self, sent: bool, tell: &mut dyn FnMut(&Listed)) {
-        let state = self.state.lock();
-        let queue = &state.engine.sender().queue;
         let end = |addr, port| Endpoint { addr, port };
 
-        for index in 0..queue.len() {
-            let Some((entry, is_sent)) = queue.get(index) else {
-                return;
-            };
-            let Some(message) = entry.message().filter(|_| is_sent == sent) else {
-                continue;
-            };
-            tell(&Listed {
-                seq: entry.seq(),
-                len: message.payload().len(),
-                local: end(self.key.local, message.source().port),
-                peer: end(self.key.peer, message.dest().port),
-                tos: self.key.tos,
-            });
+        self.for_each_entry(
+            |entry, is_sent| {
+                let message = entry.message().filter(|_| is_sent == sent)?;
+                Some(Listed {
+                    seq: entry.seq(),
+                    len: message.payload().len(),
+                    local: end(self.key.local, message.source().port),
+                    peer: end(self.key.peer, message.dest().port),
+                    tos: self.key.tos,
+                })
+            },
+            tell,
+        );
+    }
+
+    /// Calls `look` with each entry of the queue, and whether it was sent, and `tell` with what it returns;
+    /// that with nothing locked. There may be many: the lock, and interrupts, are held up for a few at a
+    /// time.
+    pub(super) fn for_each_entry<R>(
+        &self,
+        mut look: impl FnMut(&Entry<Outgoing>, bool) -> Option<R>,
+        mut tell: impl FnMut(&R),
+    ) {
+        let mut next = Some(0);
+
+        while let Some(seq) = next.take() {
+            let mut found: [Option<R>; CHUNK] = [const { None }; CHUNK];
+            {
+                let state = self.state.lock();
+                let queue = &state.engine.sender().queue;
+                let start = queue.index_of(seq);
+
+                for (offset, slot) in found.iter_mut().enumerate() {
+                    let index = start.saturating_add(offset);
+                    let Some((entry, is_sent)) = queue.get(index) else {
+                        break;
+                    };
+                    *slot = look(entry, is_sent);
+                    next = Some(entry.seq().saturating_add(1));
+                }
+                next = next.filter(|&seq| seq < queue.next_seq());
+            }
+            found.iter().flatten().for_each(&mut tell);
         }
     }
 }
