@@ -5,7 +5,10 @@
 use super::Realm;
 use crate::{
     path::Path,
-    socket::seam::RouteKey,
+    socket::{
+        loopback::is_loopback,
+        seam::RouteKey, //
+    },
     space::Space,
     trace::{
         self,
@@ -94,7 +97,7 @@ impl Accept {
             NO
         })?;
 
-        if !private.matches(peer, local) {
+        if !private.matches(peer, local) || is_loopback(peer) || !is_own(request, peer) {
             refused(private.tos, Why::WrongAddress);
             pr_debug!("{:?} claims to be {:?}: refused\n", peer, private.saddr);
             return Err(NO);
@@ -131,6 +134,20 @@ impl Acceptor for Accept {
             }
         }
     }
+}
+
+/// Whether the answer to a request goes to the address that it claims to come from.
+///
+/// The private data and the header of the connection manager, in which the address stands as well, are
+/// the sender's. In an Ethernet the identifiers of ports are their addresses, and the answer, as all
+/// that follows, is sent to the one that the request tells. So whoever claims another's address makes
+/// no connection: either this differs, or the other one is answered. On InfiniBand they are not
+/// addresses: who may have which is for the subnet manager, and for the partition, to say.
+fn is_own(request: &Request<'_>, peer: Addr) -> bool {
+    request
+        .path()
+        .filter(|path| path.is_roce())
+        .is_none_or(|path| *path.destination_gid().as_bytes() == peer.0)
 }
 
 /// Returns an address, and the interface that it is of if it is link-local.
