@@ -198,6 +198,7 @@ pub(crate) fn exhaustion(bench: &Bench<'_>) -> Result {
         );
         expect("an error after the last handle", error.is_some(), true)?;
         handles.pop();
+        krdma::settle(bench.module);
         handles
             .push_within_capacity(Ah::new(&bench.pd, &bench.path)?)
             .map_err(|_| EINVAL)?;
