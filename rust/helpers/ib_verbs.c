@@ -22,6 +22,12 @@ __rust_helper u32 rust_helper_rdma_end_port(const struct ib_device *device)
 	return rdma_end_port(device);
 }
 
+__rust_helper bool rust_helper_rdma_protocol_iwarp(const struct ib_device *device,
+						   u32 port_num)
+{
+	return rdma_protocol_iwarp(device, port_num);
+}
+
 __rust_helper int rust_helper_ib_post_send(struct ib_qp *qp,
 					   const struct ib_send_wr *wr,
 					   const struct ib_send_wr **bad_wr)

@@ -158,6 +158,17 @@ impl Device {
         (first..=last).map(move |number| Port::new(self, number))
     }
 
+    /// Fails with [`EOPNOTSUPP`] on a device that speaks iWARP at one of its ports.
+    ///
+    /// This crate relies on what InfiniBand and RoCE promise and iWARP, or a driver for it, does not: see
+    /// [`Qp::new`](crate::rdma::Qp::new).
+    pub(crate) fn refuse_iwarp(&self) -> Result {
+        if self.ports().any(|port| port.is_iwarp()) {
+            return Err(EOPNOTSUPP);
+        }
+        Ok(())
+    }
+
     /// Returns whether the device has a port of this number. C takes numbers of ports as indices, and
     /// checks few of them.
     pub(crate) fn has_port(&self, number: u32) -> bool {

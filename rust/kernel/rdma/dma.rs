@@ -8,7 +8,7 @@
 //! freed nor touched.
 //!
 //! The mappings work with devices that address memory by DMA and with those that address it as the
-//! processor does (`rdma_rxe`, `siw`).
+//! processor does (`rdma_rxe`).
 //!
 //! Mapped memory is the device's, but while the processor is given it: by [`Mapping::cpu`], or for the
 //! length of a call by [`PageList::read`] and [`PageList::write`]. There, and nowhere else, caches and bounce

@@ -75,6 +75,16 @@ impl<'a> Port<'a> {
         }
     }
 
+    /// Returns whether the port speaks iWARP, which queue pairs of this crate can't be made for: see
+    /// [`Qp::new`](crate::rdma::Qp::new).
+    ///
+    /// Does not sleep.
+    pub fn is_iwarp(&self) -> bool {
+        // SAFETY: `dev` is registered, and `number` was checked against it. The function reads a constant of
+        // the driver.
+        unsafe { bindings::rdma_protocol_iwarp(self.dev.as_raw(), self.number) }
+    }
+
     /// Returns the entry of the port's GID table with this index.
     ///
     /// Errors: [`ENODATA`] if the entry is unused, [`EINVAL`] if the table has no such index.

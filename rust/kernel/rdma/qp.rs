@@ -136,7 +136,7 @@ pub struct Qp {
 
 /// # Invariants
 ///
-/// `ptr` points to a queue pair in `pd` that this type owns.
+/// `ptr` points to a queue pair in `pd` that this type owns. No port of its device speaks iWARP.
 #[pin_data(PinnedDrop)]
 struct Inner {
     ptr: NonNull<bindings::ib_qp>,
@@ -203,12 +203,20 @@ impl Qp {
     /// `owner` is the module that shows in `rdma resource show`, as for
     /// [`Pd::new`](crate::rdma::Pd::new).
     ///
-    /// Errors: [`EINVAL`] if the device can't do what is asked, if the parts are not of one device,
+    /// Devices that speak iWARP ([`Port::is_iwarp`](crate::rdma::Port::is_iwarp)) are refused. What is said
+    /// here of requests and regions is InfiniBand's and RoCE's: requests of a send queue complete in the
+    /// order of posting, a driver that refuses a chain names the link and works on none from there on, all of a
+    /// key is compared, and a queue pair that the connection manager connects is moved to the states in
+    /// which it sends by what it says. `siw` keeps none of these.
+    ///
+    /// Errors: [`EOPNOTSUPP`] on a device that speaks iWARP, [`EINVAL`] if the device can't do what is
+    /// asked, if the parts are not of one device,
     /// or if a shared receive queue completes in a [pool's](Cq::pooled) queue where sends do not, or
     /// are datagrams;
     /// [`ENOSPC`] if a completion queue has not so many entries left, [`ENOMEM`].
     pub fn new(init: QpInit, owner: &'static ThisModule) -> Result<Self> {
         let dev = init.pd.device();
+        dev.refuse_iwarp()?;
         let recv_cq = match &init.receive {
             Receive::Own(cq) => cq.clone(),
             Receive::Shared(srq) => srq.cq().clone(),

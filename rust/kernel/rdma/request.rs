@@ -306,8 +306,9 @@ impl<T: Operation> Request<T> {
                 End::Unknown
             };
 
-            // SAFETY: The last link of the request is done, so the hardware has no part of it. It works on
-            // the links in order: if no link has failed, it has carried out all of them.
+            // SAFETY: The last link of the request is done, so the hardware has no part of it. It completes
+            // the links in order, as `Qp::new` refuses iWARP: if no link has failed, it has carried out all
+            // of them.
             unsafe { Header::settle(header, end) };
         }
 
@@ -339,7 +340,8 @@ unsafe extern "C" fn fault_callback(_cq: *mut bindings::ib_cq, wc: *mut bindings
     // SAFETY: `wc` is valid for this call.
     let (cqe, status) = unsafe { ((*wc).__bindgen_anon_1.wr_cqe, (*wc).status) };
     // SAFETY: The pointer is one to the field of a header. The request is alive: its last link
-    // completes after this one, in the same queue.
+    // completes after this one, in the same queue. InfiniBand and RoCE promise this order, and `Qp::new`
+    // refuses other devices.
     let header = unsafe { cqe.byte_sub(offset_of!(Header, fault)) }.cast::<Header>();
 
     // SAFETY: As above. Completion handlers of a queue do not overlap.

@@ -227,7 +227,8 @@ impl Srq {
     /// called: so there is room for all completions. `on_limit` is told when the queue runs low; it belongs to the
     /// queue and must not keep it alive.
     ///
-    /// Errors: [`EOPNOTSUPP`] if the device has none, [`EINVAL`] if it has none so large, or `cq` is
+    /// Errors: [`EOPNOTSUPP`] if the device has none, or speaks iWARP (see
+    /// [`Qp::new`](crate::rdma::Qp::new)), [`EINVAL`] if it has none so large, or `cq` is
     /// of another device, [`ENOSPC`] if `cq` has not so many entries left, [`ENOMEM`].
     pub fn new(
         pd: &Arc<Pd>,
@@ -236,6 +237,7 @@ impl Srq {
         max_sge: u32,
         on_limit: Option<KBox<dyn LimitEvent>>,
     ) -> Result<Arc<Self>> {
+        pd.device().refuse_iwarp()?;
         if pd.device() != cq.device() {
             return Err(EINVAL);
         }

@@ -200,6 +200,8 @@ fn attributes(dev: &Device) -> Attributes {
 
     Attributes {
         kind: match dev.node_type() {
+            // krdma makes no queue pairs there, whatever the kind of node.
+            _ if dev.ports().any(|port| port.is_iwarp()) => Kind::Iwarp,
             NodeType::ChannelAdapter => Kind::Infiniband,
             NodeType::Rnic => Kind::Iwarp,
             NodeType::Usnic | NodeType::UsnicUdp => Kind::Usnic,

@@ -78,7 +78,8 @@ pub(crate) mod raw {
             }
             Err(Failed {
                 error: Error::from_errno(ret),
-                // A driver that does not say which request was bad has taken none.
+                // A driver that does not say which request was bad has taken none. (`Qp::new` and
+                // `Srq::new` refuse iWARP, where that is not so.)
                 posted: (0..self.headers.len())
                     .find(|&i| ptr::eq(self.raw[i].as_ptr(), bad))
                     .unwrap_or(0),

@@ -313,7 +313,8 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
         error: Error,
         bad: *const bindings::ib_send_wr,
     ) -> (Option<*mut Header>, Unposted<T, N>) {
-        // A driver that does not say which link was bad has taken none.
+        // A driver that does not say which link was bad has taken none. (One for iWARP takes some and says
+        // nothing: `Qp::new` refuses such devices.)
         let bad = (0..self.nr_links)
             .find(|&i| ptr::eq(self.links[i].as_ptr().cast(), bad))
             .unwrap_or(0);

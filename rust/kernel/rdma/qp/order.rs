@@ -4,7 +4,8 @@
 //!
 //! The hardware works on a send queue in order, so that the completion of one request tells that all
 //! before it are done. Those need not be signalled: which they are is known here, and their handlers
-//! are called before that of the request that was.
+//! are called before that of the request that was. InfiniBand and RoCE promise that order; iWARP devices
+//! may not keep it, and [`Qp::new`](super::Qp::new) refuses them.
 //!
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h) (`enum ib_sig_type`)
 
