@@ -111,7 +111,9 @@ rust_helper_ib_dma_sync_single_for_device(struct ib_device *dev, u64 addr,
 
 /*
  * Hands a range of what an sg_table maps to the processor, or back to the
- * device. Entries that the mapping has merged are one.
+ * device. Entries that the mapping has merged are one. An IOMMU merges pages
+ * that lie anywhere, and dma_sync_single_*() looks up the first byte only: so
+ * no step goes past the end of a page.
  */
 __rust_helper void
 rust_helper_krdma_dma_sync_sgtable(struct ib_device *dev, struct sg_table *sgt,
@@ -126,24 +128,21 @@ rust_helper_krdma_dma_sync_sgtable(struct ib_device *dev, struct sg_table *sgt,
 
 	for_each_sgtable_dma_sg(sgt, sg, i) {
 		size_t len = sg_dma_len(sg);
-		size_t n;
 
-		if (offset >= len) {
-			offset -= len;
-			continue;
+		while (size && offset < len) {
+			u64 addr = sg_dma_address(sg) + offset;
+			size_t n = min3(size, len - offset,
+					PAGE_SIZE - offset_in_page(addr));
+
+			if (for_cpu)
+				ib_dma_sync_single_for_cpu(dev, addr, n, dir);
+			else
+				ib_dma_sync_single_for_device(dev, addr, n, dir);
+			offset += n;
+			size -= n;
 		}
 		if (!size)
 			return;
-
-		n = min(size, len - offset);
-		if (for_cpu)
-			ib_dma_sync_single_for_cpu(dev, sg_dma_address(sg) + offset,
-						   n, dir);
-		else
-			ib_dma_sync_single_for_device(dev,
-						      sg_dma_address(sg) + offset,
-						      n, dir);
-		size -= n;
-		offset = 0;
+		offset -= len;
 	}
 }
