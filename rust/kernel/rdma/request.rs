@@ -93,6 +93,30 @@ impl Header {
         cqe.cast()
     }
 
+    /// Makes the header of a request that is not in a [`Request`] and owns nothing: `done` is called when
+    /// it completes.
+    pub(crate) fn bare(
+        done: unsafe extern "C" fn(*mut bindings::ib_cq, *mut bindings::ib_wc),
+    ) -> Self {
+        Self {
+            cqe: bindings::ib_cqe { done: Some(done) },
+            fault: bindings::ib_cqe {
+                done: Some(fault_callback),
+            },
+            status: bindings::ib_wc_status_IB_WC_SUCCESS,
+            posted: Posted::new(),
+            order: ptr::null(),
+            next: ptr::null_mut(),
+            silent: false,
+            room: ptr::null(),
+            entries: 0,
+            counted: ptr::null(),
+            registers: Tie::NONE,
+            revokes: Tie::NONE,
+            drop: drop_nothing,
+        }
+    }
+
     /// Notes how the request has ended for the regions that it registers or revokes.
     ///
     /// # Safety
@@ -184,23 +208,8 @@ impl<T: Operation> Request<T> {
 
     fn new_header() -> Header {
         Header {
-            cqe: bindings::ib_cqe {
-                done: Some(Self::done_callback),
-            },
-            fault: bindings::ib_cqe {
-                done: Some(fault_callback),
-            },
-            status: bindings::ib_wc_status_IB_WC_SUCCESS,
-            posted: Posted::new(),
-            order: ptr::null(),
-            next: ptr::null_mut(),
-            silent: false,
-            room: ptr::null(),
-            entries: 0,
-            counted: ptr::null(),
-            registers: Tie::NONE,
-            revokes: Tie::NONE,
             drop: Self::drop_callback,
+            ..Header::bare(Self::done_callback)
         }
     }
 
@@ -332,6 +341,9 @@ impl<T: Operation> Request<T> {
         drop(unsafe { Self::from_header(header) });
     }
 }
+
+/// Drops a request that owns nothing.
+unsafe fn drop_nothing(_header: *mut Header) {}
 
 /// # Safety
 ///

@@ -100,26 +100,6 @@ impl Order {
             unsafe { call_handlers(first, header, cq, (*wc).qp) };
         }
     }
-
-    /// Calls the handlers of all requests, which the hardware is done with, and has not signalled.
-    ///
-    /// # Safety
-    ///
-    /// The hardware must have carried out all that is in the list. To be called where handlers of `cq`
-    /// are, for `qp`, which the order must be of.
-    pub(crate) unsafe fn complete_all(&self, cq: *mut bindings::ib_cq, qp: *mut bindings::ib_qp) {
-        // SAFETY: These were in the list up to now. The rest is the function's requirement.
-        unsafe { call_handlers(self.take_all(), ptr::null_mut(), cq, qp) };
-    }
-
-    fn take_all(&self) -> *mut Header {
-        let mut list = self.list.lock();
-
-        // INVARIANT: The caller has what was in the list.
-        list.last = ptr::null_mut();
-        list.silent = 0;
-        core::mem::replace(&mut list.first, ptr::null_mut())
-    }
 }
 
 impl List {

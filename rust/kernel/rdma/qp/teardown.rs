@@ -7,7 +7,8 @@
 //! meanwhile either, and the count of entries in use shows who was about to. The queue pair is moved to
 //! the error state, and then a [`Marker`] goes through each queue until nothing is in use when it sets
 //! out. A marker completes behind all that was posted before it, and handlers of one completion queue do
-//! not overlap. So when the last one has come through, all handlers have returned.
+//! not overlap. So when the last one has come through, all handlers have returned. In a send queue a marker
+//! has its place in the [`Order`](super::Order), as what is posted behind it is not done when it is.
 //!
 //! The RDMA core's `ib_drain_sq()` and `ib_drain_rq()` are for completion queues of `ib_alloc_cq()`, which
 //! the core polls. They are used for those of the pool, which are such.
@@ -16,7 +17,6 @@
 
 use super::{
     Inner,
-    Order,
     ReceiveQueue, //
 };
 use crate::{
@@ -174,13 +174,17 @@ impl Inner {
                 // in the queue and in its completion queue, which was made by `ib_alloc_cq()`.
                 unsafe { bindings::ib_drain_sq(qp) };
             }
-            Marker::pass(Some(&self.order), send_cq, |cqe| {
-                let write = bindings::ib_rdma_wr {
-                    wr: bindings::ib_send_wr {
-                        __bindgen_anon_1: bindings::ib_send_wr__bindgen_ty_1 { wr_cqe: cqe },
-                        opcode: bindings::ib_wr_opcode_IB_WR_RDMA_WRITE,
-                        send_flags: bindings::ib_send_flags_IB_SEND_SIGNALED as c_int,
-                        ..pin_init::zeroed()
+            Marker::pass(send_cq, |marker| self.post_to_order(marker));
+        }
+        match &self.receive {
+            ReceiveQueue::Own(reservation) if reservation.cq().is_pooled() => {
+                // SAFETY: As for the send queue.
+                unsafe { bindings::ib_drain_rq(qp) };
+            }
+            ReceiveQueue::Own(reservation) => Marker::pass(reservation.cq(), |marker| {
+                let receive = bindings::ib_recv_wr {
+                    __bindgen_anon_1: bindings::ib_recv_wr__bindgen_ty_1 {
+                        wr_cqe: marker.cast(),
                     },
                     ..pin_init::zeroed()
                 };
@@ -188,22 +192,6 @@ impl Inner {
 
                 // SAFETY: By the type invariant, we own the queue pair. There is an entry for the request,
                 // which lives until it is completed.
-                unsafe { bindings::ib_post_send(qp, &write.wr, &mut bad) == 0 }
-            });
-        }
-        match &self.receive {
-            ReceiveQueue::Own(reservation) if reservation.cq().is_pooled() => {
-                // SAFETY: As for the send queue.
-                unsafe { bindings::ib_drain_rq(qp) };
-            }
-            ReceiveQueue::Own(reservation) => Marker::pass(None, reservation.cq(), |cqe| {
-                let receive = bindings::ib_recv_wr {
-                    __bindgen_anon_1: bindings::ib_recv_wr__bindgen_ty_1 { wr_cqe: cqe },
-                    ..pin_init::zeroed()
-                };
-                let mut bad = ptr::null();
-
-                // SAFETY: As for the send queue.
                 unsafe { bindings::ib_post_recv(qp, &receive, &mut bad) == 0 }
             }),
             // The requests stay in the shared queue, but for those that this queue pair has taken. With
@@ -214,6 +202,42 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// Posts a marker to the send queue, in the order of what is posted there. Returns whether it was.
+    ///
+    /// Those who were about to post when the queues were shut may do so now. With the order locked, what
+    /// it lists before the marker is what the hardware has before it.
+    fn post_to_order(&self, marker: *mut Header) -> bool {
+        let write = bindings::ib_rdma_wr {
+            wr: bindings::ib_send_wr {
+                __bindgen_anon_1: bindings::ib_send_wr__bindgen_ty_1 {
+                    wr_cqe: marker.cast(),
+                },
+                opcode: bindings::ib_wr_opcode_IB_WR_RDMA_WRITE,
+                send_flags: bindings::ib_send_flags_IB_SEND_SIGNALED as c_int,
+                ..pin_init::zeroed()
+            },
+            ..pin_init::zeroed()
+        };
+        let mut bad = ptr::null();
+        let mut order = self.order.lock();
+        let before = order.end();
+
+        // SAFETY: `marker` is the caller's, and posted or cut before the lock is released.
+        unsafe {
+            (*marker).order = &self.order;
+            order.append(marker, 1);
+        }
+        // SAFETY: By the type invariant, we own the queue pair. There is an entry for the request, which
+        // lives until it is completed.
+        let posted =
+            unsafe { bindings::ib_post_send(self.ptr.as_ptr(), &write.wr, &mut bad) == 0 };
+        if !posted {
+            // SAFETY: The order was locked all along, and the marker was not posted.
+            unsafe { order.cut(before) };
+        }
+        posted
     }
 
     /// Drops the requests that the hardware had a part of, and has given up. Returns how many links those
@@ -250,16 +274,15 @@ impl PinnedDrop for Inner {
     }
 }
 
-/// A request of ours that goes through a queue behind all others.
+/// A request of ours that goes through a queue behind what was posted before it.
 ///
 /// # Invariants
 ///
-/// `order` is null or points to the order of a queue that exists as long as the marker. `done` is
-/// initialized when the marker is posted.
+/// `header` has no order, or that of the send queue that it is posted to. `done` is initialized when the
+/// marker is posted.
 #[repr(C)]
 struct Marker {
-    cqe: bindings::ib_cqe,
-    order: *const Order,
+    header: Header,
     done: Opaque<bindings::completion>,
 }
 
@@ -267,19 +290,15 @@ impl Marker {
     /// Posts a marker by `post`, which returns whether it was, and waits until it comes out of `cq`. If
     /// the device takes none, waits for the handlers of what is in `cq`.
     ///
-    /// Where it comes out, the handlers of all that is in `order` are called: the device has carried these
-    /// out, and has not signalled them.
-    fn pass(order: Option<&Order>, cq: &Cq, post: impl FnOnce(*mut bindings::ib_cqe) -> bool) {
+    /// Where it comes out of a send queue, the handlers of what is before it in the order are called first:
+    /// the device has carried these out, and has not signalled them.
+    fn pass(cq: &Cq, post: impl FnOnce(*mut Header) -> bool) {
+        // INVARIANT: There is no order yet.
         let mut marker = Self {
-            cqe: bindings::ib_cqe {
-                done: Some(Self::callback),
-            },
-            order: order.map_or(ptr::null(), ptr::from_ref),
+            header: Header::bare(Self::callback),
             done: Opaque::uninit(),
         };
 
-        // INVARIANT: The order is borrowed for this call.
-        //
         // SAFETY: `done` is not moved from here on.
         unsafe { bindings::init_completion(marker.done.get()) };
         if !post((&raw mut marker).cast()) {
@@ -308,16 +327,18 @@ impl Marker {
     ///
     /// To be called by the completion queue only, as `ib_cqe::done` of a [`Marker`].
     unsafe extern "C" fn callback(cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
-        // SAFETY: `wc` names the `cqe`, which is at the start of a `Marker` that waits for this.
-        let (this, qp) = unsafe { (&*(*wc).__bindgen_anon_1.wr_cqe.cast::<Self>(), (*wc).qp) };
+        // SAFETY: `wc` names the `cqe`, which is at the start of the header of a `Marker`, which waits for
+        // this.
+        let marker = unsafe { (*wc).__bindgen_anon_1.wr_cqe }.cast::<Self>();
 
-        // SAFETY: By the type invariant, an order that is there exists.
-        if let Some(order) = unsafe { this.order.as_ref() } {
-            // SAFETY: The hardware has done what is left before it flushed this request. That ended without
-            // an error, or it would have been signalled.
-            unsafe { order.complete_all(cq, qp) };
+        // SAFETY: As above. An order that is there is that of a queue pair that is being emptied.
+        if let Some(order) = unsafe { (*marker).header.order.as_ref() } {
+            // SAFETY: The marker is in the order, as that is not null, and this is its handler. The hardware
+            // has done what is before the marker and not completed before it flushed the marker; that ended
+            // without an error, or it would have been signalled.
+            unsafe { order.complete(marker.cast(), cq, wc) };
         }
-        // SAFETY: The completion was initialized. `this` may be gone after.
-        unsafe { bindings::complete(this.done.get()) };
+        // SAFETY: The completion was initialized. The marker may be gone after.
+        unsafe { bindings::complete((*marker).done.get()) };
     }
 }
