@@ -231,8 +231,7 @@ impl Inner {
         }
         // SAFETY: By the type invariant, we own the queue pair. There is an entry for the request, which
         // lives until it is completed.
-        let posted =
-            unsafe { bindings::ib_post_send(self.ptr.as_ptr(), &write.wr, &mut bad) == 0 };
+        let posted = unsafe { bindings::ib_post_send(self.ptr.as_ptr(), &write.wr, &mut bad) == 0 };
         if !posted {
             // SAFETY: The order was locked all along, and the marker was not posted.
             unsafe { order.cut(before) };
