@@ -343,6 +343,10 @@ impl<T: Operation> Request<T> {
 }
 
 /// Drops a request that owns nothing.
+///
+/// # Safety
+///
+/// There are no requirements: the field that it is for takes unsafe functions.
 unsafe fn drop_nothing(_header: *mut Header) {}
 
 /// # Safety
