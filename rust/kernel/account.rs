@@ -319,16 +319,22 @@ mod tests {
     }
 
     /// A value that can't be made.
-    struct Never(());
+    #[pin_data]
+    struct Never {
+        _nothing: (),
+    }
 
     #[test]
     fn a_value_that_fails_is_charged_to_nobody() -> Result {
         let account = Account::new(ptr::null())?;
         let charge = Charge::add(account.clone()).ok_or(EINVAL)?;
-        let fails = try_pin_init!(Never { 0: Err::<(), Error>(EBUSY)? }? Error);
+        let fails = try_pin_init!(Never {
+            _nothing: Err::<(), Error>(EBUSY)?,
+        }? Error);
 
         assert!(charge.defer(fails).is_err_and(|err| err == EBUSY));
-        assert_eq!(account.charges.load(Relaxed), 1);
+        // The account's own, and ours.
+        assert_eq!(account.charges.load(Relaxed), 2);
         Ok(())
     }
 }
