@@ -395,8 +395,8 @@ MUTANTS = [
         "no-retry",
         "a lost connection is not tried again",
         "conn/machine.rs",
-        "self.timer = if self.stopped {",
-        "self.timer = if !self.stopped {",
+        "(self.timer, self.rest) = if self.wanted || pending {",
+        "(self.timer, self.rest) = if !(self.wanted || pending) {",
     ),
 ]
 
