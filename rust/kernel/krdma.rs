@@ -6,8 +6,8 @@
 //! would land there, and becomes `krdma.ko`. Modules that use it are built against its metadata and
 //! link to its exported symbols.
 //!
-//! All `unsafe` code of the project is here; nothing above this crate needs any, and nothing above
-//! it can name the C bindings.
+//! The `unsafe` code of the project is here, but for `drivers/rrds/capi.rs`, which modules in C call.
+//! Clients in Rust need none, and nothing above this crate can name the C bindings.
 
 use kernel::prelude::*;
 
