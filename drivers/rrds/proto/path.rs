@@ -237,8 +237,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     }
 
     /// Nobody on this side uses the path any more: no connection is made any more but for what waits to
-    /// be sent. Ends with the next [`Path::connect`] or [`Path::want`]. [`Action::Close`] follows if an
-    /// attempt is given up; a connection that is up stays.
+    /// be sent. Ends with the next [`Path::connect`] or [`Path::want`]. An attempt that is under way goes
+    /// on; a connection that is up stays.
     pub fn release(&mut self) {
         if self.state() != State::Up {
             self.sender.queue.drop_pongs();

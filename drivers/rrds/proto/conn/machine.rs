@@ -212,20 +212,13 @@ impl Machine {
         self.wanted
     }
 
-    /// Ends what [`Machine::want`] began. An attempt is given up, unless something waits to be sent, as
-    /// `pending` tells. A connection that there is stays.
+    /// Ends what [`Machine::want`] began: no attempt follows the one that is under way, if any, unless
+    /// something waits to be sent, as `pending` tells. A connection that there is stays.
     pub(crate) fn release(&mut self, pending: bool) {
         self.wanted = false;
-        if pending {
-            return;
-        }
-        match self.state {
+        if self.state == State::Down && !pending {
             // Who wants one next is not to dial sooner than this.
-            State::Down => self.rest = self.timer.take().or(self.rest),
-            State::Dialing => {
-                self.fail(DropReason::Local);
-            }
-            State::Accepting | State::Up | State::Closing => {}
+            self.rest = self.timer.take().or(self.rest);
         }
     }
 

@@ -292,6 +292,8 @@ fn what_nobody_wants_any_more_is_not_dialed() {
     assert_eq!(a.poll(), None, "a message waits");
     assert!(matches!(a.path.cancel(seq), Cancel::Removed(_)));
     a.path.release();
+    assert_eq!(a.poll(), None, "the attempt goes on");
+    a.path.on_lost(a.path.current(), DropReason::Rejected);
     a.close();
     assert_eq!((a.poll(), a.path.next_timeout()), (None, None));
     assert!(a.path.is_idle());
