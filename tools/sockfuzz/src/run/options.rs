@@ -114,12 +114,11 @@ impl Thread<'_> {
         let at = self.at(pointer, piece::VALUE, room);
         self.arena.place(piece::LEN, &len.to_ne_bytes());
         let length = self.at(len_at, piece::LEN, 4);
-        // SO_GET_FILTER, of the same number as SO_ATTACH_FILTER, takes the length for a number of instructions, eight bytes each.
+        // SO_GET_FILTER, of the same number as SO_ATTACH_FILTER, takes the length for a number of
+        // instructions, eight bytes each.
         let counts = (level, name) == (1, FILTERS[0]);
-        let good = pointer == Pointer::Good
-            && len_at == Pointer::Good
-            && len <= ROOM as i32
-            && !counts;
+        let good =
+            pointer == Pointer::Good && len_at == Pointer::Good && len <= ROOM as i32 && !counts;
         let info = level == SOL_RDS && INFO.contains(&name);
         let kind = if info { Kind::Info } else { Kind::Get };
         let fd = self.file(place);
