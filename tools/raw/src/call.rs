@@ -48,6 +48,8 @@ pub enum Call {
     /// With a time, or none.
     Recvmmsg(i32, Addr, u32, i32, Addr),
     Dup(i32),
+    /// `fcntl`: whether the file is closed on exec; fails unless it is open.
+    GetFd(i32),
     /// `fcntl`: a flag that must be one of the file's status.
     SetFlags(i32, i32),
     /// `fcntl`: who gets SIGIO.
@@ -144,6 +146,7 @@ pub fn call(call: Call) -> Got {
             [int(fd), p.0, n as usize, int(flags), time.0, 0],
         ),
         Call::Dup(fd) => (libc::SYS_dup, [int(fd), 0, 0, 0, 0, 0]),
+        Call::GetFd(fd) => (libc::SYS_fcntl, [int(fd), int(libc::F_GETFD), 0, 0, 0, 0]),
         Call::SetFlags(fd, flags) => (
             libc::SYS_fcntl,
             [int(fd), int(libc::F_SETFL), int(flags), 0, 0, 0],

@@ -72,6 +72,19 @@ pub struct Thread<'a> {
     poll: u64,
 }
 
+/// Clears the places of files that are not open.
+///
+/// `fork` copies the table of files before it copies the memory. A file that another thread opens in between
+/// is in `FILES` of the child, and its number is free there: the child's next file gets it, a ring say, which
+/// the child would then close by what it takes for another file.
+fn forget_closed() {
+    for file in &FILES {
+        if call(Call::GetFd(file.load(Relaxed))) == Err(libc::EBADF) {
+            file.store(-1, Relaxed);
+        }
+    }
+}
+
 impl<'a> Thread<'a> {
     pub fn new(
         world: &'a World,
@@ -384,6 +397,7 @@ impl<'a> Thread<'a> {
         };
         let step = self.step;
         let got = raw_calls::fork(move || {
+            forget_closed();
             let mut child = Thread::new(world, arena.clone(), who, trip.seed, threads, home);
             child.trip(&trip, step);
             0
