@@ -45,6 +45,12 @@ told() {
 	return "$status"
 }
 
+# again: some of it once more, with rrds loaded anew.
+again() {
+	load rrds || return 1
+	told fuzz "$SEED" --first 1000 --seconds 20 && within 20 unload_rrds
+}
+
 exec 5>&1
 ip link set lo up
 veth_pair v0 v1 $FIRST $SECOND || die "no veth"
@@ -65,6 +71,7 @@ memory_mark
 load rrds || die "rrds does not load"
 check "calls at random: all give what they may" told fuzz "$SEED" --first 1000 --seconds "$TIME" --total "$TOTAL"
 check "rrds unloads again" within 20 unload_rrds
-check_memory "nothing is left of it" 1000
+# Hundreds of processes and namespaces leave slabs half filled, now and then by more than the noise allows.
+check_memory "nothing is left of it" 1000 again
 check "krdma unloads" unload krdma
 check "nothing is left on the devices" within 20 rdma_resources_are "$before"
