@@ -344,6 +344,12 @@ impl Handler for Side {
                 seen.enter(Stage::Up);
                 Ok(())
             }
+            // The other node took the connection down before it had our confirmation, which comes by
+            // another way than frames.
+            Event::Rejected(_) if seen.facts().stage == Stage::Up => {
+                seen.enter(Stage::Down);
+                Ok(())
+            }
             Event::Rejected(why) => {
                 let datum = why.private_data().first_chunk();
 
