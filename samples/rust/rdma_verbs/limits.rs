@@ -251,6 +251,8 @@ pub(crate) fn exhaustion(bench: &Bench<'_>) -> Result {
         krdma::settle(bench.module);
         members.push(member()?, GFP_KERNEL)?;
     }
+    // The group is full until they have left.
+    krdma::settle(bench.module);
 
     // What is none.
     let rc = Arc::new(
