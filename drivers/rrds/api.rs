@@ -334,7 +334,7 @@ impl<M> Socket<M> {
     /// Binds the socket to a local address, and to any free port if the port is 0. This is to be done
     /// once, before anything is sent or received.
     ///
-    /// Sleeps. Errors: spec §4.2: [`EADDRNOTAVAIL`] if it is not one of this host that rrds can use,
+    /// Sleeps. Errors: spec-bind: [`EADDRNOTAVAIL`] if it is not one of this host that rrds can use,
     /// [`EADDRINUSE`], [`EINVAL`] if the socket is bound, or the address is none of one host.
     pub fn bind(&self, to: SocketAddr) -> Result {
         let open = self.core.open.open();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Congestion maps: ours, by local address, and those of our peers (spec §1.5, §4.9).
+//! Congestion maps: ours, by local address, and those of our peers (spec-bitmap, spec-congestion).
 
 mod locals;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! RDS_INFO_*: lists for administrators, read by getsockopt (spec §4.10).
+//! RDS_INFO_*: lists for administrators, read by getsockopt (spec-info).
 //!
 //! A list is made in two passes: the first counts, the second fills memory that was allocated in
 //! between, with some to spare. If more came in than that, and the caller has room for it, there is

@@ -200,7 +200,7 @@ impl send::Payload for Outgoing {
     }
 }
 
-/// When a message passed the points of its way that RXPATH_LATENCY can ask for (spec §4.8).
+/// When a message passed the points of its way that RXPATH_LATENCY can ask for (spec-options).
 #[derive(Clone, Copy)]
 pub(crate) struct Stamps {
     /// Its first header was received, and its reassembly began.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! AF_RDS sockets (spec §4).
+//! AF_RDS sockets (spec-sockets).
 //!
 //! | Question | Module |
 //! |---|---|

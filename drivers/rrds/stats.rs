@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is counted in a namespace (spec §4.10).
+//! What is counted in a namespace (spec-info).
 
 use kernel::sync::atomic::{
     ordering::Relaxed,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an administrator can tune in a namespace (spec §4.11).
+//! What an administrator can tune in a namespace (spec-sysctl).
 
 use crate::{
     space::Space,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The text a person reads points only at what is there: files, folders, make targets."""
+"""The text a person reads points only at what is there: files, folders, make targets, sections."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ _CODE = re.compile(r"``?([^`\n]+)``?")
 _MAKE = re.compile(r"^make ((?:[a-z][\w-]*|[A-Z_]+=\S+)(?: (?:[a-z][\w-]*|[A-Z_]+=\S+))*)$")
 _PLACEHOLDER = re.compile(r"\b(?:NAME|NODE|TEST|FOLDER)\b")
 _ELSEWHERE = re.compile(r"^(?:[a-z][a-z+.-]*:|#|/)")
+# A section of the specification: where it is, and where code cites it.
+_SPECIFICATION = "Documentation/spec"
+_LABEL = re.compile(r"^\.\. _(spec-[a-z0-9-]+):$", re.MULTILINE)
+_COMMENT = re.compile(r"(?://|/\*|^\s*\*|#)(.*)")
+_CITED = re.compile(r"(?<![\w`./-])spec-[a-z0-9]+(?:-[a-z0-9]+)*")
+_NUMBERED = re.compile(r"\b[Ss]pec §")
+_CODE_FILES = (".rs", ".c", ".h", ".py")
 
 
 def targets(name: str, line: str) -> Iterator[str]:
@@ -48,9 +55,31 @@ def make_targets(tree: Tree) -> set[str]:
     return found
 
 
+def citations(tree: Tree) -> list[str]:
+    """Comments in code that cite a section of the specification which is not there."""
+    labels = {
+        label
+        for name in tree.files(".rst", under=[_SPECIFICATION])
+        for label in _LABEL.findall(tree.text(name))
+    }
+    found = []
+    for name in tree.files(*_CODE_FILES, under=["drivers", "rust", "samples", "tools"]):
+        for number, line in enumerate(tree.text(name).splitlines(), 1):
+            if comment := _COMMENT.search(line):
+                where = f"{name}:{number}"
+                found += [
+                    f"{where}: cites `{cited}`, a label that {_SPECIFICATION}/ does not have"
+                    for cited in _CITED.findall(comment[1])
+                    if cited not in labels
+                ]
+                if _NUMBERED.search(comment[1]):
+                    found.append(f"{where}: cites the specification by a number, not by a label")
+    return found
+
+
 def run(tree: Tree) -> list[str]:
     known = make_targets(tree) if tree.path("Makefile").is_file() else set()
-    found = []
+    found = citations(tree)
     for name in tree.files(".md", ".rst"):
         folder = PurePosixPath(name).parent
         for number, line in enumerate(tree.text(name).splitlines(), 1):
@@ -72,4 +101,4 @@ def run(tree: Tree) -> list[str]:
     return found
 
 
-CHECK = Check("links", "links, paths and make targets named in the documentation exist", run)
+CHECK = Check("links", "links, paths, make targets and sections that are named exist", run)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The records of the lists, byte by byte (spec §4.10).
+//! The records of the lists, byte by byte (spec-info).
 //!
 //! Numbers are in the host's order, addresses and ports in that of the network. Lists with IPv4
 //! addresses leave out what has none.

@@ -54,7 +54,7 @@ use rds_proto::{
     },
 };
 
-/// How long the resolution of an address or of a route may take (spec §0).
+/// How long the resolution of an address or of a route may take (spec-constants).
 const RESOLVE: Delta = Delta::from_millis(5000);
 
 /// The connections that the engine knows of, by its numbers: each stays until [`Action::Close`] or
@@ -394,7 +394,7 @@ fn params<'a>(
 
     ConnParams {
         private_data,
-        // What one side sends the other one must accept (spec §2.4).
+        // What one side sends the other one must accept (spec-cm-parameters).
         responder_resources: profile.responder_resources.min(initiator_depth),
         initiator_depth: profile.initiator_depth.min(responder_resources),
         retry_count: crate::retry_count(),

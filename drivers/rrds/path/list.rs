@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is told of a path in listings (spec §4.10).
+//! What is told of a path in listings (spec-info).
 
 use super::Path;
 use crate::{

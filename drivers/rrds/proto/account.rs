@@ -2,10 +2,10 @@
 
 //! How much a socket has queued in each direction, and what follows from it.
 //!
-//! Spec §4.4 row 16, §4.9 and §3.2; C: `rds_send_queue_rm()` and `rds_recv_rcvbuf_delta()`. C counts
-//! payload bytes only, so that messages of a byte, or of none, tie up any amount of memory. Here the
-//! true size, the memory that a message really takes, is a second limit beside the first: wider by
-//! [`TRUE_SIZE_FACTOR`], so that ordinary traffic never meets it.
+//! spec-sendmsg row 16, spec-congestion and spec-ack-demand; C: `rds_send_queue_rm()` and
+//! `rds_recv_rcvbuf_delta()`. C counts payload bytes only, so that messages of a byte, or of none, tie
+//! up any amount of memory. Here the true size, the memory that a message really takes, is a second
+//! limit beside the first: wider by [`TRUE_SIZE_FACTOR`], so that ordinary traffic never meets it.
 
 /// How many times a socket's limit its messages may take in memory.
 pub const TRUE_SIZE_FACTOR: u64 = 4;

@@ -2,8 +2,8 @@
 
 //! Congestion: which ports cannot take more, and who waits for them.
 //!
-//! Spec §1.5 and §4.9. A receiver whose socket is full sets the socket's bit in the map of its address
-//! and sends the whole map to every peer of that address; senders consult their copy.
+//! spec-bitmap and spec-congestion. A receiver whose socket is full sets the socket's bit in the map of
+//! its address and sends the whole map to every peer of that address; senders consult their copy.
 //!
 //! | Question | Type |
 //! |---|---|

@@ -2,13 +2,13 @@
 
 //! The numbers that the protocol fixes.
 //!
-//! They are facts of the wire (spec §0), not tunables: a peer running the C implementation relies on
-//! every one of them.
+//! They are facts of the wire (spec-constants), not tunables: a peer running the C implementation
+//! relies on every one of them.
 
-/// Length in bytes of the header at the start of every SEND (spec §1.1).
+/// Length in bytes of the header at the start of every SEND (spec-header).
 pub const HEADER_LEN: usize = 48;
 
-/// Payload bytes in every fragment of a message but the last (spec §1.4), whatever the page size.
+/// Payload bytes in every fragment of a message but the last (spec-fragments), whatever the page size.
 pub const FRAGMENT_LEN: u32 = 4096;
 
 /// [`FRAGMENT_LEN`] as an index type.
@@ -17,7 +17,7 @@ pub const FRAGMENT_BYTES: usize = 4096;
 /// The largest SEND, header and payload: what a receive buffer must hold.
 pub const FRAME_LEN: u32 = 4144;
 
-/// Longest message in bytes that a socket may send (spec §0).
+/// Longest message in bytes that a socket may send (spec-constants).
 pub const MAX_MESSAGE_LEN: u32 = 1 << 20;
 
 /// Fragments of the longest message.
@@ -26,13 +26,13 @@ pub const MAX_FRAGMENTS: u32 = MAX_MESSAGE_LEN / FRAGMENT_LEN;
 /// Number of ports, hence of bits in a congestion bitmap.
 pub const PORTS: u32 = 1 << 16;
 
-/// Length in bytes of a congestion bitmap (spec §1.5).
+/// Length in bytes of a congestion bitmap (spec-bitmap).
 pub const CONG_MAP_LEN: u32 = PORTS / 8;
 
 /// [`CONG_MAP_LEN`] as an index type.
 pub const CONG_MAP_BYTES: usize = 8192;
 
-/// Bytes of extension headers inside the header (spec §1.3).
+/// Bytes of extension headers inside the header (spec-extensions).
 pub const EXT_LEN: usize = 16;
 
 /// The `rdma_cm` port of the IPv4 listener.
@@ -65,31 +65,31 @@ pub const SEND_SGE_MAX: u32 = 8;
 /// Scatter/gather entries of a receive work request: header buffer and payload fragment.
 pub const RECV_SGE: u32 = 2;
 
-/// Most that an RC retry count can be (spec §2.4).
+/// Most that an RC retry count can be (spec-cm-parameters).
 pub const RETRY_COUNT_MAX: u8 = 7;
 
-/// RNR retry count that MUST be proposed by both sides: for ever (spec §2.4).
+/// RNR retry count that MUST be proposed by both sides: for ever (spec-cm-parameters).
 pub const RNR_RETRY_COUNT: u8 = 7;
 
 /// Code of the minimum RNR timer, 0.32 ms.
 pub const MIN_RNR_TIMER: u8 = 10;
 
-/// Messages without ACK_REQUIRED between two with it (spec §3.2).
+/// Messages without ACK_REQUIRED between two with it (spec-ack-demand).
 pub const MAX_UNACKED_PACKETS: u32 = 8;
 
-/// Bytes sent without ACK_REQUIRED before the flag is forced (spec §3.2).
+/// Bytes sent without ACK_REQUIRED before the flag is forced (spec-ack-demand).
 pub const MAX_UNACKED_BYTES: u32 = 16 << 20;
 
-/// Most credits that one header can advertise (spec §3.7).
+/// Most credits that one header can advertise (spec-credits).
 pub const MAX_ADVERTISED_CREDITS: u32 = 255;
 
-/// Number of un-advertised credits at which an update is sent on its own (spec §3.7).
+/// Number of un-advertised credits at which an update is sent on its own (spec-credits).
 pub const CREDIT_UPDATE_THRESHOLD: u32 = 16;
 
-/// Shortest reconnect delay in nanoseconds (spec §4.11).
+/// Shortest reconnect delay in nanoseconds (spec-sysctl).
 pub const RECONNECT_MIN_NS: u64 = 1_000_000;
 
-/// Longest reconnect delay in nanoseconds (spec §4.11).
+/// Longest reconnect delay in nanoseconds (spec-sysctl).
 pub const RECONNECT_MAX_NS: u64 = 1_000_000_000;
 
 /// Shortest stay on a connection that had no memory for a message, in nanoseconds.

@@ -2,9 +2,9 @@
 
 //! Flow control by credits.
 //!
-//! Spec §3.7; C: `rds_ib_send_grab_credits()` and `rds_ib_advertise_credits()` in `net/rds/ib_send.c`.
-//! One credit is one receive buffer posted for the other side. Off by default, and in effect never on
-//! between C peers; the real flow control is RNR NAK.
+//! spec-credits; C: `rds_ib_send_grab_credits()` and `rds_ib_advertise_credits()` in
+//! `net/rds/ib_send.c`. One credit is one receive buffer posted for the other side. Off by default, and
+//! in effect never on between C peers; the real flow control is RNR NAK.
 //!
 //! The last credit may only be used for a frame that advertises new ones, so that two sides can never
 //! both run dry.

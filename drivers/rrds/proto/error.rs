@@ -8,17 +8,17 @@ use core::fmt;
 /// A rule of the wire that a peer broke; its connection is dropped, and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// The header cannot be read (spec §1.1).
+    /// The header cannot be read (spec-header).
     Header(WireError),
-    /// A continuation fragment differs from the first in sequence, length or ports (spec §1.4).
+    /// A continuation fragment differs from the first in sequence, length or ports (spec-fragments).
     FragmentMismatch,
-    /// A fragment has less data than the message still needs, up to 4096 bytes (spec §1.4).
+    /// A fragment has less data than the message still needs, up to 4096 bytes (spec-fragments).
     FragmentShort,
-    /// A message is longer than 1 MiB, or a bitmap than 8192 bytes (spec §1.4).
+    /// A message is longer than 1 MiB, or a bitmap than 8192 bytes (spec-fragments).
     TooLong,
-    /// An acknowledgement of a message that was never sent (spec §1.1).
+    /// An acknowledgement of a message that was never sent (spec-header).
     AckBeyondSent,
-    /// A receive completion that is not a plain SEND (spec §1.4).
+    /// A receive completion that is not a plain SEND (spec-fragments).
     Opcode,
 }
 
@@ -73,7 +73,7 @@ pub enum DropReason {
     Transport,
     /// The peer rejected our request.
     Rejected,
-    /// The peer speaks no version that we speak (spec §2.3).
+    /// The peer speaks no version that we speak (spec-versions).
     Version,
     /// The handshake did not end in time, or what a closed socket has left was not taken in in time.
     Timeout,

@@ -6,7 +6,7 @@
 //! says nothing about the next one: not which messages are duplicates, and not what to acknowledge.
 //! Peers of our own kind say who they are at each handshake (see
 //! [`PrivateData`](crate::wire::PrivateData)); C peers do not, so of two C peers at the same address
-//! one cannot tell whether they are the same life (spec §3.1).
+//! one cannot tell whether they are the same life (spec-sequence).
 
 use core::num::NonZeroU32;
 

@@ -3,10 +3,10 @@
 //! Whether an RDMA device is fit for RDS, and how large its queues may be.
 //!
 //! A pure decision from the plain numbers of the device's attributes, so that every odd device can be
-//! a test. Spec §0, §2.1 and §2.4; C: `rds_ib_add_one()` in `net/rds/ib.c` and `rds_ib_setup_qp()` in
-//! `net/rds/ib_cm.c`. C checks only the device kind and the memory-management extensions, and leaves
-//! the rest to fail at the first connection; here a device that cannot work is refused by name at
-//! once.
+//! a test. spec-constants, spec-identity and spec-cm-parameters; C: `rds_ib_add_one()` in
+//! `net/rds/ib.c` and `rds_ib_setup_qp()` in `net/rds/ib_cm.c`. C checks only the device kind and the
+//! memory-management extensions, and leaves the rest to fail at the first connection; here a device
+//! that cannot work is refused by name at once.
 //!
 //! ```
 //! use rds_proto::limits::{Attributes, Kind, Profile, Refusal, Request};
@@ -95,7 +95,7 @@ pub struct Attributes {
     pub max_qp_init_rd_atom: u32,
 }
 
-/// What is asked of the device; defaults are those of C (spec §4.11).
+/// What is asked of the device; defaults are those of C (spec-sysctl).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// SEND work requests in flight per connection (`net.rds.ib.max_send_wr`).
@@ -153,9 +153,9 @@ pub struct Profile {
     pub pieces_per_fragment: u32,
     /// Fragments of the longest message; with a shorter send ring it goes out in several batches.
     pub fragments_per_message: u32,
-    /// `responder_resources` to offer in a connection request (spec §2.4).
+    /// `responder_resources` to offer in a connection request (spec-cm-parameters).
     pub responder_resources: u8,
-    /// `initiator_depth` to offer in a connection request (spec §2.4).
+    /// `initiator_depth` to offer in a connection request (spec-cm-parameters).
     pub initiator_depth: u8,
 }
 

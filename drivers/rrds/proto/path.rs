@@ -156,7 +156,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         }
     }
 
-    /// Declares that both addresses are of this host: congestion maps stay off the wire (spec §2.7).
+    /// Declares that both addresses are of this host: congestion maps stay off the wire (spec-loopback).
     pub fn set_loopback(&mut self) {
         self.loopback = true;
     }

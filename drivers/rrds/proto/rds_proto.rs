@@ -8,7 +8,7 @@
 //! polls for frames to post and for events. The same source is compiled by kbuild into `rrds.ko` and
 //! by Cargo on the host, where tests, fuzzers and a simulator run it.
 //!
-//! "Spec §x" in these pages is a section of the wire and ABI specification that the project follows;
+//! `spec-NAME` in these pages is a section of the specification in `Documentation/spec/`, by its label;
 //! the C implementation it was taken from is `net/rds` of Linux 7.3.
 //!
 //! # Where to look

@@ -2,7 +2,7 @@
 
 //! Message sequence numbers.
 //!
-//! Spec §3.1. Numbers are 64 bits wide and are compared as plain integers; they do not wrap in
+//! spec-sequence. Numbers are 64 bits wide and are compared as plain integers; they do not wrap in
 //! practice, and a hostile peer that sends the largest one only confuses its own stream.
 
 use crate::wire::Flags;

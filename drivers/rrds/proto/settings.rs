@@ -6,7 +6,7 @@ use crate::consts;
 
 /// Tunables, handed to the calls that need them so that a change takes effect at once.
 ///
-/// The defaults are those of C (spec §4.11).
+/// The defaults are those of C (spec-sysctl).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// SEND work requests that may be in flight on a connection, from

@@ -2,7 +2,7 @@
 
 //! What a path counts.
 //!
-//! Counters that C has keep its names, without the prefix (spec §4.10); the caller adds up those of
+//! Counters that C has keep its names, without the prefix (spec-info); the caller adds up those of
 //! all paths. They wrap.
 
 /// Adds one to a counter.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The addresses of a socket: bind, connect, getsockname and getpeername (spec §4.2, §4.3).
+//! The addresses of a socket: bind, connect, getsockname and getpeername (spec-bind, spec-connect).
 
 use super::{
     names::{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Control messages of messages to send (spec §4.5).
+//! Control messages of messages to send (spec-cmsg).
 //!
 //! There is no RDMA yet: what asks for it is checked as C does and then refused.
 

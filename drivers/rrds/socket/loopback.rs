@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The loopback transport: messages between sockets that are bound to 127/8 or ::1 (spec §2.7).
+//! The loopback transport: messages between sockets that are bound to 127/8 or ::1 (spec-loopback).
 //!
 //! A message is delivered by who sends it, and shared, not copied.
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which addresses RDS takes (spec §4.2 to §4.4).
+//! Which addresses RDS takes (spec-bind, spec-connect, spec-sendmsg).
 
 use crate::message::Endpoint;
 use core::net::{

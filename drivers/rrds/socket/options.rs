@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Options of the level SOL_RDS (spec §4.8).
+//! Options of the level SOL_RDS (spec-options).
 
 use super::{
     send,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Receiving (spec §4.6).
+//! Receiving (spec-recvmsg).
 
 use super::{
     names,

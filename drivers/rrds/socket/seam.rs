@@ -98,7 +98,7 @@ pub(crate) trait Transport: Send + Sync {
     ///
     /// It is made for `user`, who may have so many, see [`rds_proto::shares`].
     ///
-    /// Errors: [`ENOMEM`], also if the user has too many, [`ENETDOWN`], [`EOPNOTSUPP`] (spec §4.4
+    /// Errors: [`ENOMEM`], also if the user has too many, [`ENETDOWN`], [`EOPNOTSUPP`] (spec-sendmsg
     /// row 12), [`EINVAL`] if the address is one that only its own host can reach.
     fn route(&self, space: &Arc<Space>, key: RouteKey, user: u32) -> Result<Arc<dyn Route>>;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sending (spec §4.4).
+//! Sending (spec-sendmsg).
 
 use super::{
     control,
@@ -373,7 +373,7 @@ impl<'a> Caller<'a> {
 
     /// Sends a message whose data is here. Who sends is told how it ended if there is a `token`.
     ///
-    /// Errors: spec §4.4 rows 15 to 17. The data comes back if it was not taken.
+    /// Errors: spec-sendmsg rows 15 to 17. The data comes back if it was not taken.
     #[allow(clippy::result_large_err)] // To box it there may be no memory.
     #[inline(always)] // What programs send goes through here.
     pub(crate) fn submit(
@@ -444,7 +444,7 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Waits until a port of the peer is free (spec §4.4 row 15).
+    /// Waits until a port of the peer is free (spec-sendmsg row 15).
     #[inline(always)]
     fn wait_for_port(&mut self, route: &Arc<dyn Route>, port: u16) -> Result {
         if !route.peer().is_congested(port) {
@@ -497,7 +497,7 @@ impl<'a> Caller<'a> {
         }
     }
 
-    /// Waits until there is room for a message (spec §4.4 row 16).
+    /// Waits until there is room for a message (spec-sendmsg row 16).
     #[inline(always)]
     fn wait_for_room(
         &mut self,

@@ -148,7 +148,7 @@ pub(crate) struct Realm {
 /// How long paths stay that nobody uses.
 const LINGER: Delta = Delta::from_nanos(LINGER_NS as i64);
 
-/// Connections that may wait to be accepted (spec §0).
+/// Connections that may wait to be accepted (spec-constants).
 const BACKLOG: u32 = 128;
 
 impl Shared {

@@ -107,6 +107,14 @@ class Links(Sample):
         tree = MAKEFILE | {"scripts/krdma": "", "a.rst": "Run ``scripts/gone``.\n"}
         self.fails(links.CHECK, tree, "a.rst:1: names `scripts/gone`")
 
+    def test_sections_cited_in_code(self) -> None:
+        tree = MAKEFILE | {"Documentation/spec/wire.rst": ".. _spec-header:\n\nHeader\n======\n"}
+        for good in ("//! Parsing (spec-header).", "let a = spec-gone;", "// `spec-gone.rst`"):
+            self.passes(links.CHECK, tree | {"drivers/a.rs": good + "\n"})
+        for bad in ("//! Parsing (spec-gone).", "let a = 1; // spec-header-gone", "// Spec §1.1"):
+            self.fails(links.CHECK, tree | {"drivers/a.rs": "\n" + bad + "\n"}, "drivers/a.rs:2: ")
+        self.fails(links.CHECK, tree | {"rust/a.c": "/* spec-gone */\n"}, "cites `spec-gone`")
+
     def test_make_targets(self) -> None:
         self.fails(links.CHECK, MAKEFILE | {"README.md": "Run `make gone`.\n"}, "`make gone`")
 

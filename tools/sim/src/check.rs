@@ -186,7 +186,7 @@ impl Books {
     }
 
     /// A receiver dropped a message as received before. If it was not, this is a loss, and excusable
-    /// only if a C sender rebooted and numbered its messages from 1 again (spec §3.1).
+    /// only if a C sender rebooted and numbered its messages from 1 again (spec-sequence).
     pub fn duplicate(&mut self, number: u32, epoch: u16) {
         let msg = self.msgs[number as usize];
         if msg.received == u32::from(epoch) + 1 {

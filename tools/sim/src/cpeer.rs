@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 const RING: usize = 256;
 const MAX_UNSIGNALED: u32 = 16;
 
-/// States of a connection (spec §2.6); ERROR and DISCONNECTING are one here.
+/// States of a connection (spec-states); ERROR and DISCONNECTING are one here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// RDS_CONN_DOWN.

@@ -2,7 +2,8 @@
 
 //! A bit for every port.
 //!
-//! Spec §1.5: port p is bit p%8 of byte p/8, the least significant bit being bit 0. C: `net/rds/cong.c`.
+//! spec-bitmap: port p is bit p%8 of byte p/8, the least significant bit being bit 0. C:
+//! `net/rds/cong.c`.
 
 use crate::consts::CONG_MAP_BYTES;
 use core::fmt;

@@ -2,8 +2,9 @@
 
 //! A socket that wants to be told when a congested port gets free.
 //!
-//! Spec §4.9 and §4.5 type 5; C: `rs_cong_monitor`, `rs_cong_mask` and `rs_cong_notify`. Each refused
-//! message arms the bit of its port modulo 64; an update that frees a port fires the bit once.
+//! spec-congestion and spec-cmsg type 5; C: `rs_cong_monitor`, `rs_cong_mask` and `rs_cong_notify`.
+//! Each refused message arms the bit of its port modulo 64; an update that frees a port fires the bit
+//! once.
 
 use super::mask_bit;
 

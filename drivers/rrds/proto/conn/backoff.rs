@@ -2,7 +2,7 @@
 
 //! How long to wait before the next attempt to connect.
 //!
-//! Spec §2.6; C: `rds_queue_reconnect()`. The first attempt after a loss is made at once. Each later
+//! spec-backoff; C: `rds_queue_reconnect()`. The first attempt after a loss is made at once. Each later
 //! one waits for a random time below a limit that starts at the minimum and doubles up to the maximum,
 //! so that two sides that disturb each other's attempts fall out of step.
 

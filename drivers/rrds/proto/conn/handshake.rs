@@ -2,7 +2,8 @@
 
 //! What is said in requests and replies, and what follows from it.
 //!
-//! Spec §2.2, §2.3 and §3.7; C: `rds_ib_cm_fill_conn_param()` and `rds_ib_cm_connect_complete()`.
+//! spec-private-data, spec-versions and spec-credits; C: `rds_ib_cm_fill_conn_param()` and
+//! `rds_ib_cm_connect_complete()`.
 
 use crate::consts::CREDIT_UPDATE_THRESHOLD;
 use crate::incarnation::Life;
@@ -18,7 +19,7 @@ const LEAST_CREDITS: u32 = 4 * CREDIT_UPDATE_THRESHOLD;
 ///
 /// Of two paths between addresses of one host each is the other's peer, as if they were on two hosts.
 /// Where both addresses are the same, two paths are needed as well: one that dials, and one that is
-/// handed all requests and never asked to connect (spec §2.7).
+/// handed all requests and never asked to connect (spec-loopback).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Address of this side.

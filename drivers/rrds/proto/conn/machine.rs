@@ -2,7 +2,7 @@
 
 //! The state machine of a connection.
 //!
-//! Spec §2.6; C: `net/rds/connection.c`, `net/rds/threads.c` and `rds_ib_cm_handle_connect()`.
+//! spec-states; C: `net/rds/connection.c`, `net/rds/threads.c` and `rds_ib_cm_handle_connect()`.
 //!
 //! ```text
 //!            connect, back-off over            established

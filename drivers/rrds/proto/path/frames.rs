@@ -70,7 +70,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.take(settings, &header, data_len, store)
     }
 
-    /// Takes notice of a receive completion that is not a plain SEND (spec §1.4): the connection is
+    /// Takes notice of a receive completion that is not a plain SEND (spec-fragments): the connection is
     /// given up.
     pub fn on_bad_opcode(&mut self, conn: ConnId) {
         if self.machine.is_live(conn) {

@@ -2,7 +2,7 @@
 
 //! When the receiver acknowledges.
 //!
-//! Spec §3.3; C: `rds_ib_set_ack()` and `rds_ib_attempt_ack()` in `net/rds/ib_recv.c`. The value is
+//! spec-ack-send; C: `rds_ib_set_ack()` and `rds_ib_attempt_ack()` in `net/rds/ib_recv.c`. The value is
 //! that of the last complete message of this connection; between peers of our own kind it goes on
 //! where the last connection ended. A message that demands an acknowledgement makes one wanted; any
 //! frame sent satisfies the wish. There is no timer: without demand nothing is sent, until nobody is

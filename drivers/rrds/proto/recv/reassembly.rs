@@ -2,7 +2,7 @@
 
 //! From frames to messages.
 //!
-//! Spec §1.4, §1.5 and §1.6; C: `rds_ib_process_recv()` in `net/rds/ib_recv.c` and
+//! spec-fragments, spec-bitmap and spec-ping; C: `rds_ib_process_recv()` in `net/rds/ib_recv.c` and
 //! `rds_recv_incoming()` in `net/rds/recv.c`. A connection carries one message at a time; only frames
 //! that carry nothing but an acknowledgement may come in between, and the caller has sorted them out.
 //!

@@ -2,8 +2,8 @@
 
 //! When to post receive buffers.
 //!
-//! Spec §3.8. A peer that finds no buffer gets an RNR NAK and waits 0.32 ms, so the ring is refilled
-//! long before it is empty; yet posting buffers one by one would waste doorbells.
+//! spec-receive-ring. A peer that finds no buffer gets an RNR NAK and waits 0.32 ms, so the ring is
+//! refilled long before it is empty; yet posting buffers one by one would waste doorbells.
 
 /// How urgent it is to post receive buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

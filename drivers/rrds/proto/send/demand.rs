@@ -2,7 +2,7 @@
 
 //! When the sender demands an acknowledgement.
 //!
-//! Spec §3.2; C: `cp_unacked_packets` and `cp_unacked_bytes` in `rds_send_xmit()`.
+//! spec-ack-demand; C: `cp_unacked_packets` and `cp_unacked_bytes` in `rds_send_xmit()`.
 
 use crate::settings::Settings;
 

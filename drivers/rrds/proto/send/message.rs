@@ -39,13 +39,13 @@ pub trait Payload {
     }
 }
 
-/// An RDMA or atomic operation that a message carries (spec §1.7).
+/// An RDMA or atomic operation that a message carries (spec-rdma).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operation {
     /// Number of work requests it takes; all or none of them are posted.
     pub work_requests: u32,
     /// Whether it may be executed again after a reconnect. If not, a message whose operation was
-    /// posted on a lost connection is dropped (spec §3.5).
+    /// posted on a lost connection is dropped (spec-retransmit).
     pub repeatable: bool,
     /// Whether no SEND follows if the message is empty and has no extensions: the peer's software sees
     /// nothing of it, and it is done with its completion.
@@ -61,7 +61,7 @@ pub enum Outcome {
     Done,
     /// The application cancelled it, or closed its socket.
     Cancelled,
-    /// It could not be sent again on a new connection (status 3, spec §4.5).
+    /// It could not be sent again on a new connection (status 3, spec-cmsg).
     Dropped,
 }
 

@@ -2,7 +2,7 @@
 
 //! What becomes of messages when a connection is lost.
 //!
-//! Spec §3.5. Un-acknowledged messages are sent again, in order and ahead of new ones, flagged
+//! spec-retransmit. Un-acknowledged messages are sent again, in order and ahead of new ones, flagged
 //! RETRANSMITTED and ACK_REQUIRED; the message that was being sent starts over. A message whose RDMA
 //! operation was posted is dropped, because the operation cannot be repeated. Messages that were never
 //! begun are sent as if nothing had happened. C: `rds_send_path_reset()`.

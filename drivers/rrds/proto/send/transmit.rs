@@ -2,9 +2,10 @@
 
 //! From messages to frames.
 //!
-//! Spec §1.4, §1.5, §1.7 and §3.3; C: `rds_send_xmit()` and `rds_ib_xmit()`. Frames are handed to a
-//! closure one by one, and nothing changes unless it succeeded, so that a full queue pair, a failed
-//! mapping or lack of memory just ends the batch: the next call goes on in the middle of the message.
+//! spec-fragments, spec-bitmap, spec-rdma and spec-ack-send; C: `rds_send_xmit()` and `rds_ib_xmit()`.
+//! Frames are handed to a closure one by one, and nothing changes unless it succeeded, so that a full
+//! queue pair, a failed mapping or lack of memory just ends the batch: the next call goes on in the
+//! middle of the message.
 //!
 //! Between messages a pending congestion map goes first. An acknowledgement rides on whatever frame
 //! is next; only if there is none, or none can be posted, a frame is sent for it alone, which may be

@@ -2,7 +2,7 @@
 
 //! The 64-bit cookie by which applications name a piece of a peer's memory.
 //!
-//! Spec §1.7: opaque to applications, yet peers and tools rely on the key being the low half.
+//! spec-rdma: opaque to applications, yet peers and tools rely on the key being the low half.
 
 /// A remote key and an offset into its memory region.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

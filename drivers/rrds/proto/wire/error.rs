@@ -9,7 +9,7 @@ use core::fmt;
 pub enum WireError {
     /// Fewer bytes than the format has.
     Truncated,
-    /// The header's checksum is neither zero nor right (spec §1.1).
+    /// The header's checksum is neither zero nor right (spec-header).
     Checksum,
 }
 

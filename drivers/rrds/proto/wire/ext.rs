@@ -2,7 +2,7 @@
 
 //! Extension headers in the last 16 bytes of a header.
 //!
-//! Spec §1.3; C: `rds_message_add_extension()` and `rds_message_next_extension()` in
+//! spec-extensions; C: `rds_message_add_extension()` and `rds_message_next_extension()` in
 //! `net/rds/message.c`. An extension is a type byte and as many data bytes as the type implies. Type 0
 //! ends the list; there is no end mark when the 16 bytes are full.
 
@@ -113,7 +113,8 @@ impl ExtensionWriter {
         }
     }
 
-    /// Appends `extension` and returns whether it fitted; one that does not is left out (spec §1.3).
+    /// Appends `extension` and returns whether it fitted; one that does not is left out
+    /// (spec-extensions).
     pub fn push(&mut self, extension: Extension) -> bool {
         let mut data = [0; 8];
         let (kind, len) = match extension {

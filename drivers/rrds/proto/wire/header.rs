@@ -2,7 +2,7 @@
 
 //! The 48-byte header at the start of every SEND.
 //!
-//! Spec §1.1 and §1.2; C: `struct rds_header` in `net/rds/rds.h`.
+//! spec-header and spec-flags; C: `struct rds_header` in `net/rds/rds.h`.
 
 use super::WireError;
 use crate::consts::{EXT_LEN, HEADER_LEN};
@@ -11,7 +11,7 @@ use zerocopy::byteorder::big_endian::{U16, U32, U64};
 use zerocopy::FromBytes as _;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// The flags byte of a header (spec §1.2).
+/// The flags byte of a header (spec-flags).
 ///
 /// Bits without a name are kept as they came: C ignores them.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -145,13 +145,13 @@ impl Header {
     }
 
     /// Whether this is the header of a frame that carries nothing but an acknowledgement and
-    /// credits, given the number of bytes that followed it (spec §1.6).
+    /// credits, given the number of bytes that followed it (spec-ping).
     pub fn is_ack_only(&self, data_len: u32) -> bool {
         self.sport == 0 && self.dport == 0 && data_len == 0
     }
 }
 
-/// The checksum bytes of `header` as they belong at offset 30 (spec §1.1).
+/// The checksum bytes of `header` as they belong at offset 30 (spec-header).
 ///
 /// The bytes now at offset 30 are taken as zero.
 pub fn checksum(header: &[u8; HEADER_LEN]) -> [u8; 2] {
@@ -184,7 +184,7 @@ fn fold(raw: &RawHeader) -> u16 {
 mod tests {
     use super::*;
 
-    /// The vectors of spec §1.1, their zero tails added.
+    /// The vectors of spec-header, their zero tails added.
     const VECTORS: [(&str, Header); 5] = [
         (
             "00000000000000000000000000000005000000000000000000000000 0000fffa",

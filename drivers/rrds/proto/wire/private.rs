@@ -2,8 +2,8 @@
 
 //! Private data of connection requests and replies, and the datum of a rejection.
 //!
-//! Spec §2.2, §2.3 and §2.5; C: `struct rds_ib_connect_private`, `struct rds6_ib_connect_private` in
-//! `net/rds/ib.h` and `rds_ib_protocol_compatible()` in `net/rds/ib_cm.c`.
+//! spec-private-data, spec-versions and spec-reject; C: `struct rds_ib_connect_private`, `struct
+//! rds6_ib_connect_private` in `net/rds/ib.h` and `rds_ib_protocol_compatible()` in `net/rds/ib_cm.c`.
 //!
 //! # What our own peers add
 //!
@@ -138,7 +138,7 @@ impl Cursor<'_> {
     }
 }
 
-/// Length of the private data of `family` (spec §2.2).
+/// Length of the private data of `family` (spec-private-data).
 pub const fn private_len(family: Family) -> usize {
     match family {
         Family::V4 => 32,
@@ -231,7 +231,7 @@ impl PrivateData {
         self.version.major != 0
     }
 
-    /// The version that the passive side chooses for this request, by spec §2.3.
+    /// The version that the passive side chooses for this request, by spec-versions.
     ///
     /// `None` means that no version is common and the request is to be rejected.
     pub fn negotiate(&self) -> Option<Version> {
@@ -254,7 +254,7 @@ impl PrivateData {
     }
 }
 
-/// The datum of a rejection: a native-endian number (spec §2.5).
+/// The datum of a rejection: a native-endian number (spec-reject).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RejectDatum(i32);
 
