@@ -45,10 +45,14 @@ told() {
 	return "$status"
 }
 
-# again: some of it once more, with rrds loaded anew.
+# random_calls: what is made with rrds loaded anew, and weighed afterwards.
+random_calls() {
+	told fuzz "$SEED" --first 1000 --seconds "$TIME" --total "$TOTAL"
+}
+
+# again: as many calls once more.
 again() {
-	load rrds || return 1
-	told fuzz "$SEED" --first 1000 --seconds 20 && within 20 unload_rrds
+	load rrds && random_calls && within 20 unload_rrds
 }
 
 exec 5>&1
@@ -69,7 +73,7 @@ check "a few calls" told fuzz 1 --seconds 5
 check "rrds unloads" within 20 unload_rrds
 memory_mark
 load rrds || die "rrds does not load"
-check "calls at random: all give what they may" told fuzz "$SEED" --first 1000 --seconds "$TIME" --total "$TOTAL"
+check "calls at random: all give what they may" random_calls
 check "rrds unloads again" within 20 unload_rrds
 # Hundreds of processes and namespaces leave slabs half filled, now and then by more than the noise allows.
 check_memory "nothing is left of it" 1000 again
