@@ -4,8 +4,8 @@
 //!
 //! A message that was handed to the device stays in memory until its work requests are completed, with
 //! the socket that has sent it, even when that is closed. A peer that posts no receives lets them wait
-//! for ever: a reliable connection tries again without end (spec-backoff), as it must, for a peer may be
-//! slow. So when senders have given up messages that are on their way, the connection has some time to
+//! for ever: a reliable connection tries again without end (spec-cm-parameters), as it must, for a peer may
+//! be slow. So when senders have given up messages that are on their way, the connection has some time to
 //! complete them. Then it is given up: the device gives back all it has, and what others have sent goes
 //! out again on the next connection.
 
