@@ -33,6 +33,7 @@
 //! | How long does the peer take to acknowledge? | [`rtt`] |
 //! | What has become of the connections, and how much of it may be logged? | [`conn::history`], [`throttle`] |
 //! | How is memory handed in? | [`ring`] |
+//! | What do two hosts speak that both run this? | [`native`] |
 //!
 //! # Reading a header
 //!
@@ -58,6 +59,7 @@ pub mod error;
 pub mod incarnation;
 pub mod limits;
 pub mod linger;
+pub mod native;
 pub mod path;
 pub mod probe;
 pub mod recv;

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The native protocol: one engine for reliable and datagram lanes.
+//!
+//! Two hosts that both run this implementation need not speak RDS as C does. Between them a *session*
+//! owns the messages from one address to another with one type of service; *lanes* carry *packets*, and
+//! a packet carries *frames*: messages, pieces of messages, acknowledgements and what else there is to
+//! say. Many small messages travel in one packet, small messages do not wait for large ones, and a lane
+//! that dies costs no message, as its frames leave on another one.
+//!
+//! | Question | Module |
+//! |---|---|
+//! | What are the bytes of a packet, a frame, the private data? | [`wire`] |
+
+pub mod wire;
