@@ -42,6 +42,7 @@ class Token:
     text: str
     line: int
     end: int  # the last line it is on
+    at: int = 0  # where in the text it begins
 
 
 def tokens(text: str) -> list[Token]:
@@ -63,7 +64,7 @@ def tokens(text: str) -> list[Token]:
             kind = "doc" if re.match(r"/\*(\*(?![*/])|!)", text[at:]) else "comment"
         piece = text[at:end]
         if kind != "space":
-            found.append(Token(kind, piece, line, line + piece.count("\n")))
+            found.append(Token(kind, piece, line, line + piece.count("\n"), at))
         line += piece.count("\n")
         at = end
     return found

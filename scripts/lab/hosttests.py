@@ -19,7 +19,12 @@ Say = Callable[[str], None]
 _RAN = re.compile(r"^Ran (\d+) tests? in", re.MULTILINE)
 _ENDING = re.compile(r"^(OK|FAILED|NO TESTS RAN)(?: \((.*)\))?$", re.MULTILINE)
 _CARGO = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", re.MULTILINE)
-UNIT_TESTS = ("scripts/host/tests", "scripts/lab/tests", "scripts/check/tests")
+UNIT_TESTS = (
+    "scripts/host/tests",
+    "scripts/lab/tests",
+    "scripts/check/tests",
+    "tools/mutants/tests",
+)
 
 
 def _run(
