@@ -34,9 +34,7 @@ impl Checked {
     ///
     /// Errors: [`EOPNOTSUPP`] if it is of the other family, [`EINVAL`] if it is behind another interface.
     pub(crate) fn scope_from(&self, local: Addr, scope: u32) -> Result<u32> {
-        if is_v4(self.at.addr) != is_v4(local) {
-            return Err(EOPNOTSUPP);
-        }
+        check_families(local, self.at.addr)?;
         match (self.scope, scope) {
             // The interface may be that of another address, which the socket is connected to.
             (0, scope) => Ok(scope_of(local, scope)),
@@ -136,11 +134,22 @@ pub(crate) fn scope_of(addr: Addr, scope: u32) -> u32 {
 }
 
 /// Returns the interface by which one address is reached from another, of one that comes with them.
-pub(super) fn scope_between(local: Addr, dest: Addr, scope: u32) -> u32 {
-    match scope_of(dest, scope) {
+///
+/// Errors: [`EOPNOTSUPP`] if they are of different families.
+pub(super) fn scope_between(local: Addr, dest: Addr, scope: u32) -> Result<u32> {
+    check_families(local, dest)?;
+    Ok(match scope_of(dest, scope) {
         0 => scope_of(local, scope),
         scope => scope,
+    })
+}
+
+/// Wants two addresses to be of one family: no device joins the two.
+fn check_families(local: Addr, dest: Addr) -> Result {
+    if is_v4(local) != is_v4(dest) {
+        return Err(EOPNOTSUPP);
     }
+    Ok(())
 }
 
 /// Whether an address is an IPv4 one.

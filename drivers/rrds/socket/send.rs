@@ -270,7 +270,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
             .ok_or(ENOTCONN)?;
         let scope = match named {
             Some(named) => named.scope_from(source.addr, locked.scope)?,
-            None => names::scope_between(source.addr, dest.addr, locked.scope),
+            None => names::scope_between(source.addr, dest.addr, locked.scope)?,
         };
         let rdma_bytes = match controlled {
             true => control::rdma_bytes(msg.cmsgs())?,

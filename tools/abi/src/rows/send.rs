@@ -150,6 +150,21 @@ fn names(t: &mut Table) {
         w.bind(&fd, &addr("[::1]:0")).map_err(|_| SETUP)?;
         to(w, &fd, &addr("127.0.0.1:9"))
     });
+    for (what, from, dest) in [
+        ("IPv6 from IPv4", "127.0.0.1:0", "[::1]:9"),
+        ("IPv4 from IPv6", "[::1]:0", "127.0.0.1:9"),
+    ] {
+        t.err(format!("{what}, connected"), EOPNOTSUPP, move |w| {
+            let fd = w.socket()?;
+            w.bind(&fd, &addr(from)).map_err(|_| SETUP)?;
+            w.connect(&fd, &addr(dest)).map_err(|_| SETUP)?;
+            flagged(w, &fd, 0)
+        })
+        .but_c(
+            Want::Is(4),
+            "it compares named destinations only; no device joins the two",
+        );
+    }
     for family in [0_u16, 1, 16, 21, 255] {
         t.err(format!("family {family}"), EINVAL, move |w| {
             let mut name = addr("[::1]:9");
