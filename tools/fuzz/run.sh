@@ -11,7 +11,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 work=$here/../../build/fuzz
 seconds=${1:?usage: run.sh SECONDS [TARGET ...]}
 shift
-[ $# -gt 0 ] || set -- header extensions private_data cong_map frames operations
+[ $# -gt 0 ] || set -- header extensions private_data cong_map frames operations \
+    native_packet native_private
 
 mkdir -p "$work"
 export CARGO_TARGET_DIR="$work/target"
@@ -33,7 +34,7 @@ for target in "$@"; do
     # New inputs go to the work folder; the committed corpus is only read.
     mkdir -p "$work/corpus/$target" "$work/artifacts/$target"
     case $target in
-    header) max=64 ;; extensions) max=16 ;; private_data) max=200 ;; *) max=512 ;;
+    header) max=64 ;; extensions) max=16 ;; private_data | native_private) max=200 ;; *) max=512 ;;
     esac
     "$CARGO_TARGET_DIR/$triple/release/$target" -max_total_time="$seconds" -max_len="$max" \
         -artifact_prefix="$work/artifacts/$target/" -print_final_stats=1 -verbosity=0 \

@@ -10,17 +10,21 @@
 //! | `cong_map` | pieces of a congestion map | bits and mask as in a naive model |
 //! | `frames` | frames into a path | only whole messages; a broken rule ends the connection |
 //! | `operations` | calls of a path, frames out to a model peer | order, framing, one end per message |
+//! | `native_packet` | a packet of the native protocol | parsing is total; what parses is emitted alike |
+//! | `native_private` | private data of its lanes | parsing is total; round trip |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod bytes;
 mod frames;
+mod native;
 mod operations;
 mod wire;
 
 pub use bytes::Random;
 pub use frames::frames;
+pub use native::{native_packet, native_private};
 pub use operations::operations;
 pub use wire::{cong_map, extensions, header, private_data};
 
@@ -36,7 +40,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     Target {
         name: "header",
         run: header,
@@ -66,6 +70,16 @@ pub const TARGETS: [Target; 6] = [
         name: "operations",
         run: operations,
         max_len: 512,
+    },
+    Target {
+        name: "native_packet",
+        run: native_packet,
+        max_len: 512,
+    },
+    Target {
+        name: "native_private",
+        run: native_private,
+        max_len: 200,
     },
 ];
 
@@ -128,5 +142,15 @@ mod tests {
     #[test]
     fn operations() {
         over_corpus_and_noise("operations");
+    }
+
+    #[test]
+    fn native_packet() {
+        over_corpus_and_noise("native_packet");
+    }
+
+    #[test]
+    fn native_private() {
+        over_corpus_and_noise("native_private");
     }
 }

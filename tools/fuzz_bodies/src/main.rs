@@ -5,7 +5,12 @@
 //! `rds-fuzz [--corpus FOLDER] [--seconds N] [--seed N] [--write-corpus] [TARGET ...]`
 
 use rds_fuzz::{Random, Target, TARGETS};
+use rds_proto::native::wire::{
+    Ack, Bye, Ecn, EndpointData, GidList, GoneEntry, Hello, Holes, LaneAddress, LaneAddresses,
+    LaneData, LaneKind, MapUpdate, Message, PacketHeader, Part, QpnList, Reset, Writer,
+};
 use rds_proto::wire::{Addr, Extension, ExtensionWriter, Flags, Header, PrivateData, Version};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -187,6 +192,8 @@ fn seeds(name: &str) -> Vec<(&'static str, Vec<u8>)> {
             ("acked", vec![2, 9, 3, 0, 1, 0, 0, 0, 0, 0, 1, 0]),
             ("raw", vec![1; 60]),
         ],
+        "native_packet" => native_packets(),
+        "native_private" => native_private(),
         _ => vec![
             (
                 "traffic",
@@ -208,4 +215,128 @@ fn seeds(name: &str) -> Vec<(&'static str, Vec<u8>)> {
             ),
         ],
     }
+}
+
+/// What a host of ours says at the start of a session.
+fn hello() -> Hello {
+    Hello {
+        session: 9,
+        incarnation: NonZeroU32::MIN,
+        peer: NonZeroU32::new(2),
+        max_packet: 65536,
+        first: 3,
+        quota: 1 << 22,
+        window: 4096,
+        room: 64,
+        ack_delay: 25,
+        lanes: 4,
+    }
+}
+
+/// A packet whose frames `fill` writes.
+fn packet(fill: impl FnOnce(&mut Writer<'_>) -> bool) -> Vec<u8> {
+    let mut room = [0; 600];
+    let mut w = Writer::new(&mut room);
+    assert!(w.put(&PacketHeader::default().emit()) && fill(&mut w));
+    w.written().to_vec()
+}
+
+fn native_packets() -> Vec<(&'static str, Vec<u8>)> {
+    let message = Message {
+        sport: 4001,
+        dport: 4002,
+        id: 7,
+        prev: 1,
+        ext: Some([2; 16]),
+    };
+    let part = Part {
+        message: Message {
+            ext: None,
+            ..message
+        },
+        total: 100,
+        offset: 64,
+    };
+    let plain = message.emit(5).expect("short");
+    let piece = part.emit(36).expect("short");
+    let ack = Ack {
+        largest: 200,
+        run: 9,
+        holes: Some(Holes(5)),
+        ecn: Some(Ecn::default()),
+        ..Ack::default()
+    };
+    let gone = GoneEntry::default();
+    let address = LaneAddress {
+        kind: Some(LaneKind::Datagram),
+        index: 1,
+        qpn: 17,
+        qkey: 3,
+        max_packet: 4096,
+        gid: Addr::v4([10, 0, 0, 1]),
+    };
+    vec![
+        (
+            "messages",
+            packet(|w| {
+                w.put(&plain)
+                    && w.put(&[2; 16])
+                    && w.put(b"hello")
+                    && w.put(&piece)
+                    && w.put(&[0; 36])
+            }),
+        ),
+        ("ack", packet(|w| ack.emit(w) && gone.emit(w))),
+        (
+            "maps",
+            packet(|w| {
+                MapUpdate::emit_ports(1, &[(5, true)], w)
+                    && MapUpdate::emit_blocks(2, 1, true, &[1; 512], w)
+            }),
+        ),
+        (
+            "session",
+            packet(|w| hello().emit(w) && Reset::default().emit(w) && Bye::default().emit(w)),
+        ),
+        (
+            "lanes",
+            packet(|w| {
+                LaneAddresses::emit(&[address], w)
+                    && w.put(&[7, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8])
+                    && w.put(&[
+                        8, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 0, 99, 0, 0, 1, 0,
+                    ])
+            }),
+        ),
+    ]
+}
+
+fn native_private() -> Vec<(&'static str, Vec<u8>)> {
+    let lane = LaneData {
+        saddr: Addr::v4([10, 0, 0, 1]),
+        daddr: Addr::v4([10, 0, 0, 2]),
+        tos: 0,
+        lane: 1,
+        session: 9,
+        own: 8,
+        incarnation: NonZeroU32::MIN,
+        peer: NonZeroU32::MIN,
+    };
+    let endpoint = EndpointData {
+        tos: 0,
+        capabilities: rds_proto::wire::Capabilities::NATIVE,
+        saddr: lane.saddr,
+        daddr: lane.daddr,
+        hello: hello(),
+        qkey: 1,
+        qpns: QpnList::new(&[5, 6]),
+        gids: GidList::new(&[lane.saddr]),
+    };
+    let mut room = [0; 136];
+    let mut w = Writer::new(&mut room);
+    assert!(endpoint.emit(&mut w));
+    vec![
+        ("lane", [&[0], lane.emit().as_slice()].concat()),
+        ("endpoint", [&[0], w.written()].concat()),
+    ]
 }

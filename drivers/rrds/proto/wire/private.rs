@@ -54,6 +54,8 @@ impl Capabilities {
     pub const NONE: Self = Self(0);
     /// Acknowledgements go on where the last connection to the same incarnation ended.
     pub const TRUE_ACK: Self = Self(1);
+    /// The native protocol, see [`native`](crate::native). Not offered yet.
+    pub const NATIVE: Self = Self(2);
     /// All that this implementation has.
     pub const ALL: Self = Self::TRUE_ACK;
 
@@ -117,6 +119,11 @@ pub struct PrivateBytes {
 }
 
 impl PrivateBytes {
+    /// The first `len` of `bytes`.
+    pub(crate) const fn new(bytes: [u8; 56], len: usize) -> Self {
+        Self { bytes, len }
+    }
+
     /// The bytes to hand to the connection manager.
     pub fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or(&[])
