@@ -13,9 +13,9 @@ PEER6=$(addr6 "$OTHER" | sed 's/^fd00:0:0:0::/fd00::/')
 DEAD=10.0.0.77
 
 if [ "$NODE" = a ]; then
-	plan 32
+	plan 35
 else
-	plan 11
+	plan 14
 fi
 rxe_up || die "no rxe"
 stock_needs krdma || die "the stock modules do not load"
@@ -50,6 +50,36 @@ routable() {
 	check_eq "the GIDs of the IPv4 addresses were chosen" "$(gids "$US" "$PEER")" "::ffff:$US ::ffff:$PEER"
 	check_eq "and those of the IPv6 addresses" "$(gids "$US6" "$PEER6")" "$US6 $PEER6"
 	barrier "gids end"
+}
+
+# link_local: this node's address for its link only.
+link_local() {
+	ip -6 -o addr show dev eth0 scope link | sed -n 's/.*inet6 \([^/]*\).*/\1/p' | grep -m 1 .
+}
+
+# An address for the link only belongs to an interface, which is in no message: whoever is asked for a connection
+# has it from where the request came in.
+linked() {
+	local here there recv
+
+	here=$(link_local)
+	publish "link_$NODE" "$here"
+	lookup "link_$OTHER"
+	there=$REPLY
+	command rds recv --pattern -c 20 -W 100s "[$here%eth0]:5200" >/tmp/recv 2>&1 &
+	recv=$!
+	within 20 bound 5200 || die "rds recv does not bind: $(cat /tmp/recv)"
+	barrier linked
+	# One after the other: the path of the one who answers is made by a request.
+	[ "$NODE" = a ] || barrier "linked a"
+	check "messages to an address for the link only" rds send --pattern 20 -s 64,5000 -W 60s -I "$here%eth0" \
+		"[$there%eth0]:5200"
+	[ "$NODE" != a ] || barrier "linked a"
+	check "they arrive" wait "$recv" || diag "$(cat /tmp/recv)"
+	barrier "linked both"
+	check_eq "the way there and the way back are one" \
+		"$(command rds info -6 -n | awk -v us="$here" -v peer="$there" '$1 == us && $2 == peer' | wc -l)" 1
+	barrier "linked end"
 }
 
 # moves: the address goes and comes again, and another one has taken its place in the device's table. That is fast,
@@ -256,6 +286,7 @@ frozen() {
 }
 
 routable
+linked
 readdressed
 edges
 frozen

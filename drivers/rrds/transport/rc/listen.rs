@@ -88,8 +88,8 @@ impl Accept {
     /// Errors: What to refuse it with.
     fn path(&self, request: &Request<'_>) -> Result<(Arc<Path>, PrivateData), RejectDatum> {
         const NO: RejectDatum = RejectDatum::RETRY;
-        let (local, scope) = request.local_addr().map(from_socket).ok_or(NO)?;
-        let (peer, _) = request.peer_addr().map(from_socket).ok_or(NO)?;
+        let (local, ours) = request.local_addr().map(from_socket).ok_or(NO)?;
+        let (peer, theirs) = request.peer_addr().map(from_socket).ok_or(NO)?;
         let params = request.params();
         let refused = |tos, why| trace::refused(local, peer, tos, why);
         let private = PrivateData::parse(params.private_data, local.family()).map_err(|_| {
@@ -111,7 +111,8 @@ impl Accept {
             local,
             peer,
             tos: private.tos,
-            scope,
+            // As of a socket that answers. If both have one it is the same: the request came in over it.
+            scope: if theirs != 0 { theirs } else { ours },
         };
         self.realm
             .table

@@ -3,7 +3,7 @@
 //! Ids: what connections and listeners have in common.
 
 use super::{
-    addr::RawAddr,
+    addr,
     listener::Request,
     path::Path,
     Event,
@@ -263,16 +263,16 @@ impl Core {
         if matches!(self.state(), State::New | State::ResolvingAddress) {
             return None;
         }
-        // SAFETY: By the type invariant, the id is valid. `copy_from` bears concurrent changes.
-        unsafe { RawAddr::copy_from(&raw const (*self.raw).route.addr.src_addr) }.get()
+        // SAFETY: By the type invariant, the id is valid.
+        unsafe { addr::local_of(self.raw) }
     }
 
     fn peer_addr(&self) -> Option<SocketAddr> {
         if matches!(self.state(), State::New | State::Listening) {
             return None;
         }
-        // SAFETY: By the type invariant, the id is valid. `copy_from` bears concurrent changes.
-        unsafe { RawAddr::copy_from(&raw const (*self.raw).route.addr.dst_addr) }.get()
+        // SAFETY: By the type invariant, the id is valid.
+        unsafe { addr::peer_of(self.raw) }
     }
 
     pub(super) fn path(&self) -> Option<Path> {

@@ -3,7 +3,7 @@
 //! Listeners, and the requests that come to them.
 
 use super::{
-    addr::RawAddr,
+    addr,
     callback::Asked,
     connection::{
         Connection,
@@ -187,16 +187,17 @@ impl<'a> Request<'a> {
         unsafe { (*self.id).port_num }
     }
 
-    /// Returns the address that was connected to.
+    /// Returns the address that was connected to, with the interface that the request came in over if it is
+    /// link-local.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         // SAFETY: By the type invariants, the id is valid.
-        unsafe { RawAddr::copy_from(&raw const (*self.id).route.addr.src_addr) }.get()
+        unsafe { addr::local_of(self.id) }
     }
 
-    /// Returns the peer's address.
+    /// Returns the peer's address, with that interface if it is link-local.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         // SAFETY: By the type invariants, the id is valid.
-        unsafe { RawAddr::copy_from(&raw const (*self.id).route.addr.dst_addr) }.get()
+        unsafe { addr::peer_of(self.id) }
     }
 
     /// Returns the path to the peer. There is none on iWARP, and none with [`PortSpace::Udp`].
