@@ -13,7 +13,7 @@ PEER6=$(addr6 "$OTHER" | sed 's/^fd00:0:0:0::/fd00::/')
 DEAD=10.0.0.77
 
 if [ "$NODE" = a ]; then
-	plan 35
+	plan 37
 else
 	plan 14
 fi
@@ -222,6 +222,19 @@ unprivileged() {
 	check_not "nor is anything counted there" grep -q "^10000 .\{64\}.*[1-9a-f]" /tmp/lists
 }
 
+# An address that a device of ours has is none of a device in a namespace of one's own.
+borrowed() {
+	local status=0
+
+	cat >/tmp/borrow <<-EOF
+		ip link set lo up && ip addr add $US/32 dev lo || exit 9
+		exec /lab/bin/rds ping -c 1 -W 5s -I $US $PEER
+	EOF
+	elsewhere "sh /tmp/borrow" >/tmp/borrowed || status=$?
+	check_eq "an address of our device does not help there" "$status" 3
+	check "as there is no device" grep -q EADDRNOTAVAIL /tmp/borrowed || diag "$(cat /tmp/borrowed)"
+}
+
 # ended PID: no process, or only what is left until it is waited for.
 ended() {
 	! grep -q '^State:.[^Z]' "/proc/$1/status" 2>/dev/null
@@ -267,6 +280,7 @@ frozen() {
 	check "messages of a mebibyte are under way to a frozen peer" within 20 waiting
 	unconnected
 	unprivileged
+	borrowed
 	# shellcheck disable=SC2086 # several
 	kill -9 $pids
 	for pid in $pids; do

@@ -43,7 +43,10 @@ use kernel::{
         to_result, //
     },
     prelude::*,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        rcu, //
+    },
     time::Delta, //
 };
 
@@ -235,9 +238,13 @@ impl<'a> Builder<'a> {
         Ok(Listener::new(owner))
     }
 
-    /// Returns the device that has a local address.
+    /// Returns the device that has a local address, by a network interface of the namespace.
     ///
-    /// Errors: [`EADDRNOTAVAIL`] if the address is not one of this machine, [`ENODEV`] if it is, and no
+    /// C does not look at the interface where the address is one of an interface that is no Ethernet, as `lo`
+    /// and tunnels (`cma_validate_port`). It finds the device of another namespace then, and anybody may give
+    /// any address to an interface of a namespace of his own.
+    ///
+    /// Errors: [`EADDRNOTAVAIL`] if the address is not one of this namespace, [`ENODEV`] if it is, and no
     /// device has it, or if it is a wildcard; [`ENOMEM`].
     pub fn device_of(&self, addr: IpAddr, scope: u32) -> Result<ARef<Device>> {
         let addr = match addr {
@@ -254,7 +261,11 @@ impl<'a> Builder<'a> {
         // SAFETY: As above. The device of a bound id does not change; it is registered while the id
         // exists.
         let dev = unsafe { (*owner.id().core().raw()).device };
-        let dev = if dev.is_null() {
+        // SAFETY: As above.
+        let attr = unsafe { (*owner.id().core().raw()).route.addr.dev_addr.sgid_attr };
+        // SAFETY: The id has a reference to the entry of its device's table, if it is bound to one.
+        let is_ours = attr.is_null() || unsafe { is_of_namespace(attr, self.net) };
+        let dev = if dev.is_null() || !is_ours {
             Err(ENODEV)
         } else {
             // SAFETY: As above.
@@ -308,6 +319,24 @@ impl<'a> Builder<'a> {
                 owner_name(self.owner),
             )
         })
+    }
+}
+
+/// Returns whether the network interface that a GID comes from is in a namespace. One that comes from no
+/// interface, as on InfiniBand, is not in another one.
+///
+/// # Safety
+///
+/// `attr` must be a valid entry of the table of a registered device.
+unsafe fn is_of_namespace(attr: *const bindings::ib_gid_attr, ns: &Namespace) -> bool {
+    let _rcu = rcu::read_lock();
+
+    // SAFETY: By the function's requirements. We are in an RCU read-side critical section.
+    let netdev = unsafe { bindings::rdma_read_gid_attr_ndev_rcu(attr) };
+    match from_err_ptr(netdev) {
+        // SAFETY: The interface is not freed before the end of the RCU read-side critical section.
+        Ok(netdev) => unsafe { bindings::dev_net(netdev) == ns.as_raw() },
+        Err(err) => err == ENODEV,
     }
 }
 
