@@ -42,6 +42,12 @@ impl Addr {
             None => Family::V6,
         }
     }
+
+    /// Whether what is sent to a port goes to this address, given the port's identifier if that is an
+    /// address.
+    pub fn is_reached_at(self, identifier: Option<[u8; 16]>) -> bool {
+        identifier.is_none_or(|identifier| identifier == self.0)
+    }
 }
 
 impl fmt::Debug for Addr {
@@ -84,6 +90,23 @@ mod tests {
         assert_eq!(a.to_v4(), None);
         assert_eq!(a.family(), Family::V6);
         assert_eq!(format!("{a:?}"), "fe80:0:0:0:0:0:0:1");
+    }
+
+    #[test]
+    fn another_identifier_is_another_address() {
+        let (v4, v6) = (Addr::v4([10, 0, 0, 1]), Addr([0xfd; 16]));
+
+        for addr in [v4, v6] {
+            assert!(addr.is_reached_at(Some(addr.0)));
+            // Each bit counts.
+            for bit in 0..128 {
+                let other = u128::from_be_bytes(addr.0) ^ (1 << bit);
+                assert!(!addr.is_reached_at(Some(other.to_be_bytes())));
+            }
+        }
+        assert!(!v4.is_reached_at(Some(v6.0)));
+        // Where identifiers are no addresses they tell nothing.
+        assert!(v4.is_reached_at(None));
     }
 
     #[test]

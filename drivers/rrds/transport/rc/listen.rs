@@ -145,10 +145,12 @@ impl Acceptor for Accept {
 /// no connection: either this differs, or the other one is answered. On InfiniBand they are not
 /// addresses: who may have which is for the subnet manager, and for the partition, to say.
 fn is_own(request: &Request<'_>, peer: Addr) -> bool {
-    request
+    let gid = request
         .path()
         .filter(|path| path.is_roce())
-        .is_none_or(|path| *path.destination_gid().as_bytes() == peer.0)
+        .map(|path| *path.destination_gid().as_bytes());
+
+    peer.is_reached_at(gid)
 }
 
 /// Returns an address, and the interface that it is of if it is link-local.
