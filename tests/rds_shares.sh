@@ -29,7 +29,7 @@ cgroup() {
 		echo +memory >/tmp/cgroup/cgroup.subtree_control && mkdir /tmp/cgroup/user
 }
 
-plan 14
+plan 19
 exec 5>/tmp/told
 ip link set lo up
 veth_pair v0 v1 "$FIRST" "$SECOND" || die "no veth"
@@ -49,6 +49,23 @@ check_eq "the parameters" "$(cat $parameters/family $parameters/port $parameters
 check_not "none can be set" eval "echo 1 >$parameters/family"
 check_not "none is there that programs would take for something else" eval \
 	"[ -e /proc/sys/net/rds/pf_rds ] || [ -e /proc/sys/net/rds/sol_rds ]"
+
+# denied FILE: whether it is there, and nobody may not read it.
+denied() {
+	[ -e "$1" ] || return 1
+	! su -s /bin/sh nobody -c "head -c 1 $1" >/dev/null 2>/tmp/denied || return 1
+	grep -q "Permission denied" /tmp/denied
+}
+
+# What is told of all is for root, also where the folders above may be entered.
+debug=/sys/kernel/debug/rrds tracing=/sys/kernel/tracing
+chmod 755 /sys/kernel/debug $debug
+chmod 755 $tracing
+check "nobody is told of paths" denied $debug/paths
+check "nor of devices" denied $debug/devices
+check "root is" [ "$(head -n 1 $debug/paths)" = "rrds paths 1" ]
+check "nobody is told of events" denied $tracing/trace
+check "nor can ask for them" denied $tracing/events/rrds/enable
 
 # A port is of the socket that is bound to it.
 check "a socket that failed to bind owns nothing, on loopback" shares bind 127.0.0.1
