@@ -208,8 +208,21 @@ impl Run {
     }
 
     /// Makes a connection as an honest peer does, with our map first, and waits until it is up.
+    ///
+    /// While the other node takes earlier ones down it may say that it is to be asked again.
     pub(crate) fn honest(&mut self, tos: u8) -> core::result::Result<Link, Fault> {
-        let link = self.ask(tos, Until::Up)?;
+        const AGAIN: Stage = Stage::Rejected(RejectReason::Consumer, Some(1));
+        let mut tries = 40;
+        let link = loop {
+            let link = self.ask(tos, Until::Up)?;
+            let (_, facts) = self.wait(&link, |facts| facts.stage == Stage::Up || facts.is_over());
+
+            tries -= 1;
+            if facts.stage != AGAIN || tries == 0 {
+                break link;
+            }
+            fsleep(Delta::from_millis(20));
+        };
 
         self.come_to(&link, Stage::Up, "an honest connection is not made")?;
         for half in [MAP, MAP] {
