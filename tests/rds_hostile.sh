@@ -6,6 +6,8 @@
 . /lab/lib/rds.sh
 
 VICTIM=$(addr4 victim)
+# A port of the hostile one.
+DEAF=5000
 # Lines that rrds may log, a second: each path has one.
 MOST_LINES=300
 
@@ -50,10 +52,34 @@ no_more_qps() {
 	[ "$(rdma resource show qp | grep -c 'type RC')" -le "$connections" ]
 }
 
-victim() {
-	local begun before most kmalloc
+# sent_deaf: whether a message to the peer that receives nothing is under way.
+sent_deaf() {
+	command rds info -t | grep -q -e ":$DEAF "
+}
 
-	plan 7
+# given_up TIMES: whether so many connections were, because of what closed sockets had sent.
+given_up() {
+	[ "$(counted linger_timeout)" -ge "$1" ]
+}
+
+# send_and_die: a program sends to the peer that receives nothing, and is killed.
+send_and_die() {
+	local sender under=0
+
+	# The type of service of the hostile one's connection.
+	/lab/bin/rds send -Q 3 --pattern 4 -s 8192 "$(addr4 hostile):$DEAF" >/tmp/deaf 2>&1 &
+	sender=$!
+	within 20 sent_deaf || under=$?
+	kill -KILL "$sender"
+	wait "$sender"
+	[ "$under" = 0 ] || cat /tmp/deaf
+	return "$under"
+}
+
+victim() {
+	local begun before most kmalloc given
+
+	plan 9
 	load_all krdma rrds || die "no rrds"
 	unload rrds krdma || die "it does not go"
 	settle
@@ -95,8 +121,14 @@ victim() {
 	kill $(cat /tmp/pids)
 	wait
 	barrier pinged
-	check "rrds unloads" unload rrds
+
+	given=$(counted linger_timeout)
+	barrier deaf
+	check "a message is under way to a peer that receives nothing, and its sender is gone" send_and_die
+	check "the connection to that peer is given up" within 60 given_up $((given + 1))
+	check "rrds unloads" within 20 unload_rrds
 	check "krdma unloads" unload krdma
+	barrier gone
 	if memory_tells; then
 		check "nothing is left of it" within 1 as_before "$kmalloc"
 		diag "kmalloc: $kmalloc kB before, $(kmalloc_memory) kB after"
@@ -134,20 +166,26 @@ good() {
 	check "the victim answers" rds ping -c 1 -W 60s "$VICTIM"
 	barrier pinged
 	check "rrds unloads" unload rrds
+	barrier deaf
+	barrier gone
+}
+
+# hostile_with PARAMETER=VALUE...: loads the module.
+hostile_with() {
+	load rds_hostile "peer=$(number4 victim)" "other=$(number4 good)" peer6_high=0xfd00000000000000 \
+		"peer6_low=$(($(index_of victim) + 1))" "flood=$FLOOD" "mebibytes=$MEBIBYTES" \
+		"at_once=$AT_ONCE" "cycles=$CYCLES" "first=$FIRST" "patience=$((60000 * SLOW))" "$@"
 }
 
 # attack: all cases.
 attack() {
-	load rds_hostile "peer=$(number4 victim)" "other=$(number4 good)" peer6_high=0xfd00000000000000 \
-		"peer6_low=$(($(index_of victim) + 1))" "flood=$FLOOD" "mebibytes=$MEBIBYTES" \
-		"at_once=$AT_ONCE" "cycles=$CYCLES" "first=$FIRST" "patience=$((60000 * SLOW))" &&
-		unload rds_hostile
+	hostile_with keep=0 && unload rds_hostile
 }
 
 hostile() {
 	local before
 
-	plan 4
+	plan 5
 	load krdma || die "no krdma"
 	stock_needs rds_hostile || die "no rdma_cm"
 	before=$(rdma_resources)
@@ -158,10 +196,15 @@ hostile() {
 	check "there were 300 cases" [ "$(grep -c 'rds_hostile: case .*: \(ok\|not ok: .*\)$' /tmp/klog)" -ge 300 ]
 	check_eq "each came out as it should" "$(grep -A 1 'rds_hostile: case .*: not ok' /tmp/klog)" ""
 	diag "$(grep 'rds_hostile: .* cases' /tmp/klog)"
-	check "nothing is left on the device" within 20 rdma_resources_are "$before"
 	publish over yes
 	barrier over
 	barrier pinged
+	check "there is a connection that receives nothing" hostile_with keep=1
+	barrier deaf
+	# Until the victim has unloaded rrds.
+	barrier gone
+	unload rds_hostile
+	check "nothing is left on the device" within 20 rdma_resources_are "$before"
 }
 
 rxe_up || die "no rxe"

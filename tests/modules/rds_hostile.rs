@@ -6,7 +6,8 @@
 //! What it does is a table of cases, each with a number and a name. Each states what the other node is to do,
 //! as far as that can be seen from here: refuse the connection, take it down, or keep it and answer a ping.
 //! All cases run while the module is loaded; each has a line in the kernel's log, which ends in `ok` or
-//! in `not ok` with what was seen, and a last line counts them.
+//! in `not ok` with what was seen, and a last line counts them. With `keep` there are no cases, but
+//! connections, until the module is unloaded.
 //!
 //! The other node must have a socket at [`SINK`] that is read, and want to connect to this one for the cases
 //! of replies.
@@ -17,6 +18,7 @@
 //! | `link.rs` | a connection, and what is seen of it |
 //! | `door.rs` | requests of the other node |
 //! | `run.rs` | how cases are run and judged |
+//! | `keep.rs` | connections that are kept |
 //! | `frames.rs`, `messages.rs`, `requests.rs`, `replies.rs`, `deeds.rs` | the cases |
 
 use core::net::{
@@ -35,6 +37,8 @@ mod deeds;
 mod door;
 #[path = "rds_hostile/frames.rs"]
 mod frames;
+#[path = "rds_hostile/keep.rs"]
+mod keep;
 #[path = "rds_hostile/link.rs"]
 mod link;
 #[path = "rds_hostile/messages.rs"]
@@ -99,6 +103,10 @@ module! {
             default: 16,
             description: "Connections that are made and end one after the other",
         },
+        keep: u32 {
+            default: 0,
+            description: "What to keep, in place of the cases: 1 a connection that receives nothing, 2 many",
+        },
     },
 }
 
@@ -123,7 +131,9 @@ pub(crate) struct Config {
     pub(crate) cycles: u32,
 }
 
-struct Hostile;
+struct Hostile {
+    _kept: KVec<link::Link>,
+}
 
 impl kernel::Module for Hostile {
     fn init(module: &'static ThisModule) -> Result<Self> {
@@ -143,7 +153,14 @@ impl kernel::Module for Hostile {
         };
         let wanted = module_parameters::first.value()..=module_parameters::last.value();
 
-        run::all(config, wanted)?;
-        Ok(Self)
+        let kept = match module_parameters::keep.value() {
+            0 => {
+                run::all(config, wanted)?;
+                KVec::new()
+            }
+            1 => keep::deaf(&config)?,
+            _ => keep::crowd(&config)?,
+        };
+        Ok(Self { _kept: kept })
     }
 }

@@ -406,6 +406,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         let orphan = if up { self.sender.orphan() } else { None };
         if self.linger.poll(settings, now, orphan) {
             self.linger = Linger::default();
+            bump(&mut self.stats.linger_timeout);
             self.fail(DropReason::Timeout);
         }
         let offered = self.offer(settings);

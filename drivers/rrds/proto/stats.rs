@@ -83,6 +83,8 @@ counters! {
     connect_raced,
     /// Requests of the peer that met a connection in use.
     listen_closed_stale,
+    /// Connections that were given up because what closed sockets had sent was not completed.
+    linger_timeout,
 }
 
 #[cfg(test)]
@@ -98,14 +100,14 @@ mod tests {
         };
         let b = Counters {
             conn_reset: u64::MAX,
-            listen_closed_stale: 3,
+            linger_timeout: 3,
             ..Counters::default()
         };
         a.add(&b);
         let mut all = Vec::new();
         a.for_each(|name, value| all.push((name, value)));
         assert_eq!(all.first(), Some(&("conn_reset", 0)));
-        assert_eq!(all.last(), Some(&("listen_closed_stale", 3)));
+        assert_eq!(all.last(), Some(&("linger_timeout", 3)));
         bump(&mut a.conn_reset);
         assert_eq!(a.conn_reset, 1);
     }

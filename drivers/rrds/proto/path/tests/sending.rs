@@ -458,7 +458,9 @@ fn what_senders_have_given_up_is_waited_for_in_time() {
     assert_eq!(a.poll(), None);
     a.now = a.now.after(a.settings.linger_ns / 2);
     let reason = DropReason::Timeout;
+    assert_eq!(a.path.stats().linger_timeout, 0);
     assert!(matches!(a.poll(), Some(Action::Close { reason: r, .. }) if r == reason));
+    assert_eq!(a.path.stats().linger_timeout, 1);
 
     // What is completed is not waited for, nor is what was never sent.
     let (mut a, _) = pair();
