@@ -5,7 +5,7 @@
 
 . /lab/lib/rds.sh
 
-plan 20
+plan 28
 # A network device waits for rxe's, which goes by work of its own. The kernel reports those that wait longer.
 echo $((10 * SLOW)) >/proc/sys/net/core/netdev_unregister_timeout_secs
 
@@ -88,6 +88,33 @@ check "those here do not" [ -z "$(command rds info --counters | awk '$1 == "recv
 kill "$one" "$other" "$sender"
 wait "$one" "$other" "$sender" 2>/dev/null
 check "what was there for the sockets is gone again" within 20 rdma_resources_are "$before"
+
+# What takes memory of the host is not for who administers a namespace to raise.
+for name in max_send_wr max_recv_wr max_recv_allocation; do
+	file=/proc/sys/net/rds/ib/$name
+	most=$(ip netns exec left cat $file)
+	check_not "$name can't be raised in a namespace" ip netns exec left sh -c "echo $((most + 1)) >$file" 2>/dev/null
+	check "but lowered, and raised again" ip netns exec left sh -c "echo 10 >$file && echo $most >$file"
+done
+
+# paths NAMESPACE ADDRESS: what a user gets there, to hosts that are not there, and keeps until it is killed.
+paths() {
+	ip -n "$1" route add 10.10.0.0/16 dev v0
+	: >"/tmp/paths.$1"
+	/usr/bin/ip netns exec "$1" /lab/bin/rds_paths paths 65534 "$2" 10.10.0.0 60000 >"/tmp/paths.$1" &
+	echo $! >>/tmp/takers
+	within 100 [ -s "/tmp/paths.$1" ]
+	diag "$1: $(cat "/tmp/paths.$1")"
+}
+
+# A user has a share of all, in however many namespaces.
+check "a user gets paths in a namespace until it is refused" eval "
+	paths left $LEFT && grep -q '^[1-9].* ENOMEM$' /tmp/paths.left"
+check "and the same user hardly any in another one" eval "
+	paths right $RIGHT && grep -q ' ENOMEM$' /tmp/paths.right && [ \$(cut -d ' ' -f 1 /tmp/paths.right) -le 5 ]"
+# shellcheck disable=SC2046 # several
+kill $(cat /tmp/takers)
+wait
 
 check "the namespaces go" eval "ip netns del left && ip netns del right"
 # A namespace that was kept would keep its devices.

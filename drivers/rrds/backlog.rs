@@ -6,7 +6,10 @@
 //! taken in. One that does not care could fill all memory. So there is an account for each peer and one
 //! for all of a namespace: what goes beyond is refused, and the connection given up a little later. It was
 //! not acknowledged: a peer that keeps to the rules sends it again on the next one.
+//!
+//! Whoever may make namespaces may make many. So all but the initial one have an account together, too.
 
+use core::iter::successors;
 use kernel::{
     prelude::*,
     sync::{
@@ -23,6 +26,8 @@ pub(crate) struct Backlog {
     bytes: Atomic<u64>,
     /// The account that this one is a part of.
     whole: Option<Arc<Backlog>>,
+    /// What there may be in it, whoever asks.
+    most: u64,
 }
 
 /// One peer may take this part of what all may.
@@ -31,22 +36,33 @@ const SHARE: u64 = 4;
 impl Backlog {
     /// Makes the account of all.
     pub(crate) fn new() -> Result<Arc<Self>> {
-        Self::alloc(None)
+        Self::alloc(None, u64::MAX)
     }
 
-    /// Makes the account of a peer.
+    /// Makes the account of several namespaces, which may store so much together.
+    pub(crate) fn of_many(most: u64) -> Result<Arc<Self>> {
+        Self::alloc(None, most)
+    }
+
+    /// Makes the account of a peer, or that of all of a namespace among others.
     pub(crate) fn part_of(whole: &Arc<Self>) -> Result<Arc<Self>> {
-        Self::alloc(Some(whole.clone()))
+        Self::alloc(Some(whole.clone()), u64::MAX)
     }
 
-    fn alloc(whole: Option<Arc<Self>>) -> Result<Arc<Self>> {
+    fn alloc(whole: Option<Arc<Self>>, most: u64) -> Result<Arc<Self>> {
         Ok(Arc::new(
             Self {
                 bytes: Atomic::new(0),
                 whole,
+                most,
             },
             GFP_KERNEL,
         )?)
+    }
+
+    /// Returns the accounts that this one is a part of, from the smallest on.
+    fn wholes(&self) -> impl Iterator<Item = &Self> {
+        successors(self.whole.as_deref(), |backlog| backlog.whole.as_deref())
     }
 
     /// Whether nothing is stored. Any context.
@@ -63,14 +79,16 @@ impl Backlog {
             backlog: self.clone(),
             bytes: bytes.into(),
         };
-        let before = self.add(charge.bytes);
-        let whole = match &self.whole {
-            Some(whole) => whole.add(charge.bytes),
-            None => before,
-        };
-
         // One that has nothing stored can always go on, if others leave it room.
-        if before > limit / SHARE || whole > limit {
+        let mut refused = self.add(charge.bytes) > limit / SHARE;
+        let mut limit = limit;
+
+        for whole in self.wholes() {
+            refused |= whole.add(charge.bytes) > limit.min(whole.most);
+            // It is that of a namespace.
+            limit = u64::MAX;
+        }
+        if refused {
             return Err(ENOBUFS);
         }
         Ok(charge)
@@ -95,7 +113,7 @@ pub(crate) struct Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.backlog.sub(self.bytes);
-        if let Some(whole) = &self.backlog.whole {
+        for whole in self.backlog.wholes() {
             whole.sub(self.bytes);
         }
     }
@@ -134,6 +152,22 @@ mod tests {
         assert_eq!(held.iter().filter(|charge| charge.is_ok()).count(), 4);
         held.clear();
         assert_eq!(all.bytes.load(Relaxed), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn namespaces_have_no_more_than_is_theirs_together() -> Result {
+        let many = Backlog::of_many(299)?;
+        let mut held = KVec::new();
+
+        // Each could have more, alone.
+        for _ in 0..4 {
+            let peer = Backlog::part_of(&Backlog::part_of(&many)?)?;
+            held.push(peer.charge(100, 4000), GFP_KERNEL)?;
+        }
+        assert_eq!(held.iter().filter(|charge| charge.is_ok()).count(), 3);
+        held.clear();
+        assert_eq!(many.bytes.load(Relaxed), 0);
         Ok(())
     }
 }

@@ -23,7 +23,10 @@ mod watch;
 
 pub(crate) use hold::LINGER_NS;
 pub(crate) use log::of_all as log_throttle;
-pub(crate) use table::Table;
+pub(crate) use table::{
+    Counts,
+    Table, //
+};
 
 use crate::{
     congestion::Used,

@@ -131,7 +131,12 @@ impl PerNamespace for Space {
     fn create(shared: &Self::Shared, ns: NewNamespace<'_>) -> Result<Arc<Self>> {
         let transports = transports(shared)?;
         let locals = Locals::new()?;
-        let backlog = Backlog::new()?;
+        let is_initial = ns.initial().is_some();
+        let backlog = if is_initial {
+            Backlog::new()?
+        } else {
+            Backlog::part_of(shared.backlog_elsewhere())?
+        };
         let spares = Spares::new()?;
         let this = Arc::pin_init(
             pin_init!(Self {
@@ -147,7 +152,7 @@ impl PerNamespace for Space {
                 taps <- Registry::new(),
                 stats: Stats::new(),
                 retired <- new_spinlock_irq!(Counters::default(), "rrds::Space::retired"),
-                sysctls: Sysctls::new(),
+                sysctls: Sysctls::new(is_initial),
                 traced: Atomic::new(0),
             }),
             GFP_KERNEL,

@@ -53,10 +53,14 @@ fn fixed(value: impl Into<u32>) -> Number<u32> {
 
 impl Sysctls {
     /// The defaults, which are those of C.
-    pub(crate) fn new() -> Self {
+    ///
+    /// What takes memory of the host can only be made less in namespaces other than the initial one: who
+    /// administers those may be anybody.
+    pub(crate) fn new(is_initial: bool) -> Self {
         // As C: a third of the host's memory, in fragments.
         let fragments = total_bytes() / 3 / FRAGMENT_BYTES as u64;
         let fragments = usize::try_from(fragments).unwrap_or(usize::MAX);
+        let most = |default, all| if is_initial { all } else { default };
         const DAY_MS: usize = 86_400_000;
 
         Self {
@@ -65,10 +69,10 @@ impl Sysctls {
             max_unacked_packets: Number::<u32>::new(consts::MAX_UNACKED_PACKETS, 0, u32::MAX),
             max_unacked_bytes: Number::<u32>::new(consts::MAX_UNACKED_BYTES, 0, u32::MAX),
             ping_enable: Number::<u32>::new(1, 0, 1),
-            max_send_wr: Number::<usize>::new(256, 1, 65535),
-            max_recv_wr: Number::<usize>::new(1024, 1, 65535),
+            max_send_wr: Number::<usize>::new(256, 1, most(256, 65535)),
+            max_recv_wr: Number::<usize>::new(1024, 1, most(1024, 65535)),
             max_unsignaled_wr: Number::<usize>::new(16, 1, 64),
-            max_recv_allocation: Number::<usize>::new(fragments, 0, usize::MAX),
+            max_recv_allocation: Number::<usize>::new(fragments, 0, most(fragments, usize::MAX)),
             flow_control: Number::<u32>::new(0, 0, 1),
             parameters: Parameters {
                 family: fixed(crate::family()),

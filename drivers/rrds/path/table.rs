@@ -14,9 +14,11 @@ use crate::{
         Shared, //
     }, //
 };
+use core::mem;
 use kernel::{
     new_mutex,
     new_spinlock_irq,
+    num::casts::usize_as_u64,
     prelude::*,
     rbtree::{
         RBTree,
@@ -89,13 +91,18 @@ pub(crate) struct Table {
 /// Which paths may be made.
 struct Making {
     stopped: bool,
+    /// What has to be remembered of paths that are no more.
+    memories: RBTree<Key, Memory>,
+}
+
+/// How many paths there are, of one namespace or of several.
+pub(crate) struct Counts {
     /// Those that were made because a peer asked for a connection.
     by_peers: u64,
     /// Those that were made because a socket sends, by its user, and all of them.
     by_users: Shares<KVec<Share>>,
     by_all: u64,
-    /// What has to be remembered of paths that are no more.
-    memories: RBTree<Key, Memory>,
+    /// Those that are no more, and remembered.
     remembered: u64,
 }
 
@@ -106,7 +113,24 @@ const MEMORY: u64 = 1 << 20;
 /// How much for each path that is no more: a thousand times of what is remembered.
 const MEMORY_OF_OLD: u64 = 1 << 17;
 
-impl Making {
+impl Counts {
+    /// Counts none.
+    pub(crate) fn new() -> Result<Arc<Mutex<Self>>> {
+        let none = Self {
+            by_peers: 0,
+            by_users: Shares::new(KVec::new()),
+            by_all: 0,
+            remembered: 0,
+        };
+
+        Arc::pin_init(new_mutex!(none, "rrds::Counts"), GFP_KERNEL)
+    }
+
+    /// Whether one more may be remembered.
+    fn has_room(&self) -> bool {
+        self.remembered < total_bytes() / MEMORY_OF_OLD
+    }
+
     /// Counts a path that is to be made.
     ///
     /// Errors: [`ENOBUFS`] if peers have had too many made, [`ENOMEM`] if the user of a socket has, see
@@ -133,6 +157,11 @@ impl Making {
         Ok(())
     }
 
+    /// Takes so many off those that are remembered.
+    fn forget(&mut self, count: u64) {
+        self.remembered = self.remembered.saturating_sub(count);
+    }
+
     /// Takes a path off the count.
     fn remove(&mut self, maker: Option<u32>) {
         match maker {
@@ -156,11 +185,7 @@ impl Table {
             making <- new_mutex!(
                 Making {
                     stopped: false,
-                    by_peers: 0,
-                    by_users: Shares::new(KVec::new()),
-                    by_all: 0,
                     memories: RBTree::new(),
-                    remembered: 0,
                 },
                 "rrds::Table::making"
             ),
@@ -233,12 +258,12 @@ impl Table {
         if let Some(path) = self.find(&key) {
             return Ok(path);
         }
-        making.add(maker)?;
+        realm.counts().lock().add(maker)?;
         let made = Path::new(route, space.clone(), realm.clone(), is_local, maker)
             .and_then(|job| Ok((job.data().clone(), RBTreeNode::new(key, job, GFP_KERNEL)?)));
-        let (path, node) = made.inspect_err(|_| making.remove(maker))?;
+        let (path, node) = made.inspect_err(|_| realm.counts().lock().remove(maker))?;
         if let Some(memory) = making.memories.remove(&key) {
-            making.remembered = making.remembered.saturating_sub(1);
+            realm.counts().lock().forget(1);
             path.resume(&memory);
         }
         // There is none to be replaced.
@@ -259,7 +284,7 @@ impl Table {
 
     /// Takes out the paths that have been of no use for a while. Returns whether some are that have not
     /// been for so long. May sleep.
-    pub(crate) fn sweep(&self) -> bool {
+    pub(crate) fn sweep(&self, counts: &Mutex<Counts>) -> bool {
         let now = Shared::now();
         let mut keys = KVec::new();
         let mut more = false;
@@ -271,7 +296,7 @@ impl Table {
             }
         });
         for key in keys {
-            match self.take_out(&key) {
+            match self.take_out(counts, &key) {
                 Ok(Some(job)) => {
                     let path = job.data().clone();
 
@@ -287,10 +312,11 @@ impl Table {
     }
 
     /// Takes a path out if it is of no use.
-    fn take_out(&self, key: &Key) -> Result<Option<Job<Path>>> {
+    fn take_out(&self, counts: &Mutex<Counts>, key: &Key) -> Result<Option<Job<Path>>> {
         let mut making = self.making.lock();
+        let mut counts = counts.lock();
         // What would have to be forgotten stays a path.
-        let has_room = making.remembered < total_bytes() / MEMORY_OF_OLD;
+        let has_room = counts.has_room();
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
         let mut paths = self.paths.lock();
         let Some(job) = paths.get(key) else {
@@ -305,9 +331,9 @@ impl Table {
 
         if !memory.is_blank() {
             let _none = making.memories.insert(node.into_node(*key, memory));
-            making.remembered = making.remembered.saturating_add(1);
+            counts.remembered = counts.remembered.saturating_add(1);
         }
-        making.remove(path.maker());
+        counts.remove(path.maker());
         Ok(job)
     }
 
@@ -365,8 +391,15 @@ impl Table {
     }
 
     /// Takes down all paths, and lets none be made any more. Waits until they are closed.
-    pub(crate) fn stop(&self) {
-        self.making.lock().stopped = true;
+    pub(crate) fn stop(&self, counts: &Mutex<Counts>) {
+        let memories = {
+            let mut making = self.making.lock();
+
+            making.stopped = true;
+            mem::replace(&mut making.memories, RBTree::new())
+        };
+        counts.lock().forget(usize_as_u64(memories.iter().count()));
+        drop(memories);
         loop {
             let first = {
                 let mut paths = self.paths.lock();
@@ -381,6 +414,7 @@ impl Table {
             // The job does not run any more after this.
             job.close();
             path.stop();
+            counts.lock().remove(path.maker());
         }
     }
 }

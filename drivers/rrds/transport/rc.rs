@@ -28,6 +28,7 @@ pub(crate) use station::{
 };
 
 use crate::{
+    backlog::Backlog,
     info::{
         Connection,
         Listed,
@@ -35,6 +36,7 @@ use crate::{
     },
     path::{
         log_throttle,
+        Counts,
         Path,
         Table,
         LINGER_NS, //
@@ -77,6 +79,7 @@ use kernel::{
     }, //
 };
 use krdma::{
+    memory::total_bytes,
     net::{
         pernet::NewNamespace,
         Namespace, //
@@ -124,9 +127,16 @@ pub(crate) struct Shared {
     /// Those that somebody holds.
     #[pin]
     realms: Mutex<KVec<Arc<Realm>>>,
+    elsewhere: Elsewhere,
     /// Room for lines about connections in the log.
     #[pin]
     log: SpinLockIrq<Throttle>,
+}
+
+/// What all namespaces but the initial one may have together: whoever may make one may make many.
+struct Elsewhere {
+    counts: Arc<Mutex<Counts>>,
+    backlog: Arc<Backlog>,
 }
 
 /// What paths and listeners of a namespace share.
@@ -141,9 +151,14 @@ pub(crate) struct Realm {
     ns: ARef<Namespace>,
     incarnation: NonZeroU32,
     waker: Waker,
+    /// How many paths there are: its own in the initial namespace, else those of all others.
+    counts: Arc<Mutex<Counts>>,
     #[pin]
     table: Table,
 }
+
+/// The part of the host's memory that peers may make the namespaces store that are not the initial one.
+const PART_ELSEWHERE: u64 = 3;
 
 /// How long paths stay that nobody uses.
 const LINGER: Delta = Delta::from_nanos(LINGER_NS as i64);
@@ -154,16 +169,27 @@ const BACKLOG: u32 = 128;
 impl Shared {
     /// Makes what all namespaces share. Devices are taken by [`Devices`].
     pub(crate) fn new(module: &'static ThisModule, ports: Ports) -> Result<Arc<Self>> {
+        let elsewhere = Elsewhere {
+            counts: Counts::new()?,
+            backlog: Backlog::of_many(total_bytes() / PART_ELSEWHERE)?,
+        };
+
         Arc::pin_init(
             pin_init!(Self {
                 module,
                 ports,
                 stations <- new_mutex!(KVec::new(), "rrds::Shared::stations"),
                 realms <- new_mutex!(KVec::new(), "rrds::Shared::realms"),
+                elsewhere,
                 log <- new_spinlock_irq!(log_throttle(), "rrds::Shared::log"),
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Returns the account of what peers make the namespaces store that are not the initial one.
+    pub(crate) fn backlog_elsewhere(&self) -> &Arc<Backlog> {
+        &self.elsewhere.backlog
     }
 
     /// Returns the port that peers listen to.
@@ -250,6 +276,12 @@ impl Shared {
 
 impl Realm {
     fn new(shared: &Arc<Shared>, ns: &Namespace) -> Result<Job<Self>> {
+        let counts = if *ns == *Namespace::initial() {
+            Counts::new()?
+        } else {
+            shared.elsewhere.counts.clone()
+        };
+
         krdma::new_job!(shared.module, |waker| {
             Arc::pin_init(
                 pin_init!(Self {
@@ -258,6 +290,7 @@ impl Realm {
                     // Zero once in four billion.
                     incarnation: NonZeroU32::new(random_u32()).unwrap_or(NonZeroU32::MIN),
                     waker,
+                    counts,
                     table <- Table::new(),
                 }),
                 GFP_KERNEL,
@@ -268,6 +301,11 @@ impl Realm {
     /// Has the paths looked for, after a while, that are of no use any more. Any context.
     pub(crate) fn sweep_later(&self) {
         self.waker.wake_after(LINGER);
+    }
+
+    /// Returns how many paths there are.
+    pub(crate) fn counts(&self) -> &Mutex<Counts> {
+        &self.counts
     }
 
     /// Returns what all namespaces share.
@@ -300,7 +338,7 @@ impl Realm {
 
 impl Work for Realm {
     fn run(this: &Arc<Self>) -> Option<Delta> {
-        this.table.sweep().then_some(LINGER)
+        this.table.sweep(&this.counts).then_some(LINGER)
     }
 }
 
@@ -401,7 +439,7 @@ impl Tenure {
             .realms
             .lock()
             .retain(|other| !Arc::ptr_eq(other, realm));
-        realm.table.stop();
+        realm.table.stop(&realm.counts);
     }
 }
 
