@@ -9,6 +9,9 @@
 use rds_proto::cong::{Map, NeedsStorage, RemoteMap};
 use rds_proto::conn::{Action, ConnId, Identity, Verdict};
 use rds_proto::error::DropReason;
+use rds_proto::native::cc::{Config, Kind};
+use rds_proto::native::flow::{self, Flow};
+use rds_proto::native::received::{self, Ack};
 use rds_proto::path::{Closed, Path, Refused};
 use rds_proto::recv::Received;
 use rds_proto::send::{Cancel, Entry, Frame, Operation, Outcome, Payload, Transmit};
@@ -172,4 +175,54 @@ pub fn remote(
         map.provide(bytes);
     }
     map.apply(offset, piece)
+}
+
+/// Storage of the packets of a datagram lane.
+pub type Packets = &'static mut [Option<flow::Sent<u32>>];
+/// The sending half of a datagram lane.
+pub type F = Flow<u32, Packets>;
+
+/// [`Flow::new`]
+pub fn flow_new(kind: Kind, config: &Config, slots: Packets, now: Instant) -> F {
+    Flow::new(kind, config, 1, 1, slots, now)
+}
+
+/// What a lane does before and when it sends.
+pub fn flow_send(f: &mut F, slots: Packets, now: Instant, size: u32) -> (flow::Permit, bool) {
+    let permit = f.permit(now, size);
+    if permit == flow::Permit::Memory {
+        return (permit, f.grow(slots).is_ok());
+    }
+    f.on_nothing_to_send();
+    let at_once = f.asks_at_once(size);
+    (permit, f.on_sent(now, size, at_once, Some(size)).is_ok())
+}
+
+/// [`Flow::on_ack`]
+pub fn flow_ack(f: &mut F, now: Instant, ack: &Ack, tell: &mut dyn FnMut(u32)) -> bool {
+    let told = f.on_ack(now, ack, |outcome| match outcome {
+        flow::Outcome::Acked(token) | flow::Outcome::Lost(token) => tell(token),
+    });
+    told.is_ok()
+}
+
+/// [`Flow::on_timeout`] and [`Flow::abandon`]
+pub fn flow_timeout(f: &mut F, now: Instant, tell: &mut dyn FnMut(u32)) -> Option<Instant> {
+    f.on_timeout(now, |outcome| match outcome {
+        flow::Outcome::Acked(token) | flow::Outcome::Lost(token) => tell(token),
+    });
+    f.abandon(&mut *tell);
+    f.next_timeout()
+}
+
+/// [`received::Received`]
+pub fn received(
+    r: &mut received::Received,
+    now: Instant,
+    packet: &received::Packet,
+    policy: &received::Policy,
+) -> (received::Arrival, Option<Ack>) {
+    let arrival = r.on_packet(now, packet);
+    let due = r.is_due(now, policy);
+    (arrival, r.ack(now).filter(|ack| due && ack.covers(7)))
 }

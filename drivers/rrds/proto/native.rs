@@ -11,5 +11,15 @@
 //! | Question | Module |
 //! |---|---|
 //! | What are the bytes of a packet, a frame, the private data? | [`wire`] |
+//! | How fast may a datagram lane send, and how much may be in flight? | [`cc`] |
+//! | Which packets are lost, and when is a probe sent? | [`loss`] |
+//! | When may a packet leave? | [`pacing`] |
+//! | What has come, and when is it acknowledged? | [`received`] |
+//! | How do these make the sender of a datagram lane? | [`flow`] |
 
+pub mod cc;
+pub mod flow;
+pub mod loss;
+pub mod pacing;
+pub mod received;
 pub mod wire;

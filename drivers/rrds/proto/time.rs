@@ -12,6 +12,12 @@ impl Instant {
     pub const fn after(self, ns: u64) -> Self {
         Self(self.0.saturating_add(ns))
     }
+
+    /// Nanoseconds since `earlier`; none if that is yet to come.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
 }
 
 #[cfg(test)]
@@ -22,5 +28,11 @@ mod tests {
     fn time_has_an_end() {
         assert_eq!(Instant(1).after(2), Instant(3));
         assert_eq!(Instant(1).after(u64::MAX), Instant(u64::MAX));
+    }
+
+    #[test]
+    fn what_is_yet_to_come_has_not_lasted() {
+        assert_eq!(Instant(5).since(Instant(2)), 3);
+        assert_eq!(Instant(2).since(Instant(5)), 0);
     }
 }

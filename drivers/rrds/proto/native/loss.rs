@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which packets of a datagram lane are lost, and when to ask.
+//!
+//! The ideas are those of RFC 9002. A packet is lost if a later one was acknowledged and it is some
+//! numbers or some time behind that one; if nothing is acknowledged at all, a probe asks. Both
+//! thresholds grow when a loss turns out to be mistaken, so that a path that reorders is learned.
+//!
+//! [`Detector`] holds what a lane needs for this beside its packets. It takes 10 µs as the resolution
+//! of timers where RFC 9002 takes a millisecond, which is a hundred round trips of a fast link.
+
+mod rtt;
+
+use crate::time::Instant;
+pub use rtt::Rtt;
+use rtt::GRANULARITY_NS;
+
+/// Numbers that a packet may be behind the largest one acknowledged, at first,
+const PACKET_THRESHOLD: u8 = 3;
+/// and at most: half of what an acknowledgement covers.
+const MOST_PACKETS: u8 = 64;
+/// Eighths of a round trip that a packet may be behind, at first,
+const TIME_THRESHOLD: u8 = 9;
+/// and at most.
+const MOST_TIME: u8 = 16;
+/// A point of time that does not come.
+const NEVER: Instant = Instant(u64::MAX);
+/// Timeouts in a row after which the path counts as broken down.
+pub const PERSISTENT_TIMEOUTS: u8 = 3;
+/// The timeout doubles so many times at most.
+const MOST_DOUBLINGS: u8 = 10;
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug)]
+pub struct Detector {
+    /// Round trips.
+    pub rtt: Rtt,
+    /// When the oldest packet that may be lost is.
+    loss_at: Instant,
+    /// When the newest packet that asks for an acknowledgement was sent.
+    last_sent: Instant,
+    /// Losses of the episode that have not been found to be mistaken.
+    losses: u32,
+    /// Lost packets that may turn up.
+    remembered: u32,
+    /// First packet of the episode.
+    episode_start: u64,
+    /// Packets from here on are of the next episode.
+    episode_end: u64,
+    /// Numbers that a packet may be behind.
+    packet_threshold: u8,
+    /// Eighths of a round trip that a packet may be behind.
+    time_threshold: u8,
+    /// Longest time that the peer holds back an acknowledgement, in nanoseconds.
+    ack_delay_ns: u32,
+    /// Timeouts without an acknowledgement between them.
+    timeouts: u8,
+    /// Packets that may be sent whatever the window is.
+    probes: u8,
+    /// Packets before this one were sent before the controller was told that the path broke down.
+    collapsed_before: u64,
+}
+
+/// Why a lane's timer has fired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// It was too early.
+    None,
+    /// Packets are late enough to be lost.
+    Loss,
+    /// Nothing came back: a probe is to be sent.
+    Probe {
+        /// Timeouts in a row, with this one.
+        count: u8,
+        /// Whether the path counts as broken down from now on.
+        persistent: bool,
+    },
+}
+
+impl Detector {
+    /// A lane whose peer holds back acknowledgements for `ack_delay_ns` at most.
+    pub const fn new(initial_rtt_ns: u64, ack_delay_ns: u32) -> Self {
+        Self {
+            rtt: Rtt::new(initial_rtt_ns),
+            loss_at: NEVER,
+            last_sent: Instant(0),
+            losses: 0,
+            remembered: 0,
+            episode_start: 0,
+            episode_end: 0,
+            packet_threshold: PACKET_THRESHOLD,
+            time_threshold: TIME_THRESHOLD,
+            ack_delay_ns,
+            timeouts: 0,
+            probes: 0,
+            collapsed_before: 0,
+        }
+    }
+
+    /// Timeouts without an acknowledgement between them.
+    pub const fn timeouts(&self) -> u8 {
+        self.timeouts
+    }
+
+    /// Whether a packet may be sent whatever the window is.
+    pub const fn has_probe(&self) -> bool {
+        self.probes > 0
+    }
+
+    /// Notes that a packet that asks for an acknowledgement was sent.
+    pub fn on_sent(&mut self, now: Instant) {
+        self.last_sent = now;
+        self.probes = self.probes.saturating_sub(1);
+    }
+
+    /// How long after it was sent a packet is late, if a later one was acknowledged.
+    fn loss_delay_ns(&self) -> u64 {
+        let rtt = self.rtt.smoothed().max(self.rtt.latest());
+        let delay = rtt.saturating_mul(u64::from(self.time_threshold)) >> 3;
+        delay.max(GRANULARITY_NS)
+    }
+
+    /// The time after which nothing is expected to come back any more.
+    pub fn pto_ns(&self) -> u64 {
+        let delay = u64::from(self.ack_delay_ns);
+        self.rtt.timeout_ns().saturating_add(delay)
+    }
+
+    /// When the timer is to fire, if packets are in flight.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if self.loss_at != NEVER {
+            return Some(self.loss_at);
+        }
+        let doublings = self.timeouts.min(MOST_DOUBLINGS);
+        let pto = self.pto_ns().saturating_mul(1 << doublings);
+        Some(self.last_sent.after(pto))
+    }
+
+    /// Says what a timer that fires at `now` means; `next` is the number of the next packet.
+    pub fn on_timeout(&mut self, now: Instant, next: u64) -> Timeout {
+        if self.next_timeout().is_none_or(|at| now < at) {
+            return Timeout::None;
+        }
+        if self.loss_at != NEVER {
+            return Timeout::Loss;
+        }
+        self.timeouts = self.timeouts.saturating_add(1);
+        self.probes = 2;
+        let persistent = self.timeouts == PERSISTENT_TIMEOUTS && self.rtt.is_measured();
+        if persistent {
+            self.collapsed_before = next;
+        }
+        // The doubled time runs from here, whether the probe can be sent or not.
+        self.last_sent = now;
+        Timeout::Probe {
+            count: self.timeouts,
+            persistent,
+        }
+    }
+
+    /// Begins to look for losses after an acknowledgement.
+    pub fn begin_scan(&mut self) {
+        self.loss_at = NEVER;
+    }
+
+    /// Whether packet `number`, sent at `sent`, is lost, when `largest` has been acknowledged.
+    ///
+    /// If it is not, the timer is set to when it will be.
+    pub fn is_lost(&mut self, now: Instant, number: u64, sent: Instant, largest: u64) -> bool {
+        let behind = largest.saturating_sub(number);
+        let late = sent.after(self.loss_delay_ns());
+        if behind >= u64::from(self.packet_threshold) || late <= now {
+            return true;
+        }
+        self.loss_at = self.loss_at.min(late);
+        false
+    }
+
+    /// Counts packet `number` as lost; `next` is the number of the next packet.
+    pub fn on_lost(&mut self, number: u64, next: u64) {
+        if number >= self.episode_end {
+            self.losses = 0;
+            self.episode_start = number;
+            self.episode_end = next;
+        }
+        self.losses = self.losses.saturating_add(1);
+        self.remembered = self.remembered.saturating_add(1);
+    }
+
+    /// Whether there are lost packets that may turn up.
+    pub const fn may_be_mistaken(&self) -> bool {
+        self.remembered > 0
+    }
+
+    /// Takes in that lost packet `number` has arrived, `behind` numbers late.
+    ///
+    /// Returns whether all the losses of the episode have turned out to be mistaken.
+    pub fn on_spurious(&mut self, number: u64, behind: u64) -> bool {
+        self.remembered = self.remembered.saturating_sub(1);
+        // One number more than it took, so that the same delay is waited for.
+        let threshold = behind.saturating_add(1).min(u64::from(MOST_PACKETS));
+        // CAST: at most 64.
+        self.packet_threshold = self.packet_threshold.max(threshold as u8);
+        self.time_threshold = self.time_threshold.saturating_add(1).min(MOST_TIME);
+        let of_episode = (self.episode_start..self.episode_end).contains(&number);
+        if !of_episode || self.losses == 0 || self.losses == u32::MAX {
+            return false;
+        }
+        self.losses = self.losses.saturating_sub(1);
+        self.losses == 0
+    }
+
+    /// Forgets lost packet `number`: it did not arrive. Its episode was none of mistakes.
+    pub fn on_forgotten(&mut self, number: u64) {
+        self.remembered = self.remembered.saturating_sub(1);
+        if number >= self.episode_start {
+            self.losses = u32::MAX;
+        }
+    }
+
+    /// Forgets all packets: the lane is given up.
+    pub fn on_abandoned(&mut self) {
+        self.loss_at = NEVER;
+        self.remembered = 0;
+        self.losses = 0;
+    }
+
+    /// Takes in that something came back, of which `oldest` is the smallest number.
+    ///
+    /// Returns whether that shows that a breakdown of the path was mistaken: what comes had been sent
+    /// before.
+    pub fn on_acked(&mut self, oldest: u64) -> bool {
+        let mistaken = oldest < self.collapsed_before && self.timeouts >= PERSISTENT_TIMEOUTS;
+        self.timeouts = 0;
+        self.probes = 0;
+        self.collapsed_before = 0;
+        mistaken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: u64 = 1000;
+    const MS: u64 = 1_000_000;
+
+    fn measured() -> Detector {
+        let mut d = Detector::new(10 * MS, 50_000);
+        d.rtt.on_sample(8 * MS, 0);
+        d
+    }
+
+    #[test]
+    fn three_numbers_behind_is_lost() {
+        let mut d = measured();
+        d.begin_scan();
+        let sent = Instant(100 * MS);
+        assert!(!d.is_lost(Instant(101 * MS), 5, sent, 7));
+        assert_eq!(d.next_timeout(), Some(Instant(109 * MS)));
+        assert!(d.is_lost(Instant(101 * MS), 4, sent, 7));
+    }
+
+    #[test]
+    fn an_eighth_of_a_round_trip_behind_is_lost() {
+        let mut d = measured();
+        d.begin_scan();
+        let sent = Instant(100 * MS);
+        assert!(!d.is_lost(Instant(109 * MS - 1), 6, sent, 7));
+        assert!(d.is_lost(Instant(109 * MS), 6, sent, 7));
+        // The timer is that of the earliest.
+        assert!(!d.is_lost(Instant(101 * MS), 5, Instant(99 * MS), 7));
+        assert_eq!(d.next_timeout(), Some(Instant(108 * MS)));
+        assert_eq!(d.on_timeout(Instant(108 * MS), 9), Timeout::Loss);
+    }
+
+    #[test]
+    fn a_short_round_trip_waits_as_long_as_timers_are_exact() {
+        let mut d = Detector::new(MS, 0);
+        d.rtt.on_sample(US, 0);
+        d.begin_scan();
+        assert!(!d.is_lost(Instant(9 * US), 6, Instant(0), 7));
+        assert!(d.is_lost(Instant(10 * US), 6, Instant(0), 7));
+    }
+
+    #[test]
+    fn silence_asks_and_then_breaks_the_path() {
+        let mut d = measured();
+        d.on_sent(Instant(0));
+        let pto = d.pto_ns();
+        assert_eq!(pto, 8 * MS + 16 * MS + 50 * US);
+        assert_eq!(d.next_timeout(), Some(Instant(pto)));
+        assert_eq!(d.on_timeout(Instant(pto - 1), 4), Timeout::None);
+        let mut now = pto;
+        for count in 1..=4 {
+            let probe = Timeout::Probe {
+                count,
+                persistent: count == 3,
+            };
+            assert_eq!(d.on_timeout(Instant(now), 4), probe);
+            assert!(d.has_probe());
+            now += pto << count;
+            assert_eq!(d.next_timeout(), Some(Instant(now)));
+        }
+        d.on_sent(Instant(now));
+        d.on_sent(Instant(now));
+        assert!(!d.has_probe());
+        assert_eq!(d.timeouts(), 4);
+        assert!(!d.on_acked(4), "the answer to a probe");
+        assert_eq!(d.timeouts(), 0);
+    }
+
+    #[test]
+    fn a_breakdown_may_be_mistaken() {
+        let mut d = measured();
+        for _ in 0..3 {
+            let at = d.next_timeout().unwrap();
+            d.on_timeout(at, 4);
+        }
+        assert!(d.on_acked(3));
+        assert!(!d.on_acked(3), "once");
+    }
+
+    #[test]
+    fn before_the_first_sample_nothing_breaks() {
+        let mut d = Detector::new(10 * MS, 0);
+        for count in 1..=20 {
+            let at = d.next_timeout().unwrap();
+            let probe = Timeout::Probe {
+                count,
+                persistent: false,
+            };
+            assert_eq!(d.on_timeout(at, 4), probe);
+        }
+        let wait = d.next_timeout().unwrap().since(d.last_sent);
+        assert_eq!(wait, d.pto_ns() << 10, "it does not double for ever");
+    }
+
+    #[test]
+    fn mistakes_raise_the_thresholds_and_end_the_episode() {
+        let mut d = measured();
+        d.on_lost(3, 10);
+        d.on_lost(4, 12);
+        assert!(!d.on_spurious(3, 5));
+        assert!(d.on_spurious(4, 2));
+        assert!(!d.on_spurious(4, 2), "no loss is left");
+        assert_eq!((d.packet_threshold, d.time_threshold), (6, 12));
+        for _ in 0..20 {
+            d.on_spurious(4, 1000);
+        }
+        assert_eq!((d.packet_threshold, d.time_threshold), (64, 16));
+    }
+
+    #[test]
+    fn one_real_loss_makes_an_episode_real() {
+        let mut d = measured();
+        d.on_lost(3, 10);
+        d.on_lost(4, 10);
+        d.on_forgotten(2);
+        d.on_forgotten(3);
+        assert!(!d.on_spurious(4, 2));
+        // The next episode is judged by itself.
+        d.on_lost(10, 20);
+        assert!(!d.on_spurious(20, 1), "of the episode after");
+        assert!(d.on_spurious(10, 1));
+    }
+}
