@@ -31,6 +31,7 @@ pub(crate) struct Sysctls {
     max_unacked_bytes: Number<u32>,
     ping_enable: Number<u32>,
     max_send_wr: Number<usize>,
+    /// Nothing reads it, nor `flow_control`: programs expect the files.
     max_recv_wr: Number<usize>,
     max_unsignaled_wr: Number<usize>,
     max_recv_allocation: Number<usize>,
@@ -112,7 +113,6 @@ impl Sysctls {
             max_unacked_bytes: self.max_unacked_bytes.get(),
             reconnect_min_ns: ns(self.reconnect_min_delay_ms.get()),
             reconnect_max_ns: ns(self.reconnect_max_delay_ms.get()),
-            flow_control: self.flow_control.get() != 0,
             ping_enable: self.ping_enable(),
             ..Settings::default()
         }

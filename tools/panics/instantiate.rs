@@ -102,8 +102,6 @@ pub fn queue(p: &mut P, m: Message, ack: bool) -> Result<u64, Message> {
 /// [`Path::queue_pong`], [`Path::queue_map`]
 pub fn queue_others(p: &mut P, port: u16) -> bool {
     p.set_loopback();
-    p.set_posted(7);
-    p.on_posted(7);
     p.queue_pong(port) || p.queue_map()
 }
 

@@ -68,7 +68,7 @@ impl Path {
         let now = Shared::now();
         let waiting = Waiting::of(self);
         // Nothing is formatted with the lock held.
-        let (history, stats, link, conn, next_tx, acked, next_rx, credits, rtt) = {
+        let (history, stats, link, conn, next_tx, acked, next_rx, rtt) = {
             let state = self.state.lock();
             let engine = &state.engine;
             let queue = &engine.sender().queue;
@@ -80,7 +80,6 @@ impl Path {
                 queue.next_seq(),
                 queue.acked(),
                 engine.expected(),
-                engine.credits(),
                 state.rtt.smoothed_ns(),
             )
         };
@@ -134,10 +133,6 @@ impl Path {
             " retransmitted={} duplicates={}",
             stats.send_retransmitted, stats.recv_drop_old_seq,
         )?;
-        match credits {
-            Some(credits) => write!(f, " credits={credits}")?,
-            None => write!(f, " credits=off")?,
-        }
         writeln!(f, " rtt_us={}", rtt.unwrap_or(0) / 1000)
     }
 }

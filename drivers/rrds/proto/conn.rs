@@ -10,7 +10,6 @@ pub mod history;
 mod machine;
 
 pub use backoff::Backoff;
-pub(crate) use handshake::offer;
 pub use handshake::{Handshake, Identity};
 pub use history::History;
 pub use machine::{Action, ConnId, Machine, State, Verdict};

@@ -80,12 +80,6 @@ pub const MAX_UNACKED_PACKETS: u32 = 8;
 /// Bytes sent without ACK_REQUIRED before the flag is forced (spec-ack-demand).
 pub const MAX_UNACKED_BYTES: u32 = 16 << 20;
 
-/// Most credits that one header can advertise (spec-credits).
-pub const MAX_ADVERTISED_CREDITS: u32 = 255;
-
-/// Number of un-advertised credits at which an update is sent on its own (spec-credits).
-pub const CREDIT_UPDATE_THRESHOLD: u32 = 16;
-
 /// Shortest reconnect delay in nanoseconds (spec-sysctl).
 pub const RECONNECT_MIN_NS: u64 = 1_000_000;
 

@@ -58,7 +58,6 @@ mod frames;
 mod tests;
 
 use crate::conn::{Action, ConnId, Identity, Machine, State, Verdict};
-use crate::credit::Credits;
 use crate::error::{DropReason, Violation};
 use crate::incarnation::Life;
 use crate::linger::Linger;
@@ -106,7 +105,6 @@ pub struct Path<M, S> {
     reassembly: Reassembly,
     refusal: Refusal,
     ack: AckState,
-    credits: Credits,
     life: Life,
     /// The current connection has taken over the receiving side from the last one.
     settled: bool,
@@ -114,8 +112,6 @@ pub struct Path<M, S> {
     loopback: bool,
     probe: Probe,
     linger: Linger,
-    /// Receive buffers that are kept posted for this path alone; 0 with a shared queue.
-    posted: u32,
     stats: Counters,
 }
 
@@ -127,7 +123,6 @@ impl<M: fmt::Debug, S: Storage<Entry<M>>> fmt::Debug for Path<M, S> {
             .field("sender", &self.sender)
             .field("reassembly", &self.reassembly)
             .field("ack", &self.ack)
-            .field("credits", &self.credits)
             .field("life", &self.life)
             .finish()
     }
@@ -145,13 +140,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             reassembly: Reassembly::default(),
             refusal: Refusal::default(),
             ack: AckState::default(),
-            credits: Credits::off(),
             life: Life::Unknown,
             settled: false,
             loopback: identity.local == identity.peer,
             probe: Probe::default(),
             linger: Linger::default(),
-            posted: 0,
             stats: Counters::default(),
         }
     }
@@ -159,12 +152,6 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     /// Declares that both addresses are of this host: congestion maps stay off the wire (spec-loopback).
     pub fn set_loopback(&mut self) {
         self.loopback = true;
-    }
-
-    /// Declares that `count` receive buffers are kept posted for this path alone. They can be offered
-    /// as credits from the next connection on.
-    pub fn set_posted(&mut self, count: u32) {
-        self.posted = count;
     }
 
     /// Who the two ends are.
@@ -200,11 +187,6 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     /// Number of the message expected next from the peer, for listings.
     pub const fn expected(&self) -> u64 {
         self.reassembly.expected()
-    }
-
-    /// SENDs that the peer has buffers for, if it tells.
-    pub const fn credits(&self) -> Option<u32> {
-        self.credits.available()
     }
 
     /// Statistics.
@@ -300,10 +282,9 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         request: &PrivateData,
     ) -> Verdict {
         let was_up = self.state() == State::Up;
-        let offered = self.offer(settings);
-        let (verdict, met) =
-            self.machine
-                .on_request(request, offered, &self.identity, settings, now);
+        let (verdict, met) = self
+            .machine
+            .on_request(request, &self.identity, settings, now);
         match met {
             Some(State::Dialing | State::Accepting) => bump(&mut self.stats.connect_raced),
             Some(State::Up) => bump(&mut self.stats.listen_closed_stale),
@@ -377,7 +358,6 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         }
         let pending = self.sender.queue.has_live();
         self.machine.on_closed(conn, settings, now, random, pending);
-        self.credits = Credits::off();
         self.ack = AckState::default();
         self.settled = false;
         self.refusal.on_closed();
@@ -397,8 +377,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         }
         // Without a connection nothing is to be found out: the next one starts with the map.
         let up = self.state() == State::Up;
-        let awaited =
-            congested && !self.loopback || self.sender.awaits_ack() || !self.credits.can_send();
+        let awaited = congested && !self.loopback || self.sender.awaits_ack();
         let frames = self.stats.rx_frames;
         if self.probe.poll(settings, now, up && awaited, frames) {
             self.sender.queue_probe();
@@ -409,17 +388,12 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             bump(&mut self.stats.linger_timeout);
             self.fail(DropReason::Timeout);
         }
-        let offered = self.offer(settings);
         let (identity, life, received) = (self.identity, self.life, self.reassembly.received());
-        self.machine.poll(now, settings, &identity, offered, |h| {
+        self.machine.poll(now, settings, &identity, |h| {
             // Of another life of the peer nothing was received.
             let known = life == h.life();
             identity.reply(h, if known { received } else { 0 })
         })
-    }
-
-    fn offer(&self, settings: &Settings) -> u32 {
-        crate::conn::offer(settings, self.posted)
     }
 
     /// Lets the current connection take over from the last one, as soon as it is certain who the peer
@@ -440,7 +414,6 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         } else {
             0
         });
-        self.credits = Credits::negotiated(handshake.offered, handshake.credit);
     }
 
     // Sending.
@@ -492,10 +465,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
 
     /// Whether [`Path::transmit`] has anything to do.
     pub fn has_work(&self) -> bool {
-        let owes_ack = self.ack.is_wanted() || self.credits.is_update_due();
-
         self.state() == State::Up
-            && (self.sender.has_work() || owes_ack && !self.sender.is_acking())
+            && (self.sender.has_work() || self.ack.is_wanted() && !self.sender.is_acking())
     }
 
     /// Whether [`Path::poll`] is to be called soon because the connection is to be ended, now or after a
@@ -532,7 +503,6 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         let mut cx = Context {
             settings,
             ack: &mut self.ack,
-            credits: &mut self.credits,
             stats: &mut self.stats,
         };
         self.sender.transmit(&mut cx, budget, emit)
@@ -571,11 +541,6 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     pub fn acknowledge(&mut self) -> bool {
         self.ack.settle();
         self.has_work()
-    }
-
-    /// Notes that `count` receive buffers were posted again for this path alone.
-    pub fn on_posted(&mut self, count: u32) {
-        self.credits.on_posted(count);
     }
 
     /// Gives the connection up because the peer broke a rule.

@@ -4,10 +4,9 @@
 //!
 //! A reliable connection notices that its peer is gone only when it sends. Whoever waits for the peer
 //! sends nothing: a sender refused for congestion waits for the next map, one whose socket is full for
-//! an acknowledgement, one without credit for credits. If the peer has crashed after its hardware took
+//! an acknowledgement. If the peer has crashed after its hardware took
 //! the last frame in, they would wait for ever, as they do in C. So while something is awaited and
-//! nothing has come for a while, an empty RDMA WRITE is posted: it takes no receive buffer and no
-//! credit, the peer's software, C or ours, sees nothing of it, and if the peer is gone it fails.
+//! nothing has come for a while, an empty RDMA WRITE is posted: it takes no receive buffer, the peer's software, C or ours, sees nothing of it, and if the peer is gone it fails.
 
 use crate::settings::Settings;
 use crate::time::Instant;

@@ -24,7 +24,6 @@
 //! | What is sent, in what order, and what is sent again? | [`send`] |
 //! | What do frames that come in mean, and when are they acknowledged? | [`recv`] |
 //! | Which numbers do messages get? | [`seq`] |
-//! | How do credits work? | [`credit`] |
 //! | Which ports are congested, and who is told when they are free? | [`cong`] |
 //! | How is a peer noticed that is gone? | [`probe`] |
 //! | May a socket send more, and has it received too much? | [`account`] |
@@ -54,7 +53,6 @@ pub mod account;
 pub mod cong;
 pub mod conn;
 pub mod consts;
-pub mod credit;
 pub mod error;
 pub mod incarnation;
 pub mod limits;

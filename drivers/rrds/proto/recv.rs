@@ -2,12 +2,11 @@
 
 //! The receiving side of a path.
 //!
-//! [`Reassembly`] turns frames into messages, [`AckState`] decides when to acknowledge them, [`Refusal`]
-//! what follows if there is no memory for them, and [`refill`] when to post receive buffers.
+//! [`Reassembly`] turns frames into messages, [`AckState`] decides when to acknowledge them, and
+//! [`Refusal`] what follows if there is no memory for them.
 
 mod ack;
 mod reassembly;
-pub mod refill;
 mod refusal;
 
 pub use ack::AckState;

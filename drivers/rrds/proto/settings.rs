@@ -32,8 +32,6 @@ pub struct Settings {
     pub probe_ns: u64,
     /// How long the peer may take to take in what senders have given up that are gone, in nanoseconds.
     pub linger_ns: u64,
-    /// Whether to offer and accept flow control by credits.
-    pub flow_control: bool,
     /// Whether to answer messages to port 0.
     pub ping_enable: bool,
 }
@@ -51,7 +49,6 @@ impl Default for Settings {
             handshake_ns: 75_000_000_000,
             probe_ns: 1_000_000_000,
             linger_ns: 10_000_000_000,
-            flow_control: false,
             ping_enable: true,
         }
     }

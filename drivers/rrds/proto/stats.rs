@@ -49,7 +49,7 @@ counters! {
     rx_frames,
     /// Frames that carried nothing but an acknowledgement.
     ack_received,
-    /// Headers that brought credits.
+    /// Headers that brought credits, which have no effect.
     rx_credit_updates,
     /// Frames of any kind.
     tx_frames,
@@ -75,8 +75,6 @@ counters! {
     cong_update_received,
     /// Times the send ring was full.
     tx_ring_full,
-    /// Times there was no credit.
-    tx_throttle,
     /// Connections that came up.
     connected,
     /// Requests of the peer that met a request of ours.

@@ -277,7 +277,7 @@ fn settings(machine: &Machine, findings: &mut Findings) {
     if let Some(1..) = rds("ib/flow_control") {
         findings.note(
             "net.rds.ib.flow_control",
-            "not 0: a part of the protocol that is hardly ever used",
+            "not 0, but peers never offer credits: it has no effect",
             "sysctl -w net.rds.ib.flow_control=0",
         );
     }

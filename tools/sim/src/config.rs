@@ -58,8 +58,6 @@ pub struct Config {
     pub reader: u64,
     /// Longest delay of a frame in nanoseconds.
     pub delay: u64,
-    /// Receive buffers per connection, if flow control is on.
-    pub buffers: u32,
     /// Tunables of our nodes.
     pub settings: Settings,
     /// Faults.
@@ -82,7 +80,6 @@ impl Config {
             })
             .collect();
         let max_len = [64, 4097, 9000, 40_000][rng.index(4)];
-        let flow_control = rng.one_in(4);
         let faulty = !rng.one_in(8);
         let mut fault = |n: u64| if faulty && rng.one_in(2) { n } else { 0 };
         let faults = Faults {
@@ -101,7 +98,6 @@ impl Config {
             send_ring: [4, 16, 64, 256][rng.index(4)],
             max_unsignaled: rng.range(1, 16) as u32,
             copied: [0, 208, 4096][rng.index(3)],
-            flow_control,
             handshake_ns: 200_000_000,
             probe_ns: 50_000_000,
             // Connections are short here.
@@ -118,7 +114,6 @@ impl Config {
             rcvbuf: rng.range(2, 16) as u32 * max_len.max(512),
             reader: [1, 2, 4, 16][rng.index(4)],
             delay: [2_000, 20_000, 200_000][rng.index(3)],
-            buffers: rng.range(64, 120) as u32,
             settings,
             faults,
         }

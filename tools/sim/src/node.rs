@@ -58,11 +58,7 @@ impl Node {
             epoch: self.epoch,
         };
         self.paths.push(match self.shared.kind {
-            Kind::Ours => {
-                let mut path = OurPath::new(at, peer, tos, w.q.now);
-                path.offer(w.config);
-                AnyPath::Ours(Box::new(path))
-            }
+            Kind::Ours => AnyPath::Ours(Box::new(OurPath::new(at, peer, tos, w.q.now))),
             Kind::C => AnyPath::C(Box::new(CPath::new(at, peer, tos))),
         });
         self.paths.len() - 1

@@ -181,7 +181,6 @@ impl OurPath {
         assert_eq!(self.accepted, self.done + self.given_up, "all have ended");
         // What the two were in between is counted by neither.
         self.engine = fresh.engine;
-        self.offer(w.config);
         (self.accepted, self.done, self.given_up) = (0, 0, 0);
         if !memory.is_blank() {
             self.engine.resume(&memory);
@@ -485,12 +484,10 @@ impl OurPath {
             Ok(received) => received,
             Err(rds_proto::path::Refused::Store(())) => {
                 self.partial = None;
-                self.repost(w, shared);
                 return;
             }
             Err(refused) => panic!("{refused:?}: {frame:?}"),
         };
-        self.repost(w, shared);
         match received {
             Received::Early => self.early.push_back(frame),
             Received::Ack | Received::Partial | Received::Stale => {}
@@ -523,20 +520,6 @@ impl OurPath {
             }
             Received::Ignored(Ignored::Refused) => {}
             Received::Ignored(why) => panic!("{why:?}: {frame:?}"),
-        }
-    }
-
-    /// With flow control each buffer used is posted again at once.
-    fn repost(&mut self, w: &World<'_>, _shared: &Shared) {
-        if w.config.settings.flow_control {
-            self.engine.on_posted(1);
-        }
-    }
-
-    /// Lets the engine offer credits.
-    pub fn offer(&mut self, config: &Config) {
-        if config.settings.flow_control {
-            self.engine.set_posted(config.buffers);
         }
     }
 

@@ -2,18 +2,12 @@
 
 //! What is said in requests and replies, and what follows from it.
 //!
-//! spec-private-data, spec-versions and spec-credits; C: `rds_ib_cm_fill_conn_param()` and
+//! spec-private-data and spec-versions; C: `rds_ib_cm_fill_conn_param()` and
 //! `rds_ib_cm_connect_complete()`.
 
-use crate::consts::CREDIT_UPDATE_THRESHOLD;
 use crate::incarnation::Life;
-use crate::settings::Settings;
 use crate::wire::{Addr, Capabilities, OwnKind, PrivateData, Version, MINOR_MASK};
 use core::num::NonZeroU32;
-
-/// Fewest receive buffers for which flow control is offered: both sides must be able to wait for a
-/// credit update without the other running dry.
-const LEAST_CREDITS: u32 = 4 * CREDIT_UPDATE_THRESHOLD;
 
 /// Who the two ends of a path are.
 ///
@@ -34,7 +28,9 @@ pub struct Identity {
 
 impl Identity {
     /// Private data with everything in it but what depends on the connection.
-    fn say(&self, version: Version, credit: u32) -> PrivateData {
+    ///
+    /// It offers no credits: receive buffers are those of a shared queue (spec-credits).
+    fn say(&self, version: Version) -> PrivateData {
         PrivateData {
             saddr: self.local,
             daddr: self.peer,
@@ -42,7 +38,7 @@ impl Identity {
             minors: MINOR_MASK,
             tos: self.tos,
             ack_seq: 0,
-            credit,
+            credit: 0,
             own: Some(OwnKind {
                 incarnation: self.incarnation,
                 capabilities: Capabilities::ALL,
@@ -54,8 +50,8 @@ impl Identity {
     ///
     /// Its acknowledgement is 0: it would be valid for one life of the peer only, and there is no room
     /// to say for which.
-    pub fn request(&self, offered: u32) -> PrivateData {
-        self.say(Version::V3_1, offered)
+    pub fn request(&self) -> PrivateData {
+        self.say(Version::V3_1)
     }
 
     /// The private data of the reply that accepts a request.
@@ -68,7 +64,7 @@ impl Identity {
             } else {
                 0
             },
-            ..self.say(handshake.version, handshake.offered)
+            ..self.say(handshake.version)
         }
     }
 }
@@ -80,40 +76,22 @@ pub struct Handshake {
     pub version: Version,
     /// What the peer said of itself, if it is of our own kind.
     pub own: Option<OwnKind>,
-    /// Receive buffers that we offered.
-    pub offered: u32,
-    /// Receive buffers that the peer offered.
-    pub credit: u32,
-}
-
-/// Receive buffers to offer as credits, of `posted` ones.
-pub(crate) fn offer(settings: &Settings, posted: u32) -> u32 {
-    if settings.flow_control && posted >= LEAST_CREDITS {
-        posted
-    } else {
-        0
-    }
 }
 
 impl Handshake {
     /// The state in which a request goes out: version 4.1 is presumed until the reply.
-    pub(crate) const fn requested(offered: u32) -> Self {
+    pub(crate) const fn requested() -> Self {
         Self {
             version: Version::V4_1,
             own: None,
-            offered,
-            credit: 0,
         }
     }
 
     /// Judges a request; `None` if there is no common version.
-    pub(crate) fn accept(request: &PrivateData, offered: u32) -> Option<Self> {
+    pub(crate) fn accept(request: &PrivateData) -> Option<Self> {
         Some(Self {
             version: request.negotiate()?,
             own: request.own,
-            // Offering credits to a side that offered none would have no effect.
-            offered: if request.credit > 0 { offered } else { 0 },
-            credit: request.credit,
         })
     }
 
@@ -130,8 +108,6 @@ impl Handshake {
         Some(Self {
             version: reply.version,
             own: reply.own,
-            credit: reply.credit,
-            ..self
         })
     }
 
@@ -164,16 +140,16 @@ mod tests {
 
     #[test]
     fn two_of_our_kind_find_each_other() {
-        let request = identity(1).request(0);
+        let request = identity(1).request();
         assert_eq!((request.version, request.minors), (Version::V3_1, 3));
         assert_eq!((request.tos, request.ack_seq, request.credit), (7, 0, 0));
-        let passive = Handshake::accept(&request, 0).unwrap();
+        let passive = Handshake::accept(&request).unwrap();
         assert!(passive.has_true_ack());
         assert_eq!(passive.life(), Life::told(NonZeroU32::new(0x101)));
         let reply = identity(2).reply(&passive, 55);
         assert_eq!((reply.version, reply.ack_seq), (Version::V3_1, 55));
         assert_eq!((reply.saddr, reply.daddr), (request.daddr, request.saddr));
-        let active = Handshake::requested(0).replied(&reply).unwrap();
+        let active = Handshake::requested().replied(&reply).unwrap();
         assert_eq!(active.version, Version::V3_1);
         assert_eq!(active.life(), Life::told(NonZeroU32::new(0x102)));
     }
@@ -182,9 +158,9 @@ mod tests {
     fn a_c_peer_is_told_nothing_it_could_misread() {
         let request = PrivateData {
             own: None,
-            ..identity(1).request(0)
+            ..identity(1).request()
         };
-        let passive = Handshake::accept(&request, 0).unwrap();
+        let passive = Handshake::accept(&request).unwrap();
         assert!(!passive.has_true_ack());
         assert_eq!(passive.life(), Life::C);
         assert_eq!(identity(2).reply(&passive, 55).ack_seq, 0);
@@ -192,36 +168,29 @@ mod tests {
 
     #[test]
     fn replies_are_judged_by_version() {
-        let reply = identity(2).request(9);
+        let reply = identity(2).request();
         let with = |major, minor| PrivateData {
             version: Version { major, minor },
             ..reply
         };
-        let asked = Handshake::requested(0);
+        let asked = Handshake::requested();
         assert_eq!(asked.replied(&with(0, 0)), Some(asked));
         assert_eq!(asked.replied(&with(3, 0)), None);
         assert_eq!(asked.replied(&with(2, 9)), None);
         assert_eq!(asked.replied(&with(4, 1)).unwrap().version, Version::V4_1);
-        assert_eq!(asked.replied(&with(3, 1)).unwrap().credit, 9);
+        assert_eq!(asked.replied(&with(3, 1)).unwrap().version, Version::V3_1);
         let version = Version { major: 2, minor: 1 };
-        assert_eq!(
-            Handshake::accept(&PrivateData { version, ..reply }, 0),
-            None
-        );
+        assert_eq!(Handshake::accept(&PrivateData { version, ..reply }), None);
     }
 
     #[test]
-    fn credits_are_offered_only_where_they_can_work() {
-        let on = Settings {
-            flow_control: true,
-            ..Settings::default()
+    fn no_credits_are_offered_whatever_the_peer_offers() {
+        let request = PrivateData {
+            credit: 1024,
+            ..identity(1).request()
         };
-        assert_eq!(offer(&on, 1024), 1024);
-        assert_eq!(offer(&on, 63), 0);
-        assert_eq!(offer(&Settings::default(), 1024), 0);
-        let request = identity(1).request(100);
-        assert_eq!(Handshake::accept(&request, 70).unwrap().offered, 70);
-        let silent = identity(1).request(0);
-        assert_eq!(Handshake::accept(&silent, 70).unwrap().offered, 0);
+        assert_eq!(identity(1).request().credit, 0);
+        let passive = Handshake::accept(&request).unwrap();
+        assert_eq!(identity(2).reply(&passive, 0).credit, 0);
     }
 }

@@ -147,7 +147,7 @@ impl Default for Machine {
             state: State::Down,
             current: ConnId(0),
             last: 0,
-            handshake: Handshake::requested(0),
+            handshake: Handshake::requested(),
             held: None,
             void: [None; REQUESTS],
             due: false,
@@ -298,7 +298,6 @@ impl Machine {
     pub(crate) fn on_request(
         &mut self,
         request: &PrivateData,
-        offered: u32,
         identity: &Identity,
         settings: &Settings,
         now: Instant,
@@ -307,7 +306,7 @@ impl Machine {
         if self.stopped {
             return reject;
         }
-        let Some(handshake) = Handshake::accept(request, offered) else {
+        let Some(handshake) = Handshake::accept(request) else {
             return reject;
         };
         let met = self.state;
@@ -410,14 +409,12 @@ impl Machine {
         true
     }
 
-    /// What the transport is to do next, if anything. `reply` makes the private data of a reply, and
-    /// `offered` is what a request offers.
+    /// What the transport is to do next, if anything. `reply` makes the private data of a reply.
     pub(crate) fn poll(
         &mut self,
         now: Instant,
         settings: &Settings,
         identity: &Identity,
-        offered: u32,
         reply: impl FnOnce(&Handshake) -> PrivateData,
     ) -> Option<Action> {
         if self.state == State::Up {
@@ -434,11 +431,11 @@ impl Machine {
             State::Down if over => {
                 self.state = State::Dialing;
                 self.current = self.new_id();
-                self.handshake = Handshake::requested(offered);
+                self.handshake = Handshake::requested();
                 self.timer = Some(now.after(settings.handshake_ns));
                 Some(Action::Dial {
                     conn: self.current,
-                    private: identity.request(offered),
+                    private: identity.request(),
                 })
             }
             State::Accepting if self.due => {

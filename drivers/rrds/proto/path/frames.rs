@@ -90,7 +90,6 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         }
         if header.credit != 0 {
             bump(&mut self.stats.rx_credit_updates);
-            self.credits.on_received(header.credit);
         }
         if header.is_ack_only(data_len) {
             bump(&mut self.stats.ack_received);

@@ -16,18 +16,14 @@ use crate::stats::bump;
 use crate::wire::Header;
 
 impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
-    /// Posts a frame that carries nothing but an acknowledgement or credits, if one is due.
+    /// Posts a frame that carries nothing but an acknowledgement, if one is due.
     pub(super) fn bare_ack<E>(
         &mut self,
         cx: &mut Context<'_>,
         emit: &mut impl FnMut(Frame<'_, M>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let due = cx.ack.is_wanted() || cx.credits.is_update_due();
+        let due = cx.ack.is_wanted();
         if !due || self.is_acking() || !self.slots.has_ack_room(cx.settings.send_ring) {
-            return Ok(());
-        }
-        if !cx.credits.can_send() {
-            bump(&mut cx.stats.tx_throttle);
             return Ok(());
         }
         let shape = Shape {
@@ -68,7 +64,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             Posted {
                 wrs: 1,
                 signaled: true,
-                send: None,
+                send: false,
                 bare: false,
             },
         );

@@ -67,8 +67,6 @@ pub enum Transmit<E> {
     Budget,
     /// The ring is full; a completion will make room.
     RingFull,
-    /// The peer has no receive buffer posted; a credit update will come.
-    NoCredit,
     /// The path is not up.
     NotUp,
     /// The closure failed; nothing of the frame it failed on has changed.

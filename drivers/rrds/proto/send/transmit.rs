@@ -14,7 +14,6 @@
 
 use super::{AckDemand, Body, Data, Entry, Frame, Item, Payload, SendQueue, Slots, Transmit};
 use crate::consts::{CONG_MAP_LEN, EXT_LEN, FRAGMENT_LEN, PING_PORT};
-use crate::credit::Credits;
 use crate::recv::AckState;
 use crate::ring::Storage;
 use crate::settings::Settings;
@@ -48,8 +47,6 @@ pub struct Context<'a> {
     pub settings: &'a Settings,
     /// What is to be acknowledged.
     pub ack: &'a mut AckState,
-    /// Flow control.
-    pub credits: &'a mut Credits,
     /// Statistics.
     pub stats: &'a mut Counters,
 }
@@ -59,8 +56,8 @@ pub struct Context<'a> {
 pub(super) struct Posted {
     pub(super) wrs: u32,
     pub(super) signaled: bool,
-    /// Credits advertised, if it was a SEND.
-    pub(super) send: Option<u8>,
+    /// It was a SEND.
+    pub(super) send: bool,
     /// Nothing is freed when it completes.
     pub(super) bare: bool,
 }
@@ -70,7 +67,7 @@ pub(super) struct Posted {
 pub(super) struct Shape {
     /// The last fragment of its message, or a frame of its own.
     pub(super) last: bool,
-    /// Whether another frame follows in this batch, if the ring and the credits allow.
+    /// Whether another frame follows in this batch, if the ring allows.
     pub(super) follows: bool,
     pub(super) fence: bool,
     /// Something waits for its completion.
@@ -221,10 +218,6 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
                 }
                 break Transmit::RingFull;
             }
-            if !matches!(next, Next::Operation(..)) && !cx.credits.can_send() {
-                bump(&mut cx.stats.tx_throttle);
-                break Transmit::NoCredit;
-            }
             let posted = match next {
                 Next::Operation(index, wrs) => self.operation(cx, index, wrs, &mut emit),
                 Next::Map(offset) => self.map(cx, offset, left > 0, &mut emit),
@@ -300,7 +293,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             Posted {
                 wrs,
                 signaled,
-                send: None,
+                send: false,
                 bare: false,
             },
         );
@@ -440,7 +433,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         (flags, demanded, demand)
     }
 
-    /// Posts one SEND, with acknowledgement and credits filled in.
+    /// Posts one SEND, with the acknowledgement filled in.
     pub(super) fn send<E>(
         &self,
         cx: &Context<'_>,
@@ -449,10 +442,6 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         shape: Shape,
         emit: &mut impl FnMut(Frame<'_, M>) -> Result<(), E>,
     ) -> Result<Posted, E> {
-        let credit = cx.credits.advert();
-        // The last SEND before a stall must wake the peer, which alone can end the stall.
-        let stalls = shape.follows && cx.credits.stalls_after(credit);
-        let follows = shape.follows && !stalls;
         let set = cx.settings;
         let bare = match data {
             Data::None => true,
@@ -461,13 +450,12 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
         };
         let signaled = self.slots.must_signal(
             1,
-            !shape.awaited && (follows || (bare && !self.slots.is_owing())),
+            !shape.awaited && (shape.follows || (bare && !self.slots.is_owing())),
             set.send_ring,
             set.max_unsignaled,
         );
         let header = Header {
             ack: cx.ack.value(),
-            credit,
             ..header
         };
         emit(Frame {
@@ -477,13 +465,13 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
                 data,
             },
             signaled,
-            solicited: shape.last || stalls,
+            solicited: shape.last,
             fence: shape.fence,
         })?;
         Ok(Posted {
             wrs: 1,
             signaled,
-            send: Some(credit),
+            send: true,
             bare,
         })
     }
@@ -491,12 +479,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
     /// Books what was posted.
     pub(super) fn account(&mut self, cx: &mut Context<'_>, posted: Posted) {
         self.slots.post(posted.wrs, posted.signaled, posted.bare);
-        if let Some(credit) = posted.send {
+        if posted.send {
             bump(&mut cx.stats.tx_frames);
             self.probe_pending = false;
             self.only_acks = false;
             cx.ack.sent();
-            cx.credits.sent(credit);
         }
     }
 }
