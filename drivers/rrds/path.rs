@@ -87,7 +87,8 @@ use rds_proto::{
     shares::{
         self,
         Share,
-        Shares, //
+        Shares,
+        Take, //
     },
     throttle::Throttle,
     time::Instant, //
@@ -283,6 +284,7 @@ impl Path {
     }
 
     /// Tells the sender how a message ended, which has left the engine.
+    #[inline]
     fn end(&self, shares: &mut Shares<KVec<Share>>, message: Outgoing, outcome: Outcome) {
         if let Some(user) = message.owner().user() {
             shares.remove(user);
@@ -447,69 +449,91 @@ impl Path {
     /// Errors: [`ENOMEM`], or, with the message, [`EAGAIN`] if its user has taken up what others have
     /// left.
     #[allow(clippy::result_large_err)] // To box it there may be no memory.
+    #[inline(always)] // Every message goes through here.
     fn queue(
         &self,
-        mut message: Outgoing,
+        message: Outgoing,
         ack_required: bool,
         flags: kernel::alloc::Flags,
     ) -> Result<Locked<'_>, (Error, Option<Outgoing>)> {
-        let user = message.owner().user();
-        let mut larger = None;
-        let mut more = None;
-        // Dropped after the lock.
-        let mut _old;
-        let mut _old_shares;
+        let mut guard = self.state.lock();
 
-        loop {
-            let mut guard = self.state.lock();
-            let state = &mut *guard;
-            _old = larger.take().map(|slots| state.engine.grow(slots));
-            _old_shares = more.take().map(|slots| state.shares.grow(slots));
-            let count = state.engine.sender().queue.capacity();
-
-            if user.is_some_and(|user| !state.shares.has_slot(user)) {
-                let count = state.shares.wanted();
+        match guard.queue(message, ack_required) {
+            Ok(seq) => {
+                self.queued(&mut guard, seq);
+                Ok(guard)
+            }
+            Err((message, lack)) => {
                 drop(guard);
-                more = Some(shares_for(count, flags).map_err(|err| (err, None))?);
-                continue;
+                self.queue_in_more(message, lack, ack_required, flags)
             }
-            if !state.is_full(user, count) {
-                match state.engine.queue(message, ack_required) {
-                    Ok(seq) => {
-                        if let Some(message) = state.engine.sender().queue.last() {
-                            message.message().set_seq(seq);
-                            trace::sent(&self.key, message.message());
-                        }
-                        if let Some(user) = user {
-                            state.shares.add(user);
-                        }
-                        if state.engine.state() == ConnState::Up {
-                            state.engine.want();
-                        } else {
-                            state.engine.connect(Shared::now());
-                            self.waker.wake();
-                        }
-                        return Ok(guard);
-                    }
-                    Err(back) => message = back,
-                }
-            }
-
-            if count < MAX_SLOTS {
-                drop(guard);
-                let wanted = count.saturating_mul(2).clamp(SLOTS, MAX_SLOTS);
-                match slots(wanted, flags) {
-                    Ok(slots) => {
-                        larger = Some(slots);
-                        continue;
-                    }
-                    Err(err) if count < ENOUGH_SLOTS => return Err((err, None)),
-                    Err(_) => guard = self.state.lock(),
-                }
-            }
-            guard.crowd();
-            return Err((EAGAIN, Some(message)));
         }
+    }
+
+    /// Has a message sent that was queued just now.
+    #[inline(always)] // As above.
+    fn queued(&self, state: &mut State, seq: u64) {
+        if let Some(message) = state.engine.sender().queue.last() {
+            message.message().set_seq(seq);
+            trace::sent(&self.key, message.message());
+        }
+        if state.engine.state() == ConnState::Up {
+            state.engine.want();
+        } else {
+            state.engine.connect(Shared::now());
+            self.waker.wake();
+        }
+    }
+
+    /// Queues a message, in larger storage, for which there was none.
+    #[allow(clippy::result_large_err)] // As above.
+    #[cold]
+    fn queue_in_more(
+        &self,
+        mut message: Outgoing,
+        mut lack: Lack,
+        ack_required: bool,
+        flags: kernel::alloc::Flags,
+    ) -> Result<Locked<'_>, (Error, Option<Outgoing>)> {
+        loop {
+            let has_grown = self.grow(lack, flags).map_err(|err| (err, None))?;
+            let mut guard = self.state.lock();
+            if !has_grown {
+                guard.crowd();
+                return Err((EAGAIN, Some(message)));
+            }
+            match guard.queue(message, ack_required) {
+                Ok(seq) => {
+                    self.queued(&mut guard, seq);
+                    return Ok(guard);
+                }
+                Err((back, still)) => (message, lack) = (back, still),
+            }
+        }
+    }
+
+    /// Makes storage that is lacking. Returns `false` if there is to be no more of it.
+    ///
+    /// Errors: [`ENOMEM`].
+    fn grow(&self, lack: Lack, flags: kernel::alloc::Flags) -> Result<bool> {
+        match lack {
+            Lack::Share(count) => {
+                let more = shares_for(count, flags)?;
+                // Dropped after the lock.
+                let _old = self.state.lock().shares.grow(more);
+            }
+            Lack::Slots(count) if count >= MAX_SLOTS => return Ok(false),
+            Lack::Slots(count) => {
+                let wanted = count.saturating_mul(2).clamp(SLOTS, MAX_SLOTS);
+                let more = match slots(wanted, flags) {
+                    Err(_) if count >= ENOUGH_SLOTS => return Ok(false),
+                    more => more?,
+                };
+                // As above.
+                let _old = self.state.lock().engine.grow(more);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether a user may queue one more message. Else [`Space::relieve`] follows when it is worth another
@@ -525,7 +549,41 @@ impl Path {
     }
 }
 
+/// What a message that was not queued lacks.
+enum Lack {
+    /// Storage of the shares, for so many users.
+    Share(usize),
+    /// A slot: all of these are taken, or the user has taken up what the others have left of them.
+    Slots(usize),
+}
+
 impl State {
+    /// Queues a message if its user may have one more, and there is a slot. Returns its number.
+    #[allow(clippy::result_large_err)] // The message comes back.
+    #[inline(always)] // Every message goes through here.
+    fn queue(&mut self, message: Outgoing, ack_required: bool) -> Result<u64, (Outgoing, Lack)> {
+        let user = message.owner().user();
+        let queue = &self.engine.sender().queue;
+        let (live, slots) = (queue.live(), queue.capacity());
+
+        let taken = match user {
+            Some(user) => self.shares.take(user, live as u64, slots as u64),
+            None if live < slots => Take::Taken,
+            None => Take::Refused,
+        };
+        match taken {
+            Take::Taken => {}
+            Take::Refused => return Err((message, Lack::Slots(slots))),
+            Take::NoSlot => return Err((message, Lack::Share(self.shares.wanted()))),
+        }
+        self.engine.queue(message, ack_required).map_err(|message| {
+            if let Some(user) = user {
+                self.shares.remove(user);
+            }
+            (message, Lack::Slots(slots))
+        })
+    }
+
     /// Whether a user may queue no more in so many slots.
     #[inline]
     fn is_full(&self, user: Option<u32>, slots: usize) -> bool {

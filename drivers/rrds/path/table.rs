@@ -38,9 +38,9 @@ use krdma::{
 use rds_proto::{
     path::Memory,
     shares::{
-        self,
         Share,
-        Shares, //
+        Shares,
+        Take, //
     },
     wire::Addr, //
 };
@@ -134,7 +134,7 @@ impl Counts {
     /// Counts a path that is to be made.
     ///
     /// Errors: [`ENOBUFS`] if peers have had too many made, [`ENOMEM`] if the user of a socket has, see
-    /// [`shares`].
+    /// [`shares`](rds_proto::shares).
     fn add(&mut self, maker: Option<u32>) -> Result {
         let limit = total_bytes() / MEMORY;
         let Some(user) = maker else {
@@ -145,14 +145,16 @@ impl Counts {
             return Ok(());
         };
 
-        if shares::is_refused(self.by_users.of(user).into(), self.by_all, limit) {
-            return Err(ENOMEM);
+        loop {
+            match self.by_users.take(user, self.by_all, limit) {
+                Take::Taken => break,
+                Take::Refused => return Err(ENOMEM),
+                Take::NoSlot => {
+                    let slots = super::shares_for(self.by_users.wanted(), GFP_KERNEL)?;
+                    drop(self.by_users.grow(slots));
+                }
+            }
         }
-        if !self.by_users.has_slot(user) {
-            let slots = super::shares_for(self.by_users.wanted(), GFP_KERNEL)?;
-            drop(self.by_users.grow(slots));
-        }
-        self.by_users.add(user);
         self.by_all = self.by_all.saturating_add(1);
         Ok(())
     }

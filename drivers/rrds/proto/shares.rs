@@ -20,6 +20,17 @@ pub const fn is_refused(mine: u64, all: u64, limit: u64) -> bool {
     all >= limit || mine >= limit.saturating_sub(all)
 }
 
+/// What came of asking for one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// The user has one more.
+    Taken,
+    /// The user has taken up what the others have left.
+    Refused,
+    /// There is no slot for one more user: [`Shares::grow`] makes some.
+    NoSlot,
+}
+
 /// The users who have anything, each with how much.
 ///
 /// # Invariants
@@ -30,20 +41,36 @@ pub const fn is_refused(mine: u64, all: u64, limit: u64) -> bool {
 pub struct Shares<S> {
     slots: S,
     len: usize,
+    /// Where a user was found last: the next one asked for is mostly the same.
+    last: usize,
 }
 
 impl<S: DerefMut<Target = [Share]>> Shares<S> {
     /// Nobody has anything; there is room for as many users as there are slots.
     pub fn new(slots: S) -> Self {
         // INVARIANT: no slot is in use.
-        Self { slots, len: 0 }
+        Self {
+            slots,
+            len: 0,
+            last: 0,
+        }
     }
 
     fn used(&self) -> &[Share] {
         self.slots.get(..self.len).unwrap_or(&[])
     }
 
+    /// Returns the place of a user, or where one is to be put.
+    #[inline]
     fn find(&self, user: u32) -> Result<usize, usize> {
+        match self.used().get(self.last) {
+            Some(share) if share.user == user => Ok(self.last),
+            _ => self.search(user),
+        }
+    }
+
+    #[cold]
+    fn search(&self, user: u32) -> Result<usize, usize> {
         self.used().binary_search_by_key(&user, |share| share.user)
     }
 
@@ -57,11 +84,6 @@ impl<S: DerefMut<Target = [Share]>> Shares<S> {
         let share = self.find(user).ok().and_then(|at| self.used().get(at));
 
         share.map_or(0, |share| share.count)
-    }
-
-    /// Whether [`add`](Self::add) has a slot for a user.
-    pub fn has_slot(&self, user: u32) -> bool {
-        self.len < self.slots.len() || self.find(user).is_ok()
     }
 
     /// How many slots to hand to [`grow`](Self::grow) if there is none.
@@ -80,33 +102,51 @@ impl<S: DerefMut<Target = [Share]>> Shares<S> {
         slots
     }
 
-    /// Gives a user one more; returns `false`, and does nothing, if there is no slot for one more user.
-    pub fn add(&mut self, user: u32) -> bool {
-        match self.find(user) {
-            Ok(at) => {
-                if let Some(share) = self.slots.get_mut(at) {
-                    share.count = share.count.saturating_add(1);
-                }
-                true
-            }
-            Err(at) => {
-                if self.len >= self.slots.len() {
-                    return false;
-                }
-                // INVARIANT: those that are greater move by one; there is a slot for the last.
-                self.len = self.len.wrapping_add(1);
-                if let Some(rest) = self.slots.get_mut(at..self.len) {
-                    rest.rotate_right(1);
-                    if let Some(first) = rest.first_mut() {
-                        *first = Share { user, count: 1 };
-                    }
-                }
-                true
-            }
+    /// Gives a user one more where `all` are taken of `limit`, unless the user [is
+    /// refused](is_refused). O(log n) in the number of users, O(1) for the one of the last call.
+    #[inline(always)] // Every message goes through here.
+    pub fn take(&mut self, user: u32, all: u64, limit: u64) -> Take {
+        let place = self.find(user);
+        let at = match place {
+            Ok(at) | Err(at) => at,
+        };
+        let mine = match place {
+            Ok(at) => self.used().get(at).map_or(0, |share| share.count),
+            Err(_) => 0,
+        };
+        if is_refused(mine.into(), all, limit) {
+            return Take::Refused;
         }
+        if place.is_err() && !self.insert(at, user) {
+            return Take::NoSlot;
+        }
+        if let Some(share) = self.slots.get_mut(at) {
+            share.count = share.count.saturating_add(1);
+        }
+        self.last = at;
+        Take::Taken
+    }
+
+    /// Makes a place for a user at `at`; returns `false` if there is no slot. The caller raises its count.
+    fn insert(&mut self, at: usize, user: u32) -> bool {
+        let end = self.len.wrapping_add(1);
+        let Some(rest) = self.slots.get_mut(at..end) else {
+            return false;
+        };
+
+        // INVARIANT: Those that are greater move by one; there is a slot for the last.
+        if rest.len() > 1 {
+            rest.rotate_right(1);
+        }
+        if let Some(first) = rest.first_mut() {
+            *first = Share { user, count: 0 };
+        }
+        self.len = end;
+        true
     }
 
     /// Takes one from a user who has any.
+    #[inline]
     pub fn remove(&mut self, user: u32) {
         let Ok(at) = self.find(user) else {
             return;
@@ -115,13 +155,21 @@ impl<S: DerefMut<Target = [Share]>> Shares<S> {
             return;
         };
         share.count = share.count.saturating_sub(1);
+        self.last = at;
         if share.count == 0 {
-            // INVARIANT: those that are greater move by one.
-            if let Some(rest) = self.slots.get_mut(at..self.len) {
+            self.leave(at);
+        }
+    }
+
+    /// Takes out the place of a user who has nothing any more.
+    fn leave(&mut self, at: usize) {
+        // INVARIANT: Those that are greater move by one.
+        if let Some(rest) = self.slots.get_mut(at..self.len) {
+            if rest.len() > 1 {
                 rest.rotate_left(1);
             }
-            self.len = self.len.saturating_sub(1);
         }
+        self.len = self.len.saturating_sub(1);
     }
 }
 
@@ -144,12 +192,11 @@ mod tests {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let user = (seed >> 8) % 37;
             if seed >> 31 == 0 {
-                if !shares.has_slot(user) {
-                    assert!(!shares.add(user));
+                if shares.take(user, 0, u64::MAX) == Take::NoSlot {
                     let wanted = shares.wanted();
                     shares.grow(slots(wanted));
+                    assert_eq!(shares.take(user, 0, u64::MAX), Take::Taken);
                 }
-                assert!(shares.add(user));
                 *model.entry(user).or_insert(0) += 1;
             } else {
                 shares.remove(user);
@@ -168,10 +215,7 @@ mod tests {
     fn fill(users: u32, limit: u64) -> Vec<u32> {
         let mut shares = Shares::new(slots(8));
         let mut all = 0;
-        while let Some(user) =
-            (0..users).find(|user| !is_refused(shares.of(*user).into(), all, limit))
-        {
-            shares.add(user);
+        while (0..users).any(|user| shares.take(user, all, limit) == Take::Taken) {
             all += 1;
         }
         (0..users).map(|user| shares.of(user)).collect()
