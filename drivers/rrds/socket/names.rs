@@ -126,7 +126,11 @@ pub(crate) fn check_addr(addr: SocketAddr) -> Result<Checked, Fault> {
 
 /// Returns the interface that belongs to an address, of one that comes with it: only link-local addresses
 /// have one.
+#[inline]
 pub(crate) fn scope_of(addr: Addr, scope: u32) -> u32 {
+    if scope == 0 {
+        return 0;
+    }
     match addr.to_v4() {
         None if Ipv6Addr::from(addr.0).is_unicast_link_local() => scope,
         _ => 0,

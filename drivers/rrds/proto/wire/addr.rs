@@ -29,8 +29,11 @@ impl Addr {
 
     /// The IPv4 address, if this is one.
     pub const fn to_v4(self) -> Option<[u8; 4]> {
-        match self.0 {
-            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] => Some([a, b, c, d]),
+        let bits = u128::from_be_bytes(self.0);
+
+        // CAST: The lower half of the lower half is the IPv4 address.
+        match bits >> 32 {
+            0xffff => Some((bits as u32).to_be_bytes()),
             _ => None,
         }
     }
