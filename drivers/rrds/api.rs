@@ -35,7 +35,8 @@ pub use handler::{
 use crate::{
     message::{
         Endpoint,
-        Lent, //
+        Lent,
+        Payload, //
     },
     socket::{
         self,
@@ -216,10 +217,15 @@ impl Core {
             Err(err) => return Err((err, Some(data))),
         };
         let (payload, charge) = data.into_parts();
+        let draft = match caller.draft(payload, source, dest) {
+            Ok(draft) => draft,
+            Err(payload) => return Err((ENOMEM, Some(Data::from_parts(payload, charge)))),
+        };
 
-        caller
-            .submit(&route, payload, source, dest, token)
-            .map_err(|(err, payload)| (err, payload.map(|lent| Data::from_parts(lent, charge))))
+        caller.submit(&route, draft, token).map_err(|(err, draft)| {
+            let data = draft.map(|draft| Data::from_parts(draft.into_payload(), charge));
+            (err, data)
+        })
     }
 
     /// Copies what is to be sent.
@@ -230,7 +236,14 @@ impl Core {
             .try_fold(0_usize, |sum, part| sum.checked_add(part.len()))
             .filter(|len| *len <= u32_as_usize(MAX_MESSAGE_LEN))
             .ok_or(EMSGSIZE)?;
-        let payload = socket::copy(&mut data::Parts::new(parts), len, &space.spares, flags)?;
+        let mut payload = Payload::empty();
+        socket::copy(
+            &mut payload,
+            &mut data::Parts::new(parts),
+            len,
+            &space.spares,
+            flags,
+        )?;
 
         Ok(Data::from_lent(Lent::new(
             payload,

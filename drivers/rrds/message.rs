@@ -103,6 +103,52 @@ impl Message {
     }
 }
 
+/// A message that is being made: nobody else has it yet.
+pub(crate) struct Draft(UniqueArc<Message>);
+
+impl Draft {
+    /// Begins a message of what a socket sends, with the data that is there already.
+    ///
+    /// Allocates with `flags`. The data comes back if there is no memory.
+    #[inline(always)] // The data is moved once, if it is not empty, and else not at all.
+    pub(crate) fn new(
+        owner: Owner,
+        payload: Lent,
+        source: Endpoint,
+        dest: Endpoint,
+        flags: kernel::alloc::Flags,
+    ) -> Result<Self, Lent> {
+        // As below.
+        const { assert!(mem::size_of::<Message>() <= MESSAGE_BYTES as usize - mem::size_of::<u64>()) };
+
+        let Ok(room) = UniqueArc::new_uninit(flags) else {
+            return Err(payload);
+        };
+        Ok(Self(room.write(Message {
+            payload,
+            source,
+            dest,
+            seq: Atomic::new(0),
+            owner,
+        })))
+    }
+
+    /// Returns where the message goes.
+    pub(crate) fn dest(&self) -> Endpoint {
+        self.0.dest
+    }
+
+    /// Returns the data, to be written.
+    pub(crate) fn payload_mut(&mut self) -> &mut Payload {
+        self.0.payload.payload_mut()
+    }
+
+    /// Takes the data back.
+    pub(crate) fn into_payload(mut self) -> Lent {
+        mem::replace(&mut self.0.payload, Lent::empty())
+    }
+}
+
 /// The one right to say how a message ended.
 ///
 /// Whoever is responsible for the message holds this: the socket until it is queued, the path
@@ -119,34 +165,12 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Makes a message of what a socket sends.
-    ///
-    /// Allocates with `flags`. The data comes back if there is no memory.
-    pub(crate) fn new(
-        owner: Owner,
-        payload: Lent,
-        source: Endpoint,
-        dest: Endpoint,
-        flags: kernel::alloc::Flags,
-    ) -> Result<Self, Lent> {
-        // As below.
-        const { assert!(mem::size_of::<Message>() <= MESSAGE_BYTES as usize - mem::size_of::<u64>()) };
-
-        let Ok(room) = UniqueArc::new_uninit(flags) else {
-            return Err(payload);
-        };
-        let message = room.write(Message {
-            payload,
-            source,
-            dest,
-            seq: Atomic::new(0),
-            owner,
-        });
-
-        Ok(Self {
-            message: message.into(),
+    /// Takes a message that is complete.
+    pub(crate) fn new(draft: Draft) -> Self {
+        Self {
+            message: draft.0.into(),
             outcome: Outcome::Dropped,
-        })
+        }
     }
 
     /// Returns the message.
@@ -154,13 +178,15 @@ impl Outgoing {
         &self.message
     }
 
-    /// Takes the data back, of a message that was given to nobody.
-    pub(crate) fn take_back(self) -> Option<Lent> {
+    /// Takes the message back, if it was given to nobody, to be sent again or not.
+    pub(crate) fn take_back(self) -> Option<Draft> {
         let message = self.message.clone();
 
+        // The socket forgets it.
         drop(self);
-        let mut message = Arc::into_unique_or_drop(message)?;
-        Some(mem::replace(&mut message.payload, Lent::empty()))
+        let message = Pin::into_inner(Arc::into_unique_or_drop(message)?);
+        message.owner.forget();
+        Some(Draft(message))
     }
 
     /// Tells the sending socket how the message ended: its space is given back, its writers are
@@ -309,17 +335,13 @@ impl Incoming {
         .map_err(|_| AllocError)
     }
 
-    /// Appends a piece to what there is of a message that is coming in, as [`Payload::push`] does.
-    ///
-    /// Errors: [`EIO`] if it is shared with whoever sent it.
-    pub(crate) fn push(
-        self: Pin<&mut Self>,
-        piece: KVec<u8>,
-        flags: kernel::alloc::Flags,
-    ) -> Result {
+    /// Returns the data of a message that is coming in, to be written; none if it is shared with whoever
+    /// sent it.
+    #[inline]
+    pub(crate) fn payload_mut(self: Pin<&mut Self>) -> Option<&mut Payload> {
         match self.project().body {
-            Body::Own { payload, .. } => payload.push(piece, flags),
-            Body::Shared(_) => Err(EIO),
+            Body::Own { payload, .. } => Some(payload.payload_mut()),
+            Body::Shared(_) => None,
         }
     }
 

@@ -66,7 +66,9 @@ impl Data {
             full = page.len() == FRAGMENT;
             len = len.saturating_add(page.len());
         }
-        Payload::with_capacity(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)
+        let mut payload = Payload::empty();
+        payload.reserve(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)?;
+        Ok(payload)
     }
 
     /// Takes the memory back, in any order. What is not in pages is dropped.
@@ -80,7 +82,8 @@ impl Data {
     pub fn copy(bytes: &[u8], flags: kernel::alloc::Flags) -> Result<Self> {
         let len = bytes.len();
         if len <= SHORT {
-            let payload = Payload::short(len, |to| {
+            let mut payload = Payload::empty();
+            payload.set_short(len, |to| {
                 to.copy_from_slice(bytes);
                 Ok(())
             })?;
@@ -97,7 +100,8 @@ impl Data {
         pieces: impl Iterator<Item = &'a [u8]>,
         flags: kernel::alloc::Flags,
     ) -> Result<Self> {
-        let mut payload = Payload::with_capacity(len, flags)?;
+        let mut payload = Payload::empty();
+        payload.reserve(len, flags)?;
 
         for from in pieces {
             let mut piece = KVec::with_capacity(from.len(), flags)?;

@@ -59,23 +59,19 @@ impl Payload {
         }
     }
 
-    /// Makes room for the list of the pieces of `len` bytes.
+    /// Makes room for the list of the pieces of `len` bytes, of a message that is empty.
     ///
     /// Errors: [`EMSGSIZE`] if that is more than a message may have, [`ENOMEM`].
-    pub(crate) fn with_capacity(len: u32, flags: kernel::alloc::Flags) -> Result<Self> {
+    #[inline]
+    pub(crate) fn reserve(&mut self, len: u32, flags: kernel::alloc::Flags) -> Result {
         if len > MAX_MESSAGE_LEN {
             return Err(EMSGSIZE);
         }
-        let pieces = u32_as_usize(len).div_ceil(FRAGMENT_BYTES);
-        let rest = match pieces.saturating_sub(1) {
-            0 => None,
-            rest => Some(KVec::with_capacity(rest, flags)?),
-        };
-
-        Ok(Self {
-            rest,
-            ..Self::empty()
-        })
+        match u32_as_usize(len).div_ceil(FRAGMENT_BYTES) {
+            0 | 1 => {}
+            pieces => self.rest = Some(KVec::with_capacity(pieces.saturating_sub(1), flags)?),
+        }
+        Ok(())
     }
 
     /// Appends a piece.
@@ -107,24 +103,38 @@ impl Payload {
         Ok(())
     }
 
-    /// Makes a message of at most [`SHORT`] bytes, which `fill` writes.
+    /// Makes an empty message one of at most [`SHORT`] bytes, which `fill` writes.
     ///
-    /// Errors: [`EMSGSIZE`] if there are more bytes, and those of `fill`.
-    pub(crate) fn short(len: usize, fill: impl FnOnce(&mut [u8]) -> Result) -> Result<Self> {
-        let mut bytes = [0; SHORT];
+    /// Errors: [`EINVAL`] if it is not empty, [`EMSGSIZE`] if there are more bytes, and those of `fill`.
+    /// The message is empty then.
+    #[inline]
+    pub(crate) fn set_short(
+        &mut self,
+        len: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result,
+    ) -> Result {
+        if self.len != 0 {
+            return Err(EINVAL);
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        if len > SHORT {
+            return Err(EMSGSIZE);
+        }
 
-        fill(bytes.get_mut(..len).ok_or(EMSGSIZE)?)?;
-        // INVARIANT: There is one piece, of less than a fragment, unless it is empty.
-        Ok(Self {
-            first: if len == 0 {
-                First::None
-            } else {
-                First::Short(bytes)
-            },
-            // CAST: It is at most `SHORT`.
-            len: len as u32,
-            ..Self::empty()
-        })
+        // A piece without bytes as long as it is written: `len` is 0.
+        self.first = First::Short([0; SHORT]);
+        let First::Short(bytes) = &mut self.first else {
+            return Err(EINVAL);
+        };
+        if let Err(err) = fill(bytes.get_mut(..len).ok_or(EMSGSIZE)?) {
+            self.first = First::None;
+            return Err(err);
+        }
+        // INVARIANT: There is one piece, of less than a fragment. CAST: It is at most `SHORT`.
+        self.len = len as u32;
+        Ok(())
     }
 
     /// Takes the pieces out that have memory of their own, in any order.

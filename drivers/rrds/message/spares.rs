@@ -91,9 +91,8 @@ impl Lent {
         &self.payload
     }
 
-    /// Appends a piece, see [`Payload::push`].
-    pub(crate) fn push(&mut self, piece: KVec<u8>, flags: kernel::alloc::Flags) -> Result {
-        self.payload.push(piece, flags)
+    pub(super) fn payload_mut(&mut self) -> &mut Payload {
+        &mut self.payload
     }
 }
 

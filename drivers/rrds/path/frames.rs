@@ -72,13 +72,15 @@ impl Partial {
             self.0 = None;
             // Before any work is done for the sender.
             let charge = path.charge(whole)?;
-            let payload = if short {
+            let mut message = path.begin(charge, fragment.header, spares)?;
+            let payload = message.as_mut().payload_mut().ok_or(EIO)?;
+            if short {
                 copies.add(fragment.len.into());
-                Payload::short(len, |bytes| buffer.copy(bytes))?
+                payload.set_short(len, |bytes| buffer.copy(bytes))?;
             } else {
-                Payload::with_capacity(whole, GFP_ATOMIC)?
-            };
-            self.0 = Some(path.begin(payload, charge, fragment.header, spares)?);
+                payload.reserve(whole, GFP_ATOMIC)?;
+            }
+            self.0 = Some(message);
         }
         let message = self.0.as_mut().ok_or(EIO)?;
 
@@ -102,7 +104,8 @@ impl Partial {
             piece
         };
 
-        message.as_mut().push(piece, GFP_ATOMIC)
+        let payload = message.as_mut().payload_mut().ok_or(EIO)?;
+        payload.push(piece, GFP_ATOMIC)
     }
 }
 
@@ -206,13 +209,12 @@ impl Path {
             .inspect_err(|_| self.space.stats.ib_rx_alloc_limit.add(1))
     }
 
-    /// Makes a message, of whose data the first piece is there if that is all of it and [`SHORT`].
+    /// Makes a message, whose data follows.
     ///
     /// Errors: [`ENOMEM`].
     #[inline]
     fn begin(
         &self,
-        payload: Payload,
         charge: Charge,
         header: &Header,
         spares: &Arc<Spares>,
@@ -232,7 +234,7 @@ impl Path {
         };
         let spares = (u32_as_usize(header.len) > COPIED).then(|| spares.clone());
         let body = Body::Own {
-            payload: Lent::new(payload, spares),
+            payload: Lent::new(Payload::empty(), spares),
             charge: Some(charge),
         };
 

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     message::{
+        Draft,
         Endpoint,
         Lent,
         Message,
@@ -83,6 +84,19 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
+    /// The sender of a message that is not in the table yet.
+    fn new(sock: ARef<Sock<Socket>>) -> Self {
+        Self {
+            sock,
+            number: Atomic::new(NOT_ADMITTED),
+        }
+    }
+
+    /// Notes that the message is not in the table of sent messages any more.
+    pub(crate) fn forget(&self) {
+        self.number.store(NOT_ADMITTED, Relaxed);
+    }
+
     /// Returns the user whose share of a path's queue the message counts for; none for what the kernel
     /// sends.
     #[inline]
@@ -303,31 +317,45 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         }
     };
 
-    let payload = copy(msg, len, &this.space.spares, GFP_KERNEL_ACCOUNT)?;
-    let payload = Lent::new(payload, spares(&this.space, len));
-    this.space
-        .stats
-        .copy_from_user
-        .add(payload.payload().len().into());
-    if controlled {
-        control::execute(msg.cmsgs())?;
-    }
     let mut caller = Caller {
         nonblocking,
         // Whoever sends pays for all that the message takes.
         flags: GFP_KERNEL_ACCOUNT,
         ..Caller::in_process(sock, sock.send_timeout(nonblocking))
     };
+    let payload = Lent::new(Payload::empty(), spares(&this.space, len));
+    let mut draft = caller
+        .draft(payload, source, dest)
+        .map_err(|_payload| ENOMEM)?;
+    copy(
+        draft.payload_mut(),
+        msg,
+        len,
+        &this.space.spares,
+        caller.flags,
+    )?;
+    this.space.stats.copy_from_user.add(len as u64);
+    if controlled {
+        control::execute(msg.cmsgs())?;
+    }
 
-    match caller.submit(&route, payload, source, dest, None) {
+    match caller.submit(&route, draft, None) {
         Ok(()) => Ok(len),
-        Err((err, _payload)) => Err(err),
+        Err((err, _draft)) => Err(err),
     }
 }
 
 /// Where the memory of what is sent goes when that is done with, if a fragment fits into it.
 pub(crate) fn spares(space: &Space, len: usize) -> Option<Arc<Spares>> {
     (len >= FRAGMENT_BYTES).then(|| space.spares.clone())
+}
+
+/// Why a message was not sent.
+enum Refusal {
+    /// Its user has taken up what the others have left of the path's queue.
+    Share(Outgoing),
+    /// An error to return, and the message if it was not taken.
+    Final(Error, Option<Draft>),
 }
 
 /// Who sends a message, and how far it may wait.
@@ -371,52 +399,86 @@ impl<'a> Caller<'a> {
         self.open.is_some()
     }
 
-    /// Sends a message whose data is here. Who sends is told how it ended if there is a `token`.
+    /// Begins a message, with the data that is there already; it comes back if there is no memory.
+    #[inline(always)] // As what it calls.
+    pub(crate) fn draft(
+        &self,
+        payload: Lent,
+        source: Endpoint,
+        dest: Endpoint,
+    ) -> Result<Draft, Lent> {
+        Draft::new(
+            Owner::new(self.sock.into()),
+            payload,
+            source,
+            dest,
+            self.flags,
+        )
+    }
+
+    /// Sends a message. Who sends is told how it ended if there is a `token`.
     ///
-    /// Errors: spec-sendmsg rows 15 to 17. The data comes back if it was not taken.
-    #[allow(clippy::result_large_err)] // To box it there may be no memory.
+    /// Errors: spec-sendmsg rows 15 to 17. The message comes back if it was not taken.
     #[inline(always)] // What programs send goes through here.
     pub(crate) fn submit(
         &mut self,
         route: &Arc<dyn Route>,
-        payload: Lent,
-        source: Endpoint,
-        dest: Endpoint,
+        draft: Draft,
         token: Option<u64>,
-    ) -> Result<(), (Error, Option<Lent>)> {
-        let this = self.sock.data();
-        let mut payload = payload;
+    ) -> Result<(), (Error, Option<Draft>)> {
+        match self.try_submit(route, draft, token) {
+            Ok(()) => Ok(()),
+            Err(Refusal::Share(message)) => self.submit_in_turn(route, message, token),
+            Err(Refusal::Final(err, draft)) => Err((err, draft)),
+        }
+    }
 
+    /// Sends a message again, each time that its user may have one more on this way.
+    #[cold]
+    fn submit_in_turn(
+        &mut self,
+        route: &Arc<dyn Route>,
+        mut message: Outgoing,
+        token: Option<u64>,
+    ) -> Result<(), (Error, Option<Draft>)> {
         loop {
-            if let Err(err) = self.wait_for_port(route, dest.port) {
-                return Err((err, Some(payload)));
+            let draft = message.take_back().ok_or((EAGAIN, None))?;
+            if let Err(err) = self.wait_for_share(route) {
+                return Err((err, Some(draft)));
             }
-            let owner = Owner {
-                sock: self.sock.into(),
-                number: Atomic::new(NOT_ADMITTED),
-            };
-            let outgoing = Outgoing::new(owner, payload, source, dest, self.flags)
-                .map_err(|payload| (ENOMEM, Some(payload)))?;
-
-            let admitted = match self.wait_for_room(&outgoing, route, token) {
-                Ok(admitted) => admitted,
-                Err(err) => return Err((err, outgoing.take_back())),
-            };
-            this.space.stats.send_queued.add(1);
-            // Who waits for the end is told without delay.
-            let ack_required = admitted.ack_required || token.is_some() || self.demands;
-            match route.send(outgoing, ack_required, self.flags) {
+            match self.try_submit(route, draft, token) {
                 Ok(()) => return Ok(()),
-                // It is told how the message ended in any case, now that it was admitted.
-                Err(_) if token.is_some() => return Ok(()),
-                Err((err, None)) => return Err((err, None)),
-                Err((_, Some(refused))) => {
-                    payload = refused.take_back().ok_or((EAGAIN, None))?;
-                    if let Err(err) = self.wait_for_share(route) {
-                        return Err((err, Some(payload)));
-                    }
-                }
+                Err(Refusal::Share(again)) => message = again,
+                Err(Refusal::Final(err, draft)) => return Err((err, draft)),
             }
+        }
+    }
+
+    #[inline(always)] // As above.
+    fn try_submit(
+        &mut self,
+        route: &Arc<dyn Route>,
+        draft: Draft,
+        token: Option<u64>,
+    ) -> Result<(), Refusal> {
+        if let Err(err) = self.wait_for_port(route, draft.dest().port) {
+            return Err(Refusal::Final(err, Some(draft)));
+        }
+        let outgoing = Outgoing::new(draft);
+
+        let admitted = match self.wait_for_room(&outgoing, route, token) {
+            Ok(admitted) => admitted,
+            Err(err) => return Err(Refusal::Final(err, outgoing.take_back())),
+        };
+        self.sock.data().space.stats.send_queued.add(1);
+        // Who waits for the end is told without delay.
+        let ack_required = admitted.ack_required || token.is_some() || self.demands;
+        match route.send(outgoing, ack_required, self.flags) {
+            Ok(()) => Ok(()),
+            // It is told how the message ended in any case, now that it was admitted.
+            Err(_) if token.is_some() => Ok(()),
+            Err((_, Some(refused))) => Err(Refusal::Share(refused)),
+            Err((err, None)) => Err(Refusal::Final(err, None)),
         }
     }
 
@@ -579,19 +641,32 @@ impl Source for SendMsg<'_> {
     }
 }
 
-/// Copies the data of a message from the caller.
+/// Copies the data of a message from the caller into an empty payload.
 ///
 /// Memory that is there already was charged to whoever sent first; it is not more than a message.
+#[inline]
 pub(crate) fn copy(
+    payload: &mut Payload,
     msg: &mut impl Source,
     len: usize,
     spares: &Spares,
     flags: kernel::alloc::Flags,
-) -> Result<Payload> {
+) -> Result {
     if len <= SHORT {
-        return Payload::short(len, |bytes| msg.read(bytes));
+        return payload.set_short(len, |bytes| msg.read(bytes));
     }
-    let mut payload = Payload::with_capacity(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)?;
+    copy_pieces(payload, msg, len, spares, flags)
+}
+
+/// As [`copy`], of more than fits in place.
+fn copy_pieces(
+    payload: &mut Payload,
+    msg: &mut impl Source,
+    len: usize,
+    spares: &Spares,
+    flags: kernel::alloc::Flags,
+) -> Result {
+    payload.reserve(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)?;
     let mut left = len;
 
     while left > 0 {
@@ -604,7 +679,7 @@ pub(crate) fn copy(
         left = left.saturating_sub(piece.len());
         payload.push(piece, flags)?;
     }
-    Ok(payload)
+    Ok(())
 }
 
 /// Cancels all messages of a socket that are not done with, or those to one destination.
@@ -669,9 +744,12 @@ pub(super) fn demand(sock: &Open<'_, Socket>, timeout: &mut Timeout) -> Result {
             demands: true,
             ..Caller::in_process(sock, *timeout)
         };
-        let sent = caller.submit(&route, Lent::empty(), message.source(), dest, None);
+        let draft = caller
+            .draft(Lent::empty(), message.source(), dest)
+            .map_err(|_payload| ENOMEM)?;
+        let sent = caller.submit(&route, draft, None);
         *timeout = caller.timeout;
-        sent.map_err(|(err, _)| err)?;
+        sent.map_err(|(err, _draft)| err)?;
     }
 }
 
