@@ -6,15 +6,6 @@
 //! between, with some to spare. If more came in than that, and the caller has room for it, there is
 //! another pass.
 
-mod records;
-
-pub(crate) use records::{
-    Connection,
-    Listed,
-    RdmaConnection,
-    SocketInfo, //
-};
-
 use crate::{
     socket::Socket,
     space::Space, //
@@ -28,11 +19,15 @@ use krdma::net::{
     Open,
     OptionOut, //
 };
-
-/// The first number of a list.
-pub(crate) const FIRST: i32 = 10000;
-/// The last one.
-pub(crate) const LAST: i32 = 10017;
+use rds_proto::uapi::info::{
+    self,
+    Connection,
+    Counter,
+    Listed,
+    RdmaConnection,
+    Record,
+    SocketInfo, //
+};
 
 /// A list that is being made.
 struct Records {
@@ -70,35 +65,31 @@ impl List {
     /// Returns the list of a number, and whether it is one with IPv6 addresses.
     const fn of(number: i32) -> Option<(Self, bool)> {
         Some(match number {
-            10000 => (Self::Counters, false),
-            10001 => (Self::Connections, false),
-            10003 => (Self::Unsent, false),
-            10004 => (Self::Unacked, false),
-            10005 => (Self::Received, false),
-            10006 => (Self::Sockets, false),
-            10008 => (Self::RdmaConnections, false),
-            10011 => (Self::Connections, true),
-            10012 => (Self::Unsent, true),
-            10013 => (Self::Unacked, true),
-            10014 => (Self::Received, true),
-            10015 => (Self::Sockets, true),
-            10017 => (Self::RdmaConnections, true),
+            info::COUNTERS => (Self::Counters, false),
+            info::CONNECTIONS => (Self::Connections, false),
+            info::SEND_MESSAGES => (Self::Unsent, false),
+            info::RETRANS_MESSAGES => (Self::Unacked, false),
+            info::RECV_MESSAGES => (Self::Received, false),
+            info::SOCKETS => (Self::Sockets, false),
+            info::RDMA_CONNECTIONS => (Self::RdmaConnections, false),
+            info::CONNECTIONS6 => (Self::Connections, true),
+            info::SEND_MESSAGES6 => (Self::Unsent, true),
+            info::RETRANS_MESSAGES6 => (Self::Unacked, true),
+            info::RECV_MESSAGES6 => (Self::Received, true),
+            info::SOCKETS6 => (Self::Sockets, true),
+            info::RDMA_CONNECTIONS6 => (Self::RdmaConnections, true),
             _ => return None,
         })
     }
 
     /// Returns the length of a record.
     fn stride(self, v6: bool) -> usize {
-        match (self, v6) {
-            (Self::Counters, _) => records::COUNTER,
-            (Self::Connections, false) => Connection::V4,
-            (Self::Connections, true) => Connection::V6,
-            (Self::Unsent | Self::Unacked | Self::Received, false) => Listed::V4,
-            (Self::Unsent | Self::Unacked | Self::Received, true) => Listed::V6,
-            (Self::Sockets, false) => SocketInfo::V4,
-            (Self::Sockets, true) => SocketInfo::V6,
-            (Self::RdmaConnections, false) => RdmaConnection::V4,
-            (Self::RdmaConnections, true) => RdmaConnection::V6,
+        match self {
+            Self::Counters => Counter::size(v6),
+            Self::Connections => Connection::size(v6),
+            Self::Unsent | Self::Unacked | Self::Received => Listed::size(v6),
+            Self::Sockets => SocketInfo::size(v6),
+            Self::RdmaConnections => RdmaConnection::size(v6),
         }
     }
 
@@ -107,7 +98,8 @@ impl List {
         match self {
             Self::Counters => {
                 space.stats.for_each(&space.counted(), |name, count| {
-                    tell(&records::counter(name, count));
+                    let counter = Counter { name, value: count };
+                    counter.encode(v6, &mut tell);
                 });
             }
             Self::Connections => {
@@ -137,8 +129,11 @@ impl List {
                     Listed {
                         seq: message.seq,
                         len: message.payload().len(),
-                        local: message.dest,
-                        peer: message.source,
+                        local: message.dest.addr,
+                        local_port: message.dest.port,
+                        peer: message.source.addr,
+                        peer_port: message.source.port,
+                        flags: 0,
                         tos: message.tos,
                     }
                     .encode(v6, &mut tell)

@@ -35,7 +35,6 @@ pub(crate) use send::{
 
 use crate::{
     congestion::Port,
-    info::SocketInfo,
     message::{
         Endpoint,
         Incoming, //
@@ -99,6 +98,10 @@ use rds_proto::{
         RecvAccount, //
     },
     cong::Monitor,
+    uapi::{
+        cmsg::MAX_TRACES,
+        info::SocketInfo, //
+    },
 };
 use seam::{
     Delivered,
@@ -107,12 +110,6 @@ use seam::{
 };
 use send::Sends;
 use tap::Tap;
-
-/// The level of the options and control messages of RDS.
-const SOL_RDS: i32 = 276;
-
-/// Most parts of the way of a message whose times RXPATH_LATENCY can tell.
-const TRACES: usize = 3;
 
 /// An AF_RDS socket.
 #[pin_data]
@@ -178,7 +175,7 @@ struct Receives {
     /// How much more than `SO_RCVBUF` says it may have in memory.
     overhead: Overhead,
     /// What RXPATH_LATENCY asks for.
-    traces: [u8; TRACES],
+    traces: [u8; MAX_TRACES],
     traced: u8,
     tracing: Option<Tracing>,
 }
@@ -369,7 +366,7 @@ impl Receives {
             updated: false,
             port: None,
             overhead: Overhead::default(),
-            traces: [0; TRACES],
+            traces: [0; MAX_TRACES],
             traced: 0,
             tracing: None,
         }
@@ -552,12 +549,15 @@ impl Socket {
     /// Returns what lists tell of a socket.
     pub(crate) fn describe(sock: &Sock<Self>) -> SocketInfo {
         let Names { bound, connected } = *sock.data().names.lock();
+        let (bound, connected) = (bound.unwrap_or_default(), connected.unwrap_or_default());
 
         SocketInfo {
             sndbuf: sndbuf(sock),
             rcvbuf: rcvbuf(sock),
-            bound,
-            connected,
+            bound: bound.addr,
+            bound_port: bound.port,
+            connected: connected.addr,
+            connected_port: connected.port,
             inode: sock.inode(),
         }
     }

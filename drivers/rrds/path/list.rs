@@ -4,22 +4,19 @@
 
 use super::Path;
 use crate::{
-    info::{
-        Connection,
-        Listed,
-        RdmaConnection, //
-    },
-    message::{
-        Endpoint,
-        Outgoing, //
-    },
+    message::Outgoing,
     socket::seam::RouteKey, //
 };
 use kernel::fmt;
 use rds_proto::{
     conn::State,
     send::Entry,
-    stats::Counters, //
+    stats::Counters,
+    uapi::info::{
+        Connection,
+        Listed,
+        RdmaConnection, //
+    }, //
 };
 
 /// Entries of the queue that are looked at before others get the lock.
@@ -40,7 +37,7 @@ impl Path {
     /// Returns the record of the path.
     ///
     /// Any context.
-    pub(crate) fn record(&self) -> Connection {
+    pub(crate) fn record(&self) -> Connection<'static> {
         let state = self.state.lock();
         let engine = &state.engine;
         let flags = match engine.state() {
@@ -57,7 +54,7 @@ impl Path {
             peer: self.key.peer,
             transport: "infiniband",
             flags,
-            tos: self.key.tos,
+            tos: Some(self.key.tos),
         }
     }
 
@@ -99,16 +96,17 @@ impl Path {
     ///
     /// Any context. Tells with nothing locked; what comes and goes meanwhile may be missed.
     pub(crate) fn for_each_message(&self, sent: bool, tell: &mut dyn FnMut(&Listed)) {
-        let end = |addr, port| Endpoint { addr, port };
-
         self.for_each_entry(
             |entry, is_sent| {
                 let message = entry.message().filter(|_| is_sent == sent)?;
                 Some(Listed {
                     seq: entry.seq(),
                     len: message.payload().len(),
-                    local: end(self.key.local, message.source().port),
-                    peer: end(self.key.peer, message.dest().port),
+                    local: self.key.local,
+                    local_port: message.source().port,
+                    peer: self.key.peer,
+                    peer_port: message.dest().port,
+                    flags: 0,
                     tos: self.key.tos,
                 })
             },

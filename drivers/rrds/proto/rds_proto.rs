@@ -29,6 +29,7 @@
 //! | May a socket send more, and has it received too much? | [`account`] |
 //! | Why was a connection dropped? | [`error`] |
 //! | What is counted? | [`stats`] |
+//! | Which numbers and layouts do programs use? | [`uapi`] |
 //! | How long does the peer take to acknowledge? | [`rtt`] |
 //! | What has become of the connections, and how much of it may be logged? | [`conn::history`], [`throttle`] |
 //! | How is memory handed in? | [`ring`] |
@@ -70,6 +71,7 @@ pub mod shares;
 pub mod stats;
 pub mod throttle;
 pub mod time;
+pub mod uapi;
 pub mod wire;
 
 #[cfg(test)]

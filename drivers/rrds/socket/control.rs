@@ -4,25 +4,30 @@
 //!
 //! There is no RDMA yet: what asks for it is checked as C does and then refused.
 
-use super::SOL_RDS;
 use kernel::prelude::*;
 use krdma::net::{
     cmsg::Cmsgs,
     MsgFlags, //
 };
+use rds_proto::uapi::{
+    cmsg::{
+        ATOMIC_CSWP,
+        ATOMIC_FADD,
+        ATOMIC_LEN,
+        MASKED_ATOMIC_CSWP,
+        MASKED_ATOMIC_FADD,
+        RDMA_ARGS,
+        RDMA_ARGS_LEN,
+        RDMA_DEST,
+        RDMA_DEST_LEN,
+        RDMA_MAP,
+        RDMA_MAP_LEN,
+        ZCOPY_COOKIE, //
+    },
+    SOL_RDS, //
+};
 
-const RDMA_ARGS: i32 = 1;
-const RDMA_DEST: i32 = 2;
-const RDMA_MAP: i32 = 3;
-const ATOMIC_FADD: i32 = 6;
-const ATOMIC_CSWP: i32 = 7;
-const MASKED_ATOMIC_FADD: i32 = 8;
-const MASKED_ATOMIC_CSWP: i32 = 9;
-const ZCOPY_COOKIE: i32 = 12;
-
-/// Length of what RDMA_ARGS carries.
-const ARGS_LEN: usize = 56;
-/// Where in it the length of the remote memory is.
+/// Where in what RDMA_ARGS carries the length of the remote memory is.
 const ARGS_REMOTE_BYTES: usize = 16;
 /// Where in it the address of the list of local memory is.
 const ARGS_LOCAL_ADDR: usize = 24;
@@ -32,12 +37,6 @@ const ARGS_NR_LOCAL: usize = 32;
 const VEC_LEN: usize = 16;
 /// Most pieces of local memory.
 const MAX_LOCAL: u64 = 1024;
-/// Length of what the atomic operations carry.
-const ATOMIC_LEN: usize = 72;
-/// Length of what RDMA_DEST carries.
-const DEST_LEN: usize = 8;
-/// Length of what RDMA_MAP carries.
-const MAP_LEN: usize = 32;
 
 /// Returns the number at `offset`.
 fn number(data: &[u8], offset: usize) -> u64 {
@@ -53,7 +52,7 @@ pub(super) fn rdma_bytes(cmsgs: Cmsgs<'_>) -> Result<usize> {
     for cmsg in cmsgs {
         let cmsg = cmsg?;
         if cmsg.level == SOL_RDS && cmsg.kind == RDMA_ARGS {
-            if cmsg.data.len() < ARGS_LEN {
+            if cmsg.data.len() < RDMA_ARGS_LEN {
                 return Err(EINVAL);
             }
             let bytes = usize::try_from(number(cmsg.data, ARGS_REMOTE_BYTES));
@@ -132,9 +131,9 @@ pub(super) fn execute(cmsgs: Cmsgs<'_>) -> Result {
             continue;
         }
         let (least, error) = match cmsg.kind {
-            RDMA_ARGS => (ARGS_LEN, EOPNOTSUPP),
-            RDMA_DEST => (DEST_LEN, EINVAL),
-            RDMA_MAP => (MAP_LEN, EOPNOTSUPP),
+            RDMA_ARGS => (RDMA_ARGS_LEN, EOPNOTSUPP),
+            RDMA_DEST => (RDMA_DEST_LEN, EINVAL),
+            RDMA_MAP => (RDMA_MAP_LEN, EOPNOTSUPP),
             ATOMIC_FADD | ATOMIC_CSWP | MASKED_ATOMIC_FADD | MASKED_ATOMIC_CSWP => {
                 (ATOMIC_LEN, EOPNOTSUPP)
             }

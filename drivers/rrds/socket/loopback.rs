@@ -42,11 +42,12 @@ use krdma::net::Namespace;
 use rds_proto::{
     consts::PING_PORT,
     send::Outcome,
+    uapi::option::transport,
     wire::Addr, //
 };
 
 /// The number that SO_RDS_TRANSPORT tells.
-pub(crate) const NUMBER: i32 = 3;
+pub(crate) const NUMBER: i32 = transport::LOOPBACK;
 
 /// The transport.
 pub(crate) struct Loopback;

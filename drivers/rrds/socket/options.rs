@@ -4,9 +4,7 @@
 
 use super::{
     send,
-    Socket,
-    SOL_RDS,
-    TRACES, //
+    Socket, //
 };
 use crate::{
     info,
@@ -21,18 +19,25 @@ use krdma::net::{
     OptionOut,
     Timestamps, //
 };
-use rds_proto::wire::Addr;
+use rds_proto::{
+    uapi::{
+        self,
+        cmsg::MAX_TRACES,
+        option::{
+            transport,
+            CANCEL_SENT_TO,
+            CONG_MONITOR,
+            RECVERR,
+            RXPATH_LATENCY,
+            SO_TIMESTAMP_NEW,
+            SO_TIMESTAMP_OLD,
+            TRANSPORT, //
+        },
+        SOL_RDS, //
+    },
+    wire::Addr, //
+};
 
-const CANCEL_SENT_TO: i32 = 1;
-const RECVERR: i32 = 5;
-const CONG_MONITOR: i32 = 6;
-const TRANSPORT: i32 = 8;
-const RXPATH_LATENCY: i32 = 10;
-const SO_TIMESTAMP_OLD: i32 = 29;
-const SO_TIMESTAMP_NEW: i32 = 63;
-
-/// No transport, as SO_RDS_TRANSPORT tells it.
-const NO_TRANSPORT: i32 = -1;
 /// Transports that SO_RDS_TRANSPORT can choose have smaller numbers.
 const TRANSPORTS: i32 = 3;
 
@@ -77,10 +82,10 @@ pub(super) fn get(
                 .lock()
                 .transport
                 .as_ref()
-                .map_or(NO_TRANSPORT, |transport| transport.number());
+                .map_or(transport::NONE, |transport| transport.number());
             value.write_int(number).map(|()| 0)
         }
-        info::FIRST..=info::LAST => info::get(sock, name, value),
+        uapi::info::COUNTERS..=uapi::info::RDMA_CONNECTIONS6 => info::get(sock, name, value),
         _ => Err(ENOPROTOOPT),
     }
 }
@@ -156,11 +161,11 @@ fn choose_transport(sock: &Open<'_, Socket>, value: OptionIn<'_>) -> Result {
 
 /// Chooses the parts of a message's way whose time is to be told.
 fn trace(sock: &Open<'_, Socket>, value: OptionIn<'_>) -> Result {
-    let [count, traces @ ..] = exactly::<{ 1 + TRACES }>(&value)?;
-    if usize::from(count) > TRACES {
+    let [count, traces @ ..] = exactly::<{ 1 + MAX_TRACES }>(&value)?;
+    if usize::from(count) > MAX_TRACES {
         return Err(EFAULT);
     }
-    let bad = |trace: &u8| usize::from(*trace) >= TRACES;
+    let bad = |trace: &u8| usize::from(*trace) >= MAX_TRACES;
     let faulty = traces.iter().take(count.into()).any(bad);
     let traced = if faulty { 0 } else { count };
     let tracing = (traced != 0).then(|| Tracing::new(&sock.data().space));

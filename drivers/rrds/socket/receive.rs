@@ -5,8 +5,7 @@
 use super::{
     names,
     rcvbuf,
-    Socket,
-    SOL_RDS, //
+    Socket, //
 };
 use crate::{
     congestion::Port,
@@ -37,13 +36,22 @@ use krdma::net::{
     Timestamps,
     Wait, //
 };
+use rds_proto::uapi::{
+    cmsg::{
+        CONG_UPDATE,
+        MAX_TRACES,
+        RDMA_DEST,
+        RXPATH_LATENCY, //
+    },
+    option::{
+        SO_TIMESTAMP_NEW,
+        SO_TIMESTAMP_OLD, //
+    },
+    SOL_RDS, //
+};
 
-const RDMA_DEST: i32 = 2;
-const CONG_UPDATE: i32 = 5;
-const RXPATH_LATENCY: i32 = 11;
+/// The level of `SO_TIMESTAMP`.
 const SOL_SOCKET: i32 = 1;
-const SO_TIMESTAMP_OLD: i32 = 29;
-const SO_TIMESTAMP_NEW: i32 = 63;
 
 /// What there is to receive.
 enum Next {
@@ -224,7 +232,7 @@ fn put_all(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>, message: &Incoming) -
 
 /// Makes a `struct rds_cmsg_rx_trace`: a count, so many numbers of parts of the way, and the
 /// nanoseconds that each took.
-fn latency(message: &Incoming, traces: [u8; super::TRACES], traced: u8) -> [u8; 32] {
+fn latency(message: &Incoming, traces: [u8; MAX_TRACES], traced: u8) -> [u8; 32] {
     const TIMES: usize = 8;
     // Of a message that came before anybody asked nothing is known.
     let stamps = message.stamps.unwrap_or_else(Stamps::now);

@@ -18,11 +18,6 @@
 
 use crate::{
     congestion::Peer,
-    info::{
-        Connection,
-        Listed,
-        RdmaConnection, //
-    },
     message::{
         Message,
         Outgoing, //
@@ -39,6 +34,11 @@ use krdma::net::{
 };
 use rds_proto::{
     stats::Counters,
+    uapi::info::{
+        Connection,
+        Listed,
+        RdmaConnection, //
+    },
     wire::Addr, //
 };
 
@@ -115,7 +115,7 @@ pub(crate) trait Transport: Send + Sync {
     ///
     /// This and the two methods that follow may tell with spinlocks held. What is told twice in two
     /// calls may differ.
-    fn for_each_connection(&self, space: &Space, tell: &mut dyn FnMut(&Connection)) {
+    fn for_each_connection(&self, space: &Space, tell: &mut dyn FnMut(&Connection<'_>)) {
         let _ = (space, tell);
     }
 

@@ -29,11 +29,6 @@ pub(crate) use station::{
 
 use crate::{
     backlog::Backlog,
-    info::{
-        Connection,
-        Listed,
-        RdmaConnection, //
-    },
     path::{
         log_throttle,
         Counts,
@@ -104,6 +99,14 @@ use rds_proto::{
     stats::Counters,
     throttle::Throttle,
     time::Instant,
+    uapi::{
+        info::{
+            Connection,
+            Listed,
+            RdmaConnection, //
+        },
+        option::transport, //
+    },
     wire::{
         Addr,
         Family, //
@@ -462,7 +465,7 @@ impl Work for Tenure {
 
 impl Transport for Rc {
     fn number(&self) -> i32 {
-        0
+        transport::RDMA
     }
 
     fn attach(&self, ns: NewNamespace<'_>, space: &Arc<Space>) -> Result {
@@ -543,7 +546,7 @@ impl Transport for Rc {
         }
     }
 
-    fn for_each_connection(&self, _space: &Space, tell: &mut dyn FnMut(&Connection)) {
+    fn for_each_connection(&self, _space: &Space, tell: &mut dyn FnMut(&Connection<'_>)) {
         if let Some(realm) = self.realm() {
             realm.table.for_each(|path| tell(&path.record()));
         }

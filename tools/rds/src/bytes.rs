@@ -2,8 +2,6 @@
 
 //! Reading fields out of bytes that the kernel wrote: total, whatever the length.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
 /// `N` bytes at `at`, or `None` past the end.
 pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes
@@ -42,20 +40,4 @@ pub(crate) fn long(bytes: &[u8], at: usize) -> Option<i64> {
     } else {
         i32(bytes, at).map(i64::from)
     }
-}
-
-pub(crate) fn ipv4(bytes: &[u8], at: usize) -> Option<IpAddr> {
-    array::<4>(bytes, at).map(|a| Ipv4Addr::from(a).into())
-}
-
-/// An IPv6 address; a mapped IPv4 address as what it stands for.
-pub(crate) fn ipv6(bytes: &[u8], at: usize) -> Option<IpAddr> {
-    array::<16>(bytes, at).map(|a| Ipv6Addr::from(a).to_canonical())
-}
-
-/// Text that ends at the first zero byte.
-pub(crate) fn text(bytes: &[u8], at: usize, len: usize) -> Option<String> {
-    let piece = bytes.get(at..at.checked_add(len)?)?;
-    let end = piece.iter().position(|b| *b == 0).unwrap_or(len);
-    Some(String::from_utf8_lossy(&piece[..end]).into_owned())
 }

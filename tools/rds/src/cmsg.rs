@@ -3,25 +3,18 @@
 //! Control messages: what comes and goes beside the data.
 
 use crate::bytes;
+use rds_proto::uapi::cmsg::{
+    CONG_UPDATE, MAX_TRACES, MAX_ZCOPY_COOKIES, RDMA_DEST, RDMA_STATUS, RXPATH_LATENCY,
+    ZCOPY_COMPLETION, ZCOPY_COOKIE,
+};
+use rds_proto::uapi::option::{SO_TIMESTAMP_NEW, SO_TIMESTAMP_OLD};
+use rds_proto::uapi::SOL_RDS;
 use std::fmt;
 use std::time::Duration;
 
 /// `struct cmsghdr`: its length including this header, the level, the type.
 const HEADER: usize = size_of::<usize>() + 8;
 const ALIGN: usize = size_of::<usize>();
-
-pub(crate) const SOL_RDS: i32 = 276;
-const RDMA_DEST: i32 = 2;
-const RDMA_STATUS: i32 = 4;
-const CONG_UPDATE: i32 = 5;
-const RXPATH_LATENCY: i32 = 11;
-const ZCOPY_COOKIE: i32 = 12;
-const ZCOPY_COMPLETION: i32 = 13;
-const TIMESTAMP_OLD: i32 = 29;
-const TIMESTAMP_NEW: i32 = 63;
-
-const TRACE_POINTS: usize = 3;
-const ZCOPY_COOKIES: usize = 8;
 
 fn aligned(len: usize) -> usize {
     len.next_multiple_of(ALIGN)
@@ -238,20 +231,22 @@ fn known(level: i32, kind: i32, data: &[u8]) -> Option<Control> {
         (SOL_RDS, CONG_UPDATE) => Control::CongestionUpdate(PortMask(bytes::u64(data, 0)?)),
         (SOL_RDS, RXPATH_LATENCY) => Control::RxLatency(rx_latency(data)?),
         (SOL_RDS, ZCOPY_COMPLETION) => {
-            let count = (bytes::u32(data, 0)? as usize).min(ZCOPY_COOKIES);
+            let count = (bytes::u32(data, 0)? as usize).min(MAX_ZCOPY_COOKIES);
             let cookies = (0..count).map(|i| bytes::u32(data, 4 + 4 * i));
             Control::ZerocopyCompletion(cookies.collect::<Option<_>>()?)
         }
-        (libc::SOL_SOCKET, TIMESTAMP_OLD) => {
+        (libc::SOL_SOCKET, SO_TIMESTAMP_OLD) => {
             timestamp(bytes::long(data, 0)?, bytes::long(data, ALIGN)?)?
         }
-        (libc::SOL_SOCKET, TIMESTAMP_NEW) => timestamp(bytes::i64(data, 0)?, bytes::i64(data, 8)?)?,
+        (libc::SOL_SOCKET, SO_TIMESTAMP_NEW) => {
+            timestamp(bytes::i64(data, 0)?, bytes::i64(data, 8)?)?
+        }
         _ => return None,
     })
 }
 
 fn rx_latency(data: &[u8]) -> Option<RxLatency> {
-    let count = usize::from(*data.first()?).min(TRACE_POINTS);
+    let count = usize::from(*data.first()?).min(MAX_TRACES);
     let point = |i| {
         let point = TracePoint::from(*data.get(1 + i)?);
         Some((point, Duration::from_nanos(bytes::u64(data, 8 + 8 * i)?)))
@@ -322,11 +317,11 @@ mod tests {
                 Control::ZerocopyCompletion(vec![10, 20, 30]),
             ),
             (
-                message(libc::SOL_SOCKET, TIMESTAMP_OLD, &words(&[9, 5])),
+                message(libc::SOL_SOCKET, SO_TIMESTAMP_OLD, &words(&[9, 5])),
                 Control::Timestamp(time),
             ),
             (
-                message(libc::SOL_SOCKET, TIMESTAMP_NEW, &words(&[9, 5])),
+                message(libc::SOL_SOCKET, SO_TIMESTAMP_NEW, &words(&[9, 5])),
                 Control::Timestamp(time),
             ),
             (
@@ -343,7 +338,7 @@ mod tests {
     #[test]
     fn layout_is_that_of_libc() {
         assert_eq!(HEADER, size_of::<libc::cmsghdr>());
-        assert_eq!(libc::SO_TIMESTAMP, TIMESTAMP_OLD);
+        assert_eq!(libc::SO_TIMESTAMP, SO_TIMESTAMP_OLD);
     }
 
     #[test]

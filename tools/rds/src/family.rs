@@ -2,6 +2,7 @@
 
 //! The number of the address family.
 
+use rds_proto::uapi::AF_RDS;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -13,7 +14,7 @@ pub struct Family(u16);
 
 impl Family {
     /// `AF_RDS`.
-    pub const RDS: Self = Self(21);
+    pub const RDS: Self = Self(AF_RDS as u16);
 
     /// The environment variable that [`Family::from_env`] reads.
     pub const VARIABLE: &'static str = "RDS_FAMILY";

@@ -11,8 +11,8 @@ pub use records::{
     Connection, ConnectionFlags, Counter, Message, RdmaConnection, Record, SocketInfo, TcpSocket,
 };
 
-use crate::cmsg::SOL_RDS;
 use crate::{sys, Socket};
+use rds_proto::uapi::{info, SOL_RDS};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -25,35 +25,35 @@ const ATTEMPTS: u32 = 32;
 #[repr(i32)]
 pub enum Source {
     /// Counters of everything, by name.
-    Counters = 10000,
+    Counters = info::COUNTERS,
     /// Connections with IPv4 addresses.
-    Connections = 10001,
+    Connections = info::CONNECTIONS,
     /// Messages not sent yet.
-    SendMessages = 10003,
+    SendMessages = info::SEND_MESSAGES,
     /// Messages sent, but not acknowledged.
-    RetransMessages = 10004,
+    RetransMessages = info::RETRANS_MESSAGES,
     /// Messages that no one has read yet.
-    RecvMessages = 10005,
+    RecvMessages = info::RECV_MESSAGES,
     /// Sockets bound to an IPv4 address.
-    Sockets = 10006,
+    Sockets = info::SOCKETS,
     /// TCP connections of the TCP transport.
-    TcpSockets = 10007,
+    TcpSockets = info::TCP_SOCKETS,
     /// RDMA connections.
-    RdmaConnections = 10008,
+    RdmaConnections = info::RDMA_CONNECTIONS,
     /// All connections.
-    Connections6 = 10011,
+    Connections6 = info::CONNECTIONS6,
     /// Messages not sent yet.
-    SendMessages6 = 10012,
+    SendMessages6 = info::SEND_MESSAGES6,
     /// Messages sent, but not acknowledged.
-    RetransMessages6 = 10013,
+    RetransMessages6 = info::RETRANS_MESSAGES6,
     /// Messages that no one has read yet.
-    RecvMessages6 = 10014,
+    RecvMessages6 = info::RECV_MESSAGES6,
     /// All sockets.
-    Sockets6 = 10015,
+    Sockets6 = info::SOCKETS6,
     /// TCP connections of the TCP transport.
-    TcpSockets6 = 10016,
+    TcpSockets6 = info::TCP_SOCKETS6,
     /// RDMA connections.
-    RdmaConnections6 = 10017,
+    RdmaConnections6 = info::RDMA_CONNECTIONS6,
 }
 
 impl Source {

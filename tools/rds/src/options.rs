@@ -3,21 +3,19 @@
 //! Socket options.
 
 use crate::addr::Raw;
-use crate::cmsg::{TracePoint, SOL_RDS};
+use crate::cmsg::TracePoint;
 use crate::sys::{self, TosRequest};
 use crate::Socket;
+use rds_proto::uapi::option::{
+    transport, CANCEL_SENT_TO, CONG_MONITOR, RECVERR, RXPATH_LATENCY, TRANSPORT,
+};
+use rds_proto::uapi::SOL_RDS;
 use rustix::net::sockopt::{self, Timeout};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
-
-const CANCEL_SENT_TO: i32 = 1;
-const RECVERR: i32 = 5;
-const CONG_MONITOR: i32 = 6;
-const TRANSPORT: i32 = 8;
-const RXPATH_LATENCY: i32 = 10;
 
 /// What carries a socket's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,19 +33,19 @@ pub enum Transport {
 impl Transport {
     const fn number(self) -> i32 {
         match self {
-            Self::Rdma => 0,
-            Self::Tcp => 2,
-            Self::Loopback => 3,
+            Self::Rdma => transport::RDMA,
+            Self::Tcp => transport::TCP,
+            Self::Loopback => transport::LOOPBACK,
             Self::Unknown(number) => number,
         }
     }
 
     const fn from_number(number: i32) -> Option<Self> {
         Some(match number {
-            -1 => return None,
-            0 => Self::Rdma,
-            2 => Self::Tcp,
-            3 => Self::Loopback,
+            transport::NONE => return None,
+            transport::RDMA => Self::Rdma,
+            transport::TCP => Self::Tcp,
+            transport::LOOPBACK => Self::Loopback,
             other => Self::Unknown(other),
         })
     }

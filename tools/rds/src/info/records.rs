@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The records, byte by byte as `include/uapi/linux/rds.h` has them.
+//! The records, as programs like them: [`uapi::info`] reads the bytes.
 
-use crate::bytes;
+use rds_proto::uapi;
+use rds_proto::uapi::info::Record as _;
+use rds_proto::wire::Addr;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -15,59 +17,9 @@ pub trait Record: Sized {
     fn parse(v6: bool, bytes: &[u8]) -> Option<Self>;
 }
 
-/// Reads fields one after the other.
-struct Fields<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    v6: bool,
-}
-
-impl<'a> Fields<'a> {
-    fn new(v6: bool, bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, v6 }
-    }
-
-    fn take<T>(&mut self, len: usize, read: impl Fn(&[u8], usize) -> Option<T>) -> Option<T> {
-        let value = read(self.bytes, self.at)?;
-        self.at += len;
-        Some(value)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.take(1, |bytes, at| bytes.get(at).copied())
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take(4, bytes::u32)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take(8, bytes::u64)
-    }
-
-    fn port(&mut self) -> Option<u16> {
-        self.take(2, bytes::u16_be)
-    }
-
-    fn addr(&mut self) -> Option<IpAddr> {
-        if self.v6 {
-            self.take(16, bytes::ipv6)
-        } else {
-            self.take(4, bytes::ipv4)
-        }
-    }
-
-    fn gid(&mut self) -> Option<Ipv6Addr> {
-        self.take(16, bytes::array::<16>).map(Ipv6Addr::from)
-    }
-
-    fn text(&mut self, len: usize) -> Option<String> {
-        self.take(len, |bytes, at| bytes::text(bytes, at, len))
-    }
-
-    fn skip(&mut self, len: usize) -> Option<()> {
-        self.take(len, |bytes, at| bytes.get(at..at + len).map(drop))
-    }
+/// An address; a mapped IPv4 address as what it stands for.
+fn ip(addr: Addr) -> IpAddr {
+    Ipv6Addr::from(addr.0).to_canonical()
 }
 
 /// A counter.
@@ -80,15 +32,15 @@ pub struct Counter {
 }
 
 impl Record for Counter {
-    fn size(_: bool) -> usize {
-        40
+    fn size(v6: bool) -> usize {
+        uapi::info::Counter::size(v6)
     }
 
     fn parse(v6: bool, bytes: &[u8]) -> Option<Self> {
-        let mut fields = Fields::new(v6, bytes);
+        let record = uapi::info::Counter::parse(v6, bytes)?;
         Some(Self {
-            name: fields.text(32)?,
-            value: fields.u64()?,
+            name: record.name.to_owned(),
+            value: record.value,
         })
     }
 }
@@ -100,17 +52,17 @@ pub struct ConnectionFlags(pub u8);
 impl ConnectionFlags {
     /// Someone is sending at this moment.
     pub const fn sending(self) -> bool {
-        self.0 & 1 != 0
+        self.0 & uapi::info::Connection::SENDING != 0
     }
 
     /// It is being made.
     pub const fn connecting(self) -> bool {
-        self.0 & 2 != 0
+        self.0 & uapi::info::Connection::CONNECTING != 0
     }
 
     /// It is up.
     pub const fn connected(self) -> bool {
-        self.0 & 4 != 0
+        self.0 & uapi::info::Connection::CONNECTED != 0
     }
 }
 
@@ -149,23 +101,19 @@ pub struct Connection {
 
 impl Record for Connection {
     fn size(v6: bool) -> usize {
-        if v6 {
-            65
-        } else {
-            42
-        }
+        uapi::info::Connection::size(v6)
     }
 
     fn parse(v6: bool, bytes: &[u8]) -> Option<Self> {
-        let mut fields = Fields::new(v6, bytes);
+        let record = uapi::info::Connection::parse(v6, bytes)?;
         Some(Self {
-            next_tx: fields.u64()?,
-            next_rx: fields.u64()?,
-            local: fields.addr()?,
-            remote: fields.addr()?,
-            transport: fields.text(16)?,
-            flags: ConnectionFlags(fields.u8()?),
-            tos: if v6 { None } else { Some(fields.u8()?) },
+            local: ip(record.local),
+            remote: ip(record.peer),
+            next_tx: record.next_tx,
+            next_rx: record.next_rx,
+            transport: record.transport.to_owned(),
+            flags: ConnectionFlags(record.flags),
+            tos: record.tos,
         })
     }
 }
@@ -193,26 +141,20 @@ pub struct Message {
 
 impl Record for Message {
     fn size(v6: bool) -> usize {
-        if v6 {
-            50
-        } else {
-            26
-        }
+        uapi::info::Listed::size(v6)
     }
 
     fn parse(v6: bool, bytes: &[u8]) -> Option<Self> {
-        let mut fields = Fields::new(v6, bytes);
-        let (sequence, len) = (fields.u64()?, fields.u32()?);
-        let (local, remote) = (fields.addr()?, fields.addr()?);
+        let record = uapi::info::Listed::parse(v6, bytes)?;
         Some(Self {
-            sequence,
-            len,
-            local,
-            remote,
-            local_port: fields.port()?,
-            remote_port: fields.port()?,
-            flags: fields.u8()?,
-            tos: fields.u8()?,
+            sequence: record.seq,
+            len: record.len,
+            local: ip(record.local),
+            local_port: record.local_port,
+            remote: ip(record.peer),
+            remote_port: record.peer_port,
+            flags: record.flags,
+            tos: record.tos,
         })
     }
 }
@@ -238,25 +180,19 @@ pub struct SocketInfo {
 
 impl Record for SocketInfo {
     fn size(v6: bool) -> usize {
-        if v6 {
-            52
-        } else {
-            28
-        }
+        uapi::info::SocketInfo::size(v6)
     }
 
     fn parse(v6: bool, bytes: &[u8]) -> Option<Self> {
-        let mut fields = Fields::new(v6, bytes);
-        let send_buffer = fields.u32()?;
-        let (bound, connected) = (fields.addr()?, fields.addr()?);
+        let record = uapi::info::SocketInfo::parse(v6, bytes)?;
         Some(Self {
-            send_buffer,
-            bound,
-            connected,
-            bound_port: fields.port()?,
-            connected_port: fields.port()?,
-            recv_buffer: fields.u32()?,
-            inode: fields.u64()?,
+            bound: ip(record.bound),
+            bound_port: record.bound_port,
+            connected: ip(record.connected),
+            connected_port: record.connected_port,
+            send_buffer: record.sndbuf,
+            recv_buffer: record.rcvbuf,
+            inode: record.inode,
         })
     }
 }
@@ -288,26 +224,22 @@ pub struct TcpSocket {
 
 impl Record for TcpSocket {
     fn size(v6: bool) -> usize {
-        if v6 {
-            64
-        } else {
-            41
-        }
+        uapi::info::TcpSocket::size(v6)
     }
 
     fn parse(v6: bool, bytes: &[u8]) -> Option<Self> {
-        let mut fields = Fields::new(v6, bytes);
+        let record = uapi::info::TcpSocket::parse(v6, bytes)?;
         Some(Self {
-            local: fields.addr()?,
-            local_port: fields.port()?,
-            peer: fields.addr()?,
-            peer_port: fields.port()?,
-            header_remaining: fields.u64()?,
-            data_remaining: fields.u64()?,
-            last_sent_next: fields.u32()?,
-            last_expected: fields.u32()?,
-            last_seen: fields.u32()?,
-            tos: if v6 { None } else { Some(fields.u8()?) },
+            local: ip(record.local),
+            local_port: record.local_port,
+            peer: ip(record.peer),
+            peer_port: record.peer_port,
+            header_remaining: record.header_remaining,
+            data_remaining: record.data_remaining,
+            last_sent_next: record.last_sent_next,
+            last_expected: record.last_expected,
+            last_seen: record.last_seen,
+            tos: record.tos,
         })
     }
 }
@@ -343,33 +275,24 @@ pub struct RdmaConnection {
 
 impl Record for RdmaConnection {
     fn size(v6: bool) -> usize {
-        if v6 {
-            92
-        } else {
-            68
-        }
+        uapi::info::RdmaConnection::size(v6)
     }
 
     fn parse(v6: bool, bytes: &[u8]) -> Option<Self> {
-        let mut fields = Fields::new(v6, bytes);
-        let (local, remote) = (fields.addr()?, fields.addr()?);
-        let (local_gid, remote_gid) = (fields.gid()?, fields.gid()?);
+        let record = uapi::info::RdmaConnection::parse(v6, bytes)?;
         Some(Self {
-            local,
-            remote,
-            local_gid,
-            remote_gid,
-            max_send_wr: fields.u32()?,
-            max_recv_wr: fields.u32()?,
-            max_send_sge: fields.u32()?,
-            mr_max: fields.u32()?,
-            mr_size: fields.u32()?,
-            tos: fields.u8()?,
-            sl: fields.u8()?,
-            cache_allocs: {
-                fields.skip(2)?;
-                fields.u32()?
-            },
+            local: ip(record.local),
+            remote: ip(record.peer),
+            local_gid: record.sgid.into(),
+            remote_gid: record.dgid.into(),
+            max_send_wr: record.max_send_wr,
+            max_recv_wr: record.max_recv_wr,
+            max_send_sge: record.max_send_sge,
+            mr_max: record.mr_max,
+            mr_size: record.mr_size,
+            tos: record.tos,
+            sl: record.sl,
+            cache_allocs: record.cache_kib,
         })
     }
 }
