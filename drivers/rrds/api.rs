@@ -33,11 +33,15 @@ pub use handler::{
 };
 
 use crate::{
-    message::{
+    key::{
         Endpoint,
+        RouteKey, //
+    },
+    message::{
         Lent,
         Payload, //
     },
+    params,
     socket::{
         self,
         names::{
@@ -46,7 +50,6 @@ use crate::{
         },
         seam::{
             Route,
-            RouteKey,
             Transport, //
         },
         tap::{
@@ -340,7 +343,7 @@ impl Socket<Handled> {
 }
 
 fn open(owner: &'static ThisModule, ns: &Namespace) -> Result<KernelSocket<socket::Socket>> {
-    KernelSocket::new(owner, crate::family(), ns, Request::SEQPACKET)
+    KernelSocket::new(owner, params::family(), ns, Request::SEQPACKET)
 }
 
 impl<M> Socket<M> {

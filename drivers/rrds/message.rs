@@ -5,6 +5,7 @@
 mod payload;
 mod spares;
 
+pub(crate) use crate::key::Endpoint;
 pub(crate) use payload::{
     Payload,
     SHORT, //
@@ -40,22 +41,10 @@ use kernel::{
         Monotonic, //
     }, //
 };
-use rds_proto::{
-    send::{
-        self,
-        Outcome, //
-    },
-    wire::Addr, //
+use rds_proto::send::{
+    self,
+    Outcome, //
 };
-
-/// An address and a port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Endpoint {
-    /// The address; IPv4 in its mapped form.
-    pub(crate) addr: Addr,
-    /// The port, as a number.
-    pub(crate) port: u16,
-}
 
 /// The memory that a [`Message`] takes beside its data.
 const MESSAGE_BYTES: u32 = 192;

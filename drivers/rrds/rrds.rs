@@ -25,10 +25,13 @@
 pub mod api;
 mod backlog;
 mod capi;
+mod clock;
 mod congestion;
 mod debug;
 mod info;
+mod key;
 mod message;
+mod params;
 mod path;
 mod registry;
 mod socket;
@@ -56,7 +59,6 @@ use krdma::{
     },
     rdma::client, //
 };
-use rds_proto::consts;
 
 module! {
     type: Rrds,
@@ -84,29 +86,6 @@ module! {
     },
 }
 
-/// The number of the address family that programs expect.
-pub(crate) const AF_RDS: u8 = 21;
-
-/// Returns the number of the address family in use.
-pub(crate) fn family() -> u8 {
-    module_parameters::family.value()
-}
-
-/// Returns the RC retry count to propose.
-pub(crate) fn retry_count() -> u8 {
-    module_parameters::rds_ib_retry_count
-        .value()
-        .min(consts::RETRY_COUNT_MAX)
-}
-
-/// Returns the ports that peers connect to.
-pub(crate) fn ports() -> rc::Ports {
-    rc::Ports {
-        v4: module_parameters::port.value(),
-        v6: module_parameters::port6.value(),
-    }
-}
-
 /// The module. What is dropped first comes first.
 #[pin_data]
 struct Rrds {
@@ -124,14 +103,14 @@ struct Rrds {
 impl kernel::InPlaceModule for Rrds {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
-            let shared = rc::Shared::new(module, ports())?;
+            let shared = rc::Shared::new(module, params::ports())?;
 
             Ok(try_pin_init!(Self {
                 debug <- Debug::new(shared.clone()),
                 devices <- client::Registration::new(module, Devices(shared.clone())),
                 // The last step: from here on there may be sockets, and peers can connect.
                 sockets <- family::Registration::new(
-                    family(),
+                    params::family(),
                     pernet::Registration::<Space>::new(module, shared),
                     module,
                 ),

@@ -100,7 +100,8 @@ use rds_proto::{
     cong::Monitor,
     uapi::{
         cmsg::MAX_TRACES,
-        info::SocketInfo, //
+        info::SocketInfo,
+        AF_RDS, //
     },
 };
 use seam::{
@@ -190,7 +191,7 @@ impl Family for Socket {
     type Locked = Locked;
 
     fn taken(number: u8) {
-        if number == crate::AF_RDS {
+        if number == AF_RDS {
             pr_err!(
                 "address family {number} is taken, most likely by the kernel's own RDS: unload that (rmmod rds_rdma rds_tcp rds), or choose another number (family=)\n"
             );

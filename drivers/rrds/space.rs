@@ -19,6 +19,10 @@ use crate::{
         Peer,
         Used, //
     },
+    key::{
+        self,
+        RouteKey, //
+    },
     message::{
         Incoming,
         Spares, //
@@ -26,10 +30,8 @@ use crate::{
     registry::Registry,
     socket::{
         loopback::Loopback,
-        names,
         seam::{
             Delivered,
-            RouteKey,
             Transport, //
         },
         tap,
@@ -125,6 +127,12 @@ fn transports(shared: &Arc<rc::Shared>) -> Result<KVec<Arc<dyn Transport>>> {
     Ok(transports)
 }
 
+impl AsRef<Sysctls> for Space {
+    fn as_ref(&self) -> &Sysctls {
+        &self.sysctls
+    }
+}
+
 impl PerNamespace for Space {
     type Shared = Arc<rc::Shared>;
 
@@ -205,7 +213,7 @@ impl Space {
     ///
     /// Of a peer that is this host, which `is_local` tells, it is the map of the local address.
     pub(crate) fn peer(&self, addr: Addr, scope: u32, is_local: bool) -> Result<Arc<Peer>> {
-        let key = (addr, names::scope_of(addr, scope));
+        let key = (addr, key::scope_of(addr, scope));
         if let Some(peer) = self.peers.lock().get(&key) {
             return Ok(peer.clone());
         }

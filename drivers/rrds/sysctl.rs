@@ -2,10 +2,8 @@
 
 //! What an administrator can tune in a namespace (spec-sysctl).
 
-use crate::{
-    space::Space,
-    transport::rc::COPIED, //
-};
+use crate::params;
+use core::marker::PhantomData;
 use krdma::{
     memory::total_bytes,
     net::sysctl::{
@@ -20,7 +18,8 @@ use rds_proto::{
         self,
         FRAGMENT_BYTES, //
     },
-    settings::Settings, //
+    settings::Settings,
+    uapi::AF_RDS, //
 };
 
 /// The sysctls of a namespace.
@@ -76,10 +75,10 @@ impl Sysctls {
             max_recv_allocation: Number::<usize>::new(fragments, 0, most(fragments, usize::MAX)),
             flow_control: Number::<u32>::new(0, 0, 1),
             parameters: Parameters {
-                family: fixed(crate::family()),
-                port: fixed(crate::ports().v4),
-                port6: fixed(crate::ports().v6),
-                retry_count: fixed(crate::retry_count()),
+                family: fixed(params::family()),
+                port: fixed(params::ports().v4),
+                port6: fixed(params::ports().v6),
+                retry_count: fixed(params::retry_count()),
             },
         }
     }
@@ -96,7 +95,8 @@ impl Sysctls {
             .saturating_mul(FRAGMENT_BYTES as u64)
     }
 
-    /// Returns all of them as paths take them. `send_ring` is to be limited to what the device can.
+    /// Returns all of them as paths take them. `send_ring` is to be limited to what the device can,
+    /// and `copied` is for the transport to say.
     pub(crate) fn settings(&self) -> Settings {
         let ns = |ms: usize| {
             u64::try_from(ms)
@@ -108,7 +108,6 @@ impl Sysctls {
         Settings {
             send_ring: number(self.max_send_wr.get()),
             max_unsignaled: number(self.max_unsignaled_wr.get()),
-            copied: COPIED,
             max_unacked_packets: self.max_unacked_packets.get(),
             max_unacked_bytes: self.max_unacked_bytes.get(),
             reconnect_min_ns: ns(self.reconnect_min_delay_ms.get()),
@@ -123,72 +122,77 @@ impl Sysctls {
 /// parameters are below `/sys/module`.
 ///
 /// Beside the kernel's own RDS, which has the usual place, ours is `net/rrds`.
-pub(crate) fn folders() -> &'static [Folder<Space>] {
-    if crate::family() == crate::AF_RDS {
-        const {
-            &[
-                Folder(c"net/rds", GENERIC),
-                Folder(c"net/rds/ib", RDMA),
-                Folder(c"net/rds/parameters", PARAMETERS),
-            ]
-        }
+pub(crate) fn folders<T: AsRef<Sysctls> + 'static>() -> &'static [Folder<T>] {
+    if params::family() == AF_RDS {
+        Tables::<T>::USUAL
     } else {
-        const {
-            &[
-                Folder(c"net/rrds", GENERIC),
-                Folder(c"net/rrds/ib", RDMA),
-                Folder(c"net/rrds/parameters", PARAMETERS),
-            ]
-        }
+        Tables::<T>::BESIDE
     }
 }
 
-const GENERIC: &[Entry<Space>] = &[
-    Entry(
-        c"reconnect_min_delay_ms",
-        Field::NotAbove(
-            |s| &s.sysctls.reconnect_min_delay_ms,
-            |s| &s.sysctls.reconnect_max_delay_ms,
-        ),
-    ),
-    Entry(
-        c"reconnect_max_delay_ms",
-        Field::NotBelow(
-            |s| &s.sysctls.reconnect_max_delay_ms,
-            |s| &s.sysctls.reconnect_min_delay_ms,
-        ),
-    ),
-    Entry(
-        c"max_unacked_packets",
-        Field::U32(|s| &s.sysctls.max_unacked_packets),
-    ),
-    Entry(
-        c"max_unacked_bytes",
-        Field::U32(|s| &s.sysctls.max_unacked_bytes),
-    ),
-    Entry(c"ping_enable", Field::U32(|s| &s.sysctls.ping_enable)),
-];
+/// The folders of a state that has the sysctls.
+struct Tables<T>(PhantomData<T>);
 
-const RDMA: &[Entry<Space>] = &[
-    Entry(c"max_send_wr", Field::Usize(|s| &s.sysctls.max_send_wr)),
-    Entry(c"max_recv_wr", Field::Usize(|s| &s.sysctls.max_recv_wr)),
-    Entry(
-        c"max_unsignaled_wr",
-        Field::Usize(|s| &s.sysctls.max_unsignaled_wr),
-    ),
-    Entry(
-        c"max_recv_allocation",
-        Field::Usize(|s| &s.sysctls.max_recv_allocation),
-    ),
-    Entry(c"flow_control", Field::U32(|s| &s.sysctls.flow_control)),
-];
+impl<T: AsRef<Sysctls> + 'static> Tables<T> {
+    const USUAL: &'static [Folder<T>] = &[
+        Folder(c"net/rds", Self::GENERIC),
+        Folder(c"net/rds/ib", Self::RDMA),
+        Folder(c"net/rds/parameters", Self::PARAMETERS),
+    ];
 
-const PARAMETERS: &[Entry<Space>] = &[
-    Entry(c"family", Field::Fixed(|s| &s.sysctls.parameters.family)),
-    Entry(c"port", Field::Fixed(|s| &s.sysctls.parameters.port)),
-    Entry(c"port6", Field::Fixed(|s| &s.sysctls.parameters.port6)),
-    Entry(
-        c"rds_ib_retry_count",
-        Field::Fixed(|s| &s.sysctls.parameters.retry_count),
-    ),
-];
+    const BESIDE: &'static [Folder<T>] = &[
+        Folder(c"net/rrds", Self::GENERIC),
+        Folder(c"net/rrds/ib", Self::RDMA),
+        Folder(c"net/rrds/parameters", Self::PARAMETERS),
+    ];
+
+    const GENERIC: &'static [Entry<T>] = &[
+        Entry(
+            c"reconnect_min_delay_ms",
+            Field::NotAbove(
+                |s| &s.as_ref().reconnect_min_delay_ms,
+                |s| &s.as_ref().reconnect_max_delay_ms,
+            ),
+        ),
+        Entry(
+            c"reconnect_max_delay_ms",
+            Field::NotBelow(
+                |s| &s.as_ref().reconnect_max_delay_ms,
+                |s| &s.as_ref().reconnect_min_delay_ms,
+            ),
+        ),
+        Entry(
+            c"max_unacked_packets",
+            Field::U32(|s| &s.as_ref().max_unacked_packets),
+        ),
+        Entry(
+            c"max_unacked_bytes",
+            Field::U32(|s| &s.as_ref().max_unacked_bytes),
+        ),
+        Entry(c"ping_enable", Field::U32(|s| &s.as_ref().ping_enable)),
+    ];
+
+    const RDMA: &'static [Entry<T>] = &[
+        Entry(c"max_send_wr", Field::Usize(|s| &s.as_ref().max_send_wr)),
+        Entry(c"max_recv_wr", Field::Usize(|s| &s.as_ref().max_recv_wr)),
+        Entry(
+            c"max_unsignaled_wr",
+            Field::Usize(|s| &s.as_ref().max_unsignaled_wr),
+        ),
+        Entry(
+            c"max_recv_allocation",
+            Field::Usize(|s| &s.as_ref().max_recv_allocation),
+        ),
+        Entry(c"flow_control", Field::U32(|s| &s.as_ref().flow_control)),
+    ];
+
+    const PARAMETERS: &'static [Entry<T>] = &[
+        Entry(c"family", Field::Fixed(|s| &s.as_ref().parameters.family)),
+        Entry(c"port", Field::Fixed(|s| &s.as_ref().parameters.port)),
+        Entry(c"port6", Field::Fixed(|s| &s.as_ref().parameters.port6)),
+        Entry(
+            c"rds_ib_retry_count",
+            Field::Fixed(|s| &s.as_ref().parameters.retry_count),
+        ),
+    ];
+}

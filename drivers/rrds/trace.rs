@@ -10,12 +10,12 @@ pub(crate) use rrds_trace::{
 };
 
 use crate::{
+    key::RouteKey,
     message::{
         Incoming,
         Message,
         Outgoing, //
     },
-    socket::seam::RouteKey,
 };
 use rds_proto::{
     conn::{

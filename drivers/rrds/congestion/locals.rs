@@ -6,7 +6,7 @@
 //! bounded by what users hold, sockets and ways from one address to another.
 
 use super::Local;
-use crate::socket::names;
+use crate::key;
 use core::ops::Deref;
 use kernel::{
     new_spinlock_irq,
@@ -60,7 +60,7 @@ impl Locals {
 
     /// Returns the map of an address if there is one. Any context.
     pub(crate) fn find(self: &Arc<Self>, addr: Addr, scope: u32) -> Option<Used> {
-        let key = (addr, names::scope_of(addr, scope));
+        let key = (addr, key::scope_of(addr, scope));
         let mut tree = self.tree.lock();
 
         tree.get_mut(&key).map(|entry| self.used(key, entry))
@@ -71,7 +71,7 @@ impl Locals {
         if let Some(used) = self.find(addr, scope) {
             return Ok(used);
         }
-        let key = (addr, names::scope_of(addr, scope));
+        let key = (addr, key::scope_of(addr, scope));
         let mut entry = Entry {
             local: Local::new(addr)?,
             users: 0,

@@ -7,6 +7,7 @@ use super::{
     State, //
 };
 use crate::{
+    clock, params,
     trace::{
         self,
         Why, //
@@ -148,7 +149,7 @@ impl Path {
         let state = &mut *guard;
 
         state.timed = false;
-        state.engine.poll(&state.settings, Shared::now(), congested)
+        state.engine.poll(&state.settings, clock::now(), congested)
     }
 
     fn dial(self: &Arc<Self>, conn: ConnId, private: &PrivateData) -> Result {
@@ -282,7 +283,7 @@ impl Path {
 
             state
                 .engine
-                .on_closed(&state.settings, Shared::now(), conn, random_u64());
+                .on_closed(&state.settings, clock::now(), conn, random_u64());
             mem::take(&mut state.partial)
         };
         drop(partial);
@@ -301,7 +302,7 @@ impl Path {
 
                 state
                     .engine
-                    .on_request(&state.settings, Shared::now(), private)
+                    .on_request(&state.settings, clock::now(), private)
             }
             Err(_) => Verdict::Reject(RejectDatum::RETRY),
         };
@@ -397,7 +398,7 @@ fn params<'a>(
         // What one side sends the other one must accept (spec-cm-parameters).
         responder_resources: profile.responder_resources.min(initiator_depth),
         initiator_depth: profile.initiator_depth.min(responder_resources),
-        retry_count: crate::retry_count(),
+        retry_count: params::retry_count(),
         rnr_retry_count: consts::RNR_RETRY_COUNT,
         qp_number: link.qp().number(),
         ..ConnParams::default()

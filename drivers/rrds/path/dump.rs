@@ -6,7 +6,7 @@
 //! meaning; new ones may come, in any place.
 
 use super::Path;
-use crate::transport::rc::Shared;
+use crate::clock;
 use kernel::{
     fmt,
     prelude::*, //
@@ -65,7 +65,7 @@ fn age(now: Instant, then: Instant) -> u64 {
 impl Path {
     /// Writes the line. May sleep.
     pub(crate) fn dump(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let now = Shared::now();
+        let now = clock::now();
         let waiting = Waiting::of(self);
         // Nothing is formatted with the lock held.
         let (history, stats, link, conn, next_tx, acked, next_rx, rtt) = {

@@ -5,9 +5,10 @@
 use super::Path;
 use crate::{
     backlog::Charge,
+    clock,
+    key::Endpoint,
     message::{
         Body,
-        Endpoint,
         Incoming,
         Lent,
         Origin,
@@ -17,10 +18,7 @@ use crate::{
         SHORT, //
     },
     trace,
-    transport::rc::{
-        Buffer,
-        Shared, //
-    },
+    transport::rc::Buffer, //
 };
 use kernel::{
     num::casts::u32_as_usize,
@@ -137,7 +135,7 @@ impl Path {
         let now_acked = state.engine.sender().queue.acked();
         trace::acked(&self.key, acked, now_acked);
         if state.rtt.is_ended_by(now_acked) {
-            state.rtt.on_ack(Shared::now());
+            state.rtt.on_ack(clock::now());
         }
 
         let mut map_changed = false;

@@ -4,8 +4,8 @@
 
 use super::Path;
 use crate::{
-    message::Outgoing,
-    socket::seam::RouteKey, //
+    key::RouteKey,
+    message::Outgoing, //
 };
 use kernel::fmt;
 use rds_proto::{

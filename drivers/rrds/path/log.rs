@@ -7,7 +7,7 @@
 //! all of them together when a switch restarts.
 
 use super::Path;
-use crate::transport::rc::Shared;
+use crate::clock;
 use kernel::prelude::*;
 use rds_proto::{
     conn::ConnId,
@@ -59,7 +59,7 @@ fn advice(reason: DropReason) -> &'static str {
 impl Path {
     /// Whether a line about the path may be logged now.
     fn may_log(&self) -> bool {
-        let now = Shared::now();
+        let now = clock::now();
 
         if self.state.lock().throttle.take(now).is_none() {
             return false;
@@ -102,7 +102,7 @@ impl Path {
             let history = &mut state.history;
             (
                 history.lost().is_some_and(|lost| lost.was_up),
-                history.is_overdue(Shared::now()),
+                history.is_overdue(clock::now()),
                 history.attempts(),
             )
         };

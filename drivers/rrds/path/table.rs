@@ -7,12 +7,10 @@ use super::{
     Path, //
 };
 use crate::{
-    socket::seam::RouteKey,
+    clock,
+    key::RouteKey,
     space::Space,
-    transport::rc::{
-        Realm,
-        Shared, //
-    }, //
+    transport::rc::Realm, //
 };
 use core::mem;
 use kernel::{
@@ -287,7 +285,7 @@ impl Table {
     /// Takes out the paths that have been of no use for a while. Returns whether some are that have not
     /// been for so long. May sleep.
     pub(crate) fn sweep(&self, counts: &Mutex<Counts>) -> bool {
-        let now = Shared::now();
+        let now = clock::now();
         let mut keys = KVec::new();
         let mut more = false;
 
@@ -325,7 +323,7 @@ impl Table {
             return Ok(None);
         };
         let path = job.data().clone();
-        let Some(memory) = path.expire(Shared::now(), has_room) else {
+        let Some(memory) = path.expire(clock::now(), has_room) else {
             return Ok(None);
         };
         let job = paths.remove_node(key).map(|node| node.to_key_value().1);

@@ -7,8 +7,8 @@
 
 use super::State;
 use crate::{
-    trace,
-    transport::rc::Shared, //
+    clock,
+    trace, //
 };
 use core::ops::{
     Deref,
@@ -81,9 +81,7 @@ impl State {
     fn changed(&mut self) {
         let reason = self.engine.last_reason();
         let qp = self.link.as_ref().map_or(0, |link| link.qp().number());
-        let change = self
-            .history
-            .note(self.engine.state(), reason, Shared::now());
+        let change = self.history.note(self.engine.state(), reason, clock::now());
 
         self.rtt.forget();
         if let Some(change) = change {

@@ -6,7 +6,6 @@
 
 use super::seam::{
     Route,
-    RouteKey,
     Transport, //
 };
 use crate::{
@@ -14,9 +13,13 @@ use crate::{
         Peer,
         Used, //
     },
+    key::{
+        is_loopback,
+        Endpoint,
+        RouteKey, //
+    },
     message::{
         Body,
-        Endpoint,
         Incoming,
         Lent,
         Message,
@@ -27,7 +30,6 @@ use crate::{
     space::Space,
     trace,
 };
-use core::net::Ipv6Addr;
 use kernel::{
     prelude::*,
     sync::{
@@ -51,14 +53,6 @@ pub(crate) const NUMBER: i32 = transport::LOOPBACK;
 
 /// The transport.
 pub(crate) struct Loopback;
-
-/// Whether an address is one of this host only.
-pub(crate) fn is_loopback(addr: Addr) -> bool {
-    match addr.to_v4() {
-        Some([first, ..]) => first == 127,
-        None => Ipv6Addr::from(addr.0).is_loopback(),
-    }
-}
 
 impl Transport for Loopback {
     fn number(&self) -> i32 {

@@ -2,7 +2,12 @@
 
 //! Which addresses RDS takes (spec-bind, spec-connect, spec-sendmsg).
 
-use crate::message::Endpoint;
+pub(crate) use crate::key::{
+    is_v4,
+    scope_of, //
+};
+
+use crate::key::Endpoint;
 use core::net::{
     Ipv4Addr,
     Ipv6Addr,
@@ -15,10 +20,7 @@ use krdma::net::{
     Name,
     NameIn, //
 };
-use rds_proto::wire::{
-    Addr,
-    Family, //
-};
+use rds_proto::wire::Addr;
 
 /// An address that RDS may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,19 +126,6 @@ pub(crate) fn check_addr(addr: SocketAddr) -> Result<Checked, Fault> {
     }
 }
 
-/// Returns the interface that belongs to an address, of one that comes with it: only link-local addresses
-/// have one.
-#[inline]
-pub(crate) fn scope_of(addr: Addr, scope: u32) -> u32 {
-    if scope == 0 {
-        return 0;
-    }
-    match addr.to_v4() {
-        None if Ipv6Addr::from(addr.0).is_unicast_link_local() => scope,
-        _ => 0,
-    }
-}
-
 /// Returns the interface by which one address is reached from another, of one that comes with them.
 ///
 /// Errors: [`EOPNOTSUPP`] if they are of different families.
@@ -154,11 +143,6 @@ fn check_families(local: Addr, dest: Addr) -> Result {
         return Err(EOPNOTSUPP);
     }
     Ok(())
-}
-
-/// Whether an address is an IPv4 one.
-pub(crate) fn is_v4(addr: Addr) -> bool {
-    addr.family() == Family::V4
 }
 
 /// The form in which an address is shown.

@@ -16,6 +16,8 @@
 //! Sockets call the traits with none of their spinlocks held. The locks that the upward calls take
 //! nest inside those of a path, so all of them may be called with a path's lock held, in any context.
 
+pub(crate) use crate::key::RouteKey;
+
 use crate::{
     congestion::Peer,
     message::{
@@ -41,19 +43,6 @@ use rds_proto::{
     },
     wire::Addr, //
 };
-
-/// What tells one way to a peer from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct RouteKey {
-    /// Our address.
-    pub(crate) local: Addr,
-    /// The peer's address.
-    pub(crate) peer: Addr,
-    /// The type of service.
-    pub(crate) tos: u8,
-    /// The index of the network interface if the addresses are link-local, else 0.
-    pub(crate) scope: u32,
-}
 
 /// A transport in a namespace: what finds ways to peers.
 pub(crate) trait Transport: Send + Sync {

@@ -4,11 +4,11 @@
 
 use super::Space;
 use crate::{
-    message::Endpoint,
-    socket::{
-        names,
-        Socket, //
-    }, //
+    key::{
+        self,
+        Endpoint, //
+    },
+    socket::Socket, //
 };
 use kernel::{
     new_spinlock_irq,
@@ -43,7 +43,7 @@ impl BindKey {
         Self {
             port: at.port,
             addr: at.addr,
-            scope: names::scope_of(at.addr, scope),
+            scope: key::scope_of(at.addr, scope),
         }
     }
 

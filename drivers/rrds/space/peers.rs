@@ -5,7 +5,7 @@
 use super::Space;
 use crate::{
     congestion::Peer,
-    socket::names, //
+    key, //
 };
 use core::ops::Deref;
 use kernel::{
@@ -25,7 +25,7 @@ pub(crate) struct PeerOfPath {
 impl PeerOfPath {
     /// Finds a peer, or makes it, see [`Space::peer`]. May sleep.
     pub(crate) fn new(space: &Arc<Space>, addr: Addr, scope: u32, is_local: bool) -> Result<Self> {
-        let key = (addr, names::scope_of(addr, scope));
+        let key = (addr, key::scope_of(addr, scope));
 
         loop {
             let peer = space.peer(addr, scope, is_local)?;

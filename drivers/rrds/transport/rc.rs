@@ -18,8 +18,7 @@ mod station;
 
 pub(crate) use link::{
     Link,
-    Way,
-    COPIED, //
+    Way, //
 };
 pub(crate) use receive::Buffer;
 pub(crate) use station::{
@@ -29,6 +28,12 @@ pub(crate) use station::{
 
 use crate::{
     backlog::Backlog,
+    clock,
+    key::{
+        is_loopback,
+        RouteKey, //
+    },
+    params::Ports,
     path::{
         log_throttle,
         Counts,
@@ -36,13 +41,9 @@ use crate::{
         Table,
         LINGER_NS, //
     },
-    socket::{
-        loopback::is_loopback,
-        seam::{
-            Route,
-            RouteKey,
-            Transport, //
-        },
+    socket::seam::{
+        Route,
+        Transport, //
     },
     space::Space, //
 };
@@ -66,12 +67,7 @@ use kernel::{
         Mutex,
         SpinLockIrq, //
     },
-    time::{
-        ClockSource,
-        Delta,
-        Monotonic,
-        RealTime, //
-    }, //
+    time::Delta, //
 };
 use krdma::{
     memory::total_bytes,
@@ -112,13 +108,6 @@ use rds_proto::{
         Family, //
     },
 };
-
-/// The ports that peers connect to.
-#[derive(Clone, Copy)]
-pub(crate) struct Ports {
-    pub(crate) v4: u16,
-    pub(crate) v6: u16,
-}
 
 /// What there is once for all namespaces: the devices.
 #[pin_data]
@@ -205,12 +194,12 @@ impl Shared {
 
     /// Returns the time, on the clock that paths use.
     pub(crate) fn now() -> Instant {
-        Instant(u64::try_from(Monotonic::ktime_get()).unwrap_or(0))
+        clock::now()
     }
 
     /// Returns the time of day in nanoseconds since 1970.
     pub(crate) fn time_of_day() -> u64 {
-        u64::try_from(RealTime::ktime_get()).unwrap_or(0)
+        clock::time_of_day()
     }
 
     /// Takes room for a line about a connection in the log. Returns how many found none since the last
@@ -449,7 +438,7 @@ impl Tenure {
 impl Work for Tenure {
     fn run(this: &Arc<Self>) -> Option<Delta> {
         let mut holders = this.holders.lock();
-        let now = Shared::now();
+        let now = clock::now();
 
         if holders.always || holders.sockets > 0 {
             return None;
@@ -513,7 +502,7 @@ impl Transport for Rc {
         if !holders.always {
             let linger = Delta::from_millis(LINGER_MS);
 
-            holders.until = Shared::now().after(linger.as_nanos().unsigned_abs());
+            holders.until = clock::now().after(linger.as_nanos().unsigned_abs());
             this.waker.wake_after(linger);
         }
     }

@@ -72,7 +72,7 @@ pub(super) type SendRequest = Pin<KBox<Request<Send>>>;
 const ROOM: usize = 256;
 
 /// Bytes of data up to which they are copied.
-pub(crate) const COPIED: u32 = (ROOM - HEADER_LEN) as u32;
+pub(super) const COPIED: u32 = (ROOM - HEADER_LEN) as u32;
 
 /// Frames that are posted by one call.
 const BATCH: usize = 4;

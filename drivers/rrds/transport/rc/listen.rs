@@ -4,11 +4,11 @@
 
 use super::Realm;
 use crate::{
-    path::Path,
-    socket::{
-        loopback::is_loopback,
-        seam::RouteKey, //
+    key::{
+        is_loopback,
+        RouteKey, //
     },
+    path::Path,
     space::Space,
     trace::{
         self,

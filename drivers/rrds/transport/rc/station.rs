@@ -3,6 +3,7 @@
 //! Devices, and what the connections over one share.
 
 use super::{
+    link::COPIED,
     pools::{
         OnReceived,
         Pools, //
@@ -169,6 +170,7 @@ impl Station {
     pub(crate) fn settings(&self, wanted: Settings) -> Settings {
         Settings {
             send_ring: wanted.send_ring.min(self.profile.send_ring),
+            copied: COPIED,
             ..wanted
         }
     }
