@@ -12,8 +12,7 @@
 
 use crate::{
     bindings,
-    callback::Callbacks,
-    reaper::Deferred, //
+    callback::Callbacks, //
 };
 use core::ptr;
 use kernel::{
@@ -126,17 +125,6 @@ impl Charge {
             }
         }
         None
-    }
-
-    /// Makes an owner of a value that belongs to the same module, which may be dropped in any context.
-    pub(crate) fn defer<T: Send + 'static, E>(
-        &self,
-        value: impl PinInit<T, E>,
-    ) -> Result<Deferred<T>>
-    where
-        Error: From<E>,
-    {
-        Deferred::new(self.clone(), value)
     }
 
     /// Notes that the object is given to the reaper. Any context.

@@ -138,6 +138,19 @@ impl PinnedDrop for Reaper {
     }
 }
 
+impl Charge {
+    /// Makes an owner of a value that belongs to the same module, which may be dropped in any context.
+    pub(crate) fn defer<T: Send + 'static, E>(
+        &self,
+        value: impl PinInit<T, E>,
+    ) -> Result<Deferred<T>>
+    where
+        Error: From<E>,
+    {
+        Deferred::new(self.clone(), value)
+    }
+}
+
 /// Owns a value whose drop sleeps, and may itself be dropped in any context.
 ///
 /// The value is dropped later, by a work item, and so are the values of this type that it owns.

@@ -5,7 +5,13 @@
 //! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 
 use crate::bindings;
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomData,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
+};
 use kernel::{
     sync::aref::{
         ARef,
@@ -95,8 +101,53 @@ impl Namespace {
 impl PartialEq for Namespace {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        core::ptr::eq(self, other)
+        ptr::eq(self, other)
     }
 }
 
 impl Eq for Namespace {}
+
+/// A network namespace that is being made, or was there at registration.
+///
+/// It can't be kept: making it may still fail, and then it is freed whatever its count of references is.
+///
+/// # Invariants
+///
+/// `net` points to a namespace that exists for `'a`. Its count of references may be of no meaning.
+#[derive(Clone, Copy)]
+pub struct NewNamespace<'a> {
+    net: NonNull<bindings::net>,
+    _net: PhantomData<&'a bindings::net>,
+}
+
+impl NewNamespace<'_> {
+    /// Returns the namespace if it is the initial one, which always exists.
+    pub fn initial(self) -> Option<&'static Namespace> {
+        let initial = Namespace::initial();
+
+        ptr::eq(initial.as_raw(), self.net.as_ptr()).then_some(initial)
+    }
+
+    /// Returns the number that names the namespace, see [`Namespace::inode`].
+    pub fn inode(self) -> u32 {
+        // SAFETY: By the type invariant, the namespace exists; the number is set before this is called.
+        unsafe { (*self.net.as_ptr()).ns.inum }
+    }
+
+    /// # Safety
+    ///
+    /// `net` must point to a namespace that exists for as long as the result is used.
+    #[inline]
+    pub(super) unsafe fn from_raw(net: NonNull<bindings::net>) -> Self {
+        // INVARIANT: By the function's requirement.
+        Self {
+            net,
+            _net: PhantomData,
+        }
+    }
+
+    #[inline]
+    pub(super) fn as_raw(self) -> *mut bindings::net {
+        self.net.as_ptr()
+    }
+}

@@ -8,6 +8,8 @@
 //! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 //! (`struct pernet_operations`)
 
+pub use super::namespace::NewNamespace;
+
 use super::{
     sysctl::{
         Folder,
@@ -22,7 +24,6 @@ use crate::{
     ABI, //
 };
 use core::{
-    marker::PhantomData,
     pin::Pin,
     ptr::{
         self,
@@ -52,39 +53,6 @@ use kernel::{
         Opaque, //
     },
 };
-
-/// A network namespace that is being made, or was there at registration.
-///
-/// It can't be kept: making it may still fail, and then it is freed whatever its count of references is.
-///
-/// # Invariants
-///
-/// `net` points to a namespace that exists for `'a`. Its count of references may be of no meaning.
-#[derive(Clone, Copy)]
-pub struct NewNamespace<'a> {
-    net: NonNull<bindings::net>,
-    _net: PhantomData<&'a bindings::net>,
-}
-
-impl NewNamespace<'_> {
-    /// Returns the namespace if it is the initial one, which always exists.
-    pub fn initial(self) -> Option<&'static Namespace> {
-        let initial = Namespace::initial();
-
-        ptr::eq(initial.as_raw(), self.net.as_ptr()).then_some(initial)
-    }
-
-    /// Returns the number that names the namespace, see [`Namespace::inode`].
-    pub fn inode(self) -> u32 {
-        // SAFETY: By the type invariant, the namespace exists; the number is set before this is called.
-        unsafe { (*self.net.as_ptr()).ns.inum }
-    }
-
-    #[inline]
-    pub(super) fn as_raw(self) -> *mut bindings::net {
-        self.net.as_ptr()
-    }
-}
 
 /// What there is one of for each namespace.
 ///
@@ -295,11 +263,8 @@ impl<T: PerNamespace> Registration<T> {
         let this = unsafe { Self::of_callback() };
 
         from_result(|| {
-            // INVARIANT: The namespace exists until we return.
-            let ns = NewNamespace {
-                net: NonNull::new(net).ok_or(EINVAL)?,
-                _net: PhantomData,
-            };
+            // SAFETY: The namespace exists until we return.
+            let ns = unsafe { NewNamespace::from_raw(NonNull::new(net).ok_or(EINVAL)?) };
             // SAFETY: As above.
             let place = unsafe { this.place(net) }.ok_or(EINVAL)?;
             let room = KBox::<Inner<T>>::new_uninit(GFP_KERNEL)?;

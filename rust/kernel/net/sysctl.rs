@@ -9,7 +9,7 @@
 //! C headers: [`include/linux/sysctl.h`](srctree/include/linux/sysctl.h),
 //! [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 
-use super::pernet::NewNamespace;
+use super::namespace::NewNamespace;
 use crate::bindings;
 use core::{
     mem::size_of,

@@ -8,8 +8,7 @@ use crate::{
     bindings,
     rdma::{
         name::Name,
-        Guid,
-        Port, //
+        Guid, //
     },
 };
 use core::ptr::NonNull;
@@ -141,21 +140,6 @@ impl Device {
         // SAFETY: By the type invariant, the device is valid. The core fills the attributes in
         // before it registers a device, and does not change them after.
         Attributes(unsafe { &(*self.as_raw()).attrs })
-    }
-
-    /// Returns the device's ports.
-    ///
-    /// Does not sleep.
-    pub fn ports(&self) -> impl Iterator<Item = Port<'_>> {
-        // SAFETY: By the type invariant, the device is valid. The functions read constants.
-        let (first, last) = unsafe {
-            (
-                bindings::rdma_start_port(self.as_raw()),
-                bindings::rdma_end_port(self.as_raw()),
-            )
-        };
-
-        (first..=last).map(move |number| Port::new(self, number))
     }
 
     /// Fails with [`EOPNOTSUPP`] on a device that speaks iWARP at one of its ports.

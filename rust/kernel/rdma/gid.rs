@@ -190,6 +190,27 @@ unsafe impl Send for GidEntry<'_> {}
 // entry is held, or that the RDMA core protects.
 unsafe impl Sync for GidEntry<'_> {}
 
+impl<'a> Port<'a> {
+    /// Returns the entry of the port's GID table with this index.
+    ///
+    /// Errors: [`ENODATA`] if the entry is unused, [`EINVAL`] if the table has no such index.
+    ///
+    /// Does not sleep.
+    pub fn gid(&self, index: u32) -> Result<GidEntry<'a>> {
+        GidEntry::get(*self, index)
+    }
+
+    /// Returns the used entries among the first `len` of the port's GID table.
+    ///
+    /// `len` is commonly that of [`PortAttributes`](crate::rdma::port::PortAttributes::gid_table_len). The
+    /// table may change meanwhile.
+    pub fn gids(&self, len: u32) -> impl Iterator<Item = GidEntry<'a>> + use<'a> {
+        let port = *self;
+
+        (0..len).filter_map(move |index| port.gid(index).ok())
+    }
+}
+
 impl<'a> GidEntry<'a> {
     /// Takes the entry with this index of a port's table.
     pub(crate) fn get(port: Port<'a>, index: u32) -> Result<Self> {

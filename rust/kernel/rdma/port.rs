@@ -15,7 +15,6 @@
 use crate::{
     bindings,
     rdma::{
-        gid::GidEntry,
         Device,
         Lid,
         PKey, //
@@ -32,6 +31,23 @@ use kernel::{
 pub struct Port<'a> {
     dev: &'a Device,
     number: u32,
+}
+
+impl Device {
+    /// Returns the device's ports.
+    ///
+    /// Does not sleep.
+    pub fn ports(&self) -> impl Iterator<Item = Port<'_>> {
+        // SAFETY: By the type invariant, the device is valid. The functions read constants.
+        let (first, last) = unsafe {
+            (
+                bindings::rdma_start_port(self.as_raw()),
+                bindings::rdma_end_port(self.as_raw()),
+            )
+        };
+
+        (first..=last).map(move |number| Port::new(self, number))
+    }
 }
 
 impl<'a> Port<'a> {
@@ -83,24 +99,6 @@ impl<'a> Port<'a> {
         // SAFETY: `dev` is registered, and `number` was checked against it. The function reads a constant of
         // the driver.
         unsafe { bindings::rdma_protocol_iwarp(self.dev.as_raw(), self.number) }
-    }
-
-    /// Returns the entry of the port's GID table with this index.
-    ///
-    /// Errors: [`ENODATA`] if the entry is unused, [`EINVAL`] if the table has no such index.
-    ///
-    /// Does not sleep.
-    pub fn gid(&self, index: u32) -> Result<GidEntry<'a>> {
-        GidEntry::get(*self, index)
-    }
-
-    /// Returns the used entries among the first `len` of the port's GID table.
-    ///
-    /// `len` is commonly [`PortAttributes::gid_table_len`]. The table may change meanwhile.
-    pub fn gids(&self, len: u32) -> impl Iterator<Item = GidEntry<'a>> + use<'a> {
-        let port = *self;
-
-        (0..len).filter_map(move |index| port.gid(index).ok())
     }
 
     /// Asks the driver for the P_Key with this index of the port's table.
