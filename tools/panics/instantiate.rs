@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod native;
+
 use rds_proto::cong::{Map, NeedsStorage, RemoteMap};
 use rds_proto::conn::{Action, ConnId, Identity, Verdict};
 use rds_proto::error::DropReason;

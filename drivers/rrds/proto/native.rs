@@ -10,16 +10,30 @@
 //!
 //! | Question | Module |
 //! |---|---|
+//! | What does the transport call? | [`session`] |
+//! | What carries packets, and when may one leave? | [`lane`] |
+//! | What is sent next, and what again? | [`outbox`] |
+//! | What has come, and in what order is it handed up? | [`inbox`] |
+//! | Which packets of a lane have come, and when is that told? | [`arrivals`] |
+//! | How does the peer learn of congested ports? | [`maps`] |
 //! | What are the bytes of a packet, a frame, the private data? | [`wire`] |
+//! | How is memory handed in? | [`slab`] |
 //! | How fast may a datagram lane send, and how much may be in flight? | [`cc`] |
 //! | Which packets are lost, and when is a probe sent? | [`loss`] |
 //! | When may a packet leave? | [`pacing`] |
-//! | What has come, and when is it acknowledged? | [`received`] |
+//! | Which packets of a datagram lane have come, and when is it told? | [`received`] |
 //! | How do these make the sender of a datagram lane? | [`flow`] |
 
+pub mod arrivals;
 pub mod cc;
 pub mod flow;
+pub mod inbox;
+pub mod lane;
 pub mod loss;
+pub mod maps;
+pub mod outbox;
 pub mod pacing;
 pub mod received;
+pub mod session;
+pub mod slab;
 pub mod wire;

@@ -6,7 +6,7 @@
 //! implementation, sockets that send, read, cancel and close, and a network that delays, breaks
 //! connections and lets nodes crash. Everything is decided by one number, the seed, so that a run that
 //! fails can be repeated exactly. Promises of RDS are checked at every step, see [`check`]; a broken
-//! one panics.
+//! one panics. [`native`] has worlds of the native protocol.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -15,6 +15,7 @@ pub mod app;
 pub mod check;
 pub mod config;
 pub mod cpeer;
+pub mod native;
 pub mod net;
 pub mod node;
 pub mod ours;

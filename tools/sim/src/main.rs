@@ -2,9 +2,10 @@
 
 //! Runs many simulated worlds and reports.
 //!
-//! `rds-sim [--seeds FIRST..END] [--steps N] [--jobs N]`
+//! `rds-sim [--native] [--seeds FIRST..END] [--steps N] [--jobs N]`
 
 use rds_sim::config::Config;
+use rds_sim::native;
 use rds_sim::world::{Report, Sim};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -12,7 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Mutex;
 use std::time::Instant;
 
-const USAGE: &str = "usage: rds-sim [--seeds FIRST..END] [--steps PER_SEED] [--jobs N] [--seed N]";
+const USAGE: &str =
+    "usage: rds-sim [--native] [--seeds FIRST..END] [--steps PER_SEED] [--jobs N] [--seed N]";
 
 #[derive(Debug)]
 struct Options {
@@ -20,6 +22,7 @@ struct Options {
     end: u64,
     steps: u64,
     jobs: usize,
+    native: bool,
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
@@ -28,6 +31,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
         end: 1000,
         steps: 100_000,
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        native: false,
     };
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
@@ -47,6 +51,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
                 o.end = o.first + 1;
             }
             "--steps" => o.steps = number(value()?)?,
+            "--native" => o.native = true,
             "--jobs" => o.jobs = number(value()?)? as usize,
             _ => return Err(format!("unknown option {arg}")),
         }
@@ -62,6 +67,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if o.native {
+        return many_native(&o);
+    }
     let started = Instant::now();
     let next = AtomicU64::new(o.first);
     let failed = AtomicBool::new(false);
@@ -122,4 +130,48 @@ fn add(a: &Report, b: &Report) -> Report {
         excused: a.excused + b.excused,
         counters,
     }
+}
+
+/// Worlds of the native protocol.
+fn many_native(o: &Options) -> ExitCode {
+    let started = Instant::now();
+    let next = AtomicU64::new(o.first);
+    let failed = AtomicBool::new(false);
+    let total = Mutex::new(native::Report::default());
+    std::thread::scope(|scope| {
+        for _ in 0..o.jobs.max(1) {
+            scope.spawn(|| loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= o.end || failed.load(Ordering::Relaxed) {
+                    break;
+                }
+                let run = || native::World::new(seed).run(o.steps);
+                match catch_unwind(AssertUnwindSafe(run)) {
+                    Ok(report) => total.lock().expect("no one panics holding it").add(&report),
+                    Err(_) => {
+                        failed.store(true, Ordering::Relaxed);
+                        eprintln!("seed {seed} failed: {:?}", native::Config::from_seed(seed));
+                        eprintln!("repeat: rds-sim --native --seed {seed} --steps {}", o.steps);
+                    }
+                }
+            });
+        }
+    });
+    if failed.into_inner() {
+        return ExitCode::FAILURE;
+    }
+    let r = total.into_inner().expect("no one panicked");
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "sim: native: {} seeds, {} steps, {seconds:.1} s, {:.2} M steps/s",
+        o.end - o.first,
+        r.steps,
+        r.steps as f64 / seconds / 1e6
+    );
+    println!(
+        "sim: native: {} messages received in {} packets, {} cancelled; {} packets refused, {} changed; \
+         {} lanes killed, {} nodes crashed, {} hostile sessions ended",
+        r.messages, r.packets, r.cancelled, r.refused, r.changed, r.kills, r.crashes, r.ended
+    );
+    ExitCode::SUCCESS
 }

@@ -114,6 +114,18 @@ impl<'a> MapUpdate<'a> {
             .saturating_add(12)
     }
 
+    /// What is in front of the blocks of a frame.
+    pub fn blocks_head(serial: u32, mask: u16, rest_clear: bool) -> [u8; 12] {
+        let flags = if rest_clear { REST_CLEAR } else { 0 };
+        // CAST: at most 16 blocks of 512 bytes.
+        let body =
+            FIXED.saturating_add((mask.count_ones() as u16).saturating_mul(BLOCK_LEN as u16));
+        let [a, b, c, d] = frame_header(FrameType::Map, flags, body);
+        let [e, f, g, h] = serial.to_be_bytes();
+        let [i, j] = mask.to_be_bytes();
+        [a, b, c, d, e, f, g, h, i, j, 0, 0]
+    }
+
     /// Appends a frame with the blocks of `mask`, taken from the whole map; returns `false` and appends
     /// nothing if it does not fit.
     pub fn emit_blocks(
@@ -126,14 +138,7 @@ impl<'a> MapUpdate<'a> {
         if to.left() < Self::blocks_len(mask) {
             return false;
         }
-        let flags = if rest_clear { REST_CLEAR } else { 0 };
-        // CAST: at most 16 blocks of 512 bytes.
-        let body =
-            FIXED.saturating_add((mask.count_ones() as u16).saturating_mul(BLOCK_LEN as u16));
-        to.put(&frame_header(FrameType::Map, flags, body));
-        to.put(&serial.to_be_bytes());
-        to.put(&mask.to_be_bytes());
-        to.put(&[0; 2]);
+        to.put(&Self::blocks_head(serial, mask, rest_clear));
         let mut blocks = map.chunks_exact(BLOCK_LEN);
         for n in 0..BLOCKS {
             let block = blocks.next().unwrap_or(&[0; BLOCK_LEN]);

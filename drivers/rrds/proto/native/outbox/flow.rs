@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Flows, and whose turn it is.
+
+use crate::native::slab::{List, NONE};
+
+/// Messages from one port to another that wait to be sent; flows whose hashes are equal share one.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    pub(super) queue: List,
+    /// The number of the last message that was built, and one more; 0 if there is none.
+    pub(super) last: u64,
+    /// Bytes that the flow may still send in this turn; negative if it sent more than it should.
+    pub(super) deficit: i32,
+    next: u32,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self {
+            queue: List::default(),
+            last: 0,
+            deficit: 0,
+            next: NONE,
+        }
+    }
+}
+
+impl Flow {
+    /// A flow whose next message comes after the one of this number, one more, or 0.
+    pub(super) fn after(last: u64) -> Self {
+        Self {
+            last,
+            ..Self::default()
+        }
+    }
+}
+
+/// The flow of a pair of ports among `count`, a power of two.
+#[inline]
+pub(super) const fn index(sport: u16, dport: u16, count: usize) -> usize {
+    // CAST: widening; then the upper half of the product, which all bits of the ports have a part in.
+    let ports = ((sport as u32) << 16) | dport as u32;
+    let hash = ports.wrapping_mul(0x9e37_79b9) >> 16;
+    hash as usize & count.wrapping_sub(1)
+}
+
+/// Flows that have something to send, the next one first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    head: u32,
+    tail: u32,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            head: NONE,
+            tail: NONE,
+        }
+    }
+}
+
+impl Turn {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.head == NONE
+    }
+
+    /// The flow whose turn it is.
+    #[inline]
+    pub(super) const fn first(&self) -> Option<usize> {
+        match self.head {
+            NONE => None,
+            // CAST: widening on all machines of the kernel.
+            at => Some(at as usize),
+        }
+    }
+
+    #[inline]
+    pub(super) fn push_back(&mut self, flows: &mut [Flow], at: usize) {
+        // CAST: widening on all machines of the kernel; the count of flows is small.
+        let (tail, at_) = (self.tail as usize, at as u32);
+        let Some(flow) = flows.get_mut(at) else {
+            return;
+        };
+        flow.next = NONE;
+        if let Some(last) = flows.get_mut(tail) {
+            last.next = at_;
+        } else {
+            self.head = at_;
+        }
+        self.tail = at_;
+    }
+
+    #[inline]
+    pub(super) fn pop_front(&mut self, flows: &mut [Flow]) -> Option<usize> {
+        let at = self.first()?;
+        let flow = flows.get_mut(at)?;
+        self.head = flow.next;
+        flow.next = NONE;
+        if self.head == NONE {
+            self.tail = NONE;
+        }
+        Some(at)
+    }
+}

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A session: the messages between two addresses with one type of service, and the lanes that carry
+//! them.
+//!
+//! # How to drive it
+//!
+//! The caller serialises all calls, under a lock for instance. It brings lanes, hands in packets that
+//! came and the time, and after any call, until nothing is left,
+//!
+//! - [`Session::transmit`] builds packets, for each lane;
+//! - [`Outbox::reap`] gives back messages that are done with;
+//! - [`Session::next_timeout`] tells when to call [`Session::transmit`] at the latest.
+//!
+//! A lane that is lost, or [dead](Way::is_dead), is taken away by [`Session::lane_down`], and a session that has broken down by
+//! [`Session::ended`] loses all its lanes. Messages wait for the next lane.
+//!
+//! Sessions of different types of service are separate; which of them may send first is decided above.
+
+mod build;
+mod receive;
+
+#[cfg(test)]
+mod tests;
+
+use super::arrivals::{AckPolicy, Arrivals};
+use super::inbox::{Inbox, Limits, Upper};
+use super::lane::{Lane, Role};
+use super::maps::{MapReceiver, MapSender};
+use super::outbox::{Class, Entry, Flow, Outbox, Record};
+
+use super::slab::{List, Slots};
+use super::wire::Reason;
+use crate::send::Payload;
+use crate::time::Instant;
+use core::fmt;
+use core::num::NonZeroU32;
+use core::ops::DerefMut;
+
+pub use build::{Sink, Transmit};
+pub use receive::Received as PacketResult;
+
+/// Most lanes of a session.
+pub const MAX_LANES: usize = 8;
+
+/// Shortest limit of a packet: a block of a congestion map has to fit.
+pub const MIN_PACKET: u32 = 1024;
+
+/// The types that a session is made of.
+pub trait Types {
+    /// Lanes.
+    type Lane: Lane;
+    /// Messages to send.
+    type Message: Payload;
+    /// Storage of messages to send.
+    type Entries: Slots<Entry<Self::Message>>;
+    /// Storage of packets under way.
+    type Records: Slots<Record>;
+    /// Storage of flows.
+    type Flows: Slots<Flow>;
+    /// Storage of lanes, at most [`MAX_LANES`].
+    type Lanes: DerefMut<Target = [Option<Way<Self::Lane>>]>;
+    /// Where messages go that come in.
+    type Upper: Upper;
+}
+
+/// What can be tuned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What we can take in.
+    pub limits: Limits,
+    /// Longest packet that we can take in.
+    pub max_packet: u32,
+    /// Packets that the peer may have under way.
+    pub room: u16,
+    /// When packets are acknowledged.
+    pub ack: AckPolicy,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits {
+                window: 4096,
+                quota: 4 << 20,
+            },
+            max_packet: 64 << 10,
+            room: 256,
+            ack: AckPolicy {
+                every: 8,
+                delay_ns: 1_000_000,
+            },
+        }
+    }
+}
+
+/// Who the peer is, by its hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// What it calls the session.
+    pub session: u32,
+    /// Its life.
+    pub incarnation: NonZeroU32,
+    /// Longest packet that it takes in.
+    pub max_packet: u32,
+}
+
+/// A lane of a session, and what is under way on it.
+#[derive(Debug)]
+pub struct Way<L> {
+    lane: L,
+    received: Arrivals,
+    /// Records of packets that are not acknowledged, by number.
+    flight: List,
+    in_flight: u16,
+    /// Unanswered requests for an acknowledgement.
+    probes: u8,
+    hello_sent: bool,
+    said_bye: bool,
+    /// The peer's hello has come on this lane.
+    open: bool,
+    /// It was a lane to an earlier life of the peer: nothing is sent on it.
+    dead: bool,
+    class: Class,
+    /// When a packet was last sent or acknowledged.
+    quiet: Instant,
+}
+
+impl<L> Way<L> {
+    /// The lane.
+    pub const fn lane(&self) -> &L {
+        &self.lane
+    }
+
+    /// The lane, to tell it of completed packets.
+    pub fn lane_mut(&mut self) -> &mut L {
+        &mut self.lane
+    }
+
+    /// Whether it leads to an earlier life of the peer: it is to be taken away.
+    pub const fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    /// Packets under way.
+    pub const fn in_flight(&self) -> u16 {
+        self.in_flight
+    }
+}
+
+/// A session.
+pub struct Session<T: Types> {
+    /// What the peer is to call the session.
+    number: u32,
+    incarnation: NonZeroU32,
+    peer: Option<Peer>,
+    lanes: T::Lanes,
+    /// Numbers of the next packets; they go on when a lane of the same number comes again.
+    next: [u64; MAX_LANES],
+    outbox: Outbox<T::Message, T::Entries, T::Records, T::Flows>,
+    inbox: Inbox<T::Upper>,
+    maps: MapSender,
+    peer_maps: MapReceiver,
+    /// Packets that the peer lets us have under way.
+    room: u16,
+    in_flight: u32,
+    /// What was handed up when the quota was last told.
+    told: u64,
+    /// The peer is in a life that knows nothing of our congestion map.
+    maps_wanted: bool,
+    ended: Option<Reason>,
+}
+
+impl<T: Types> fmt::Debug for Session<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("number", &self.number)
+            .field("peer", &self.peer)
+            .field("messages", &self.outbox.len())
+            .field("first", &self.outbox.first())
+            .field("under_way", &self.outbox.under_way())
+            .field("blocked", &self.outbox.is_blocked())
+            .field("base", &self.inbox.base())
+            .field("stored", &self.inbox.stored())
+            .field("in_flight", &self.in_flight)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Types> Session<T> {
+    /// A session without lanes. The peer is to call it `number`, which is not 0; `incarnation` is this
+    /// host's life. `outbox` is empty, and `lanes` are, too.
+    pub fn new(
+        number: u32,
+        incarnation: NonZeroU32,
+        outbox: Outbox<T::Message, T::Entries, T::Records, T::Flows>,
+        lanes: T::Lanes,
+    ) -> Self {
+        Self {
+            number,
+            incarnation,
+            peer: None,
+            lanes,
+            next: [0; MAX_LANES],
+            outbox,
+            inbox: Inbox::default(),
+            maps: MapSender::default(),
+            peer_maps: MapReceiver::default(),
+            room: 1,
+            in_flight: 0,
+            told: 0,
+            maps_wanted: false,
+            ended: None,
+        }
+    }
+
+    /// What the peer calls the session.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Who the peer is, if it has said so.
+    pub const fn peer(&self) -> Option<&Peer> {
+        self.peer.as_ref()
+    }
+
+    /// Messages to send.
+    pub fn outbox(&mut self) -> &mut Outbox<T::Message, T::Entries, T::Records, T::Flows> {
+        &mut self.outbox
+    }
+
+    /// Messages that come in.
+    pub const fn inbox(&self) -> &Inbox<T::Upper> {
+        &self.inbox
+    }
+
+    /// Gives back storage that is not in use.
+    pub fn trim(&mut self) {
+        self.inbox.trim();
+    }
+
+    /// Why the session has broken down, if it has: its lanes are to be taken away when
+    /// [`Session::transmit`] has nothing left to say on them.
+    pub const fn ended(&self) -> Option<Reason> {
+        self.ended
+    }
+
+    /// The state of a port of the local address has changed.
+    pub fn map_changed(&mut self, port: u16) {
+        if self.peer.is_some() {
+            self.maps.change(port);
+        }
+    }
+
+    // Lanes.
+
+    /// A lane, by its number.
+    pub fn lane(&self, number: u8) -> Option<&Way<T::Lane>> {
+        self.lanes.get(usize::from(number))?.as_ref()
+    }
+
+    /// A lane, by its number.
+    pub fn lane_mut(&mut self, number: u8) -> Option<&mut Way<T::Lane>> {
+        self.lanes.get_mut(usize::from(number))?.as_mut()
+    }
+
+    /// Number of lanes that there are.
+    pub fn lanes(&self) -> usize {
+        let lanes = self.lanes.iter().flatten();
+        lanes.fold(0, |count, _| count.wrapping_add(1))
+    }
+
+    /// A lane is there, at both ends.
+    ///
+    /// # Errors
+    ///
+    /// Gives the lane back if there is one of that number, or can be none, or the session has ended.
+    pub fn lane_up(&mut self, now: Instant, number: u8, lane: T::Lane) -> Result<(), T::Lane> {
+        let at = usize::from(number);
+        match self.lanes.get_mut(at) {
+            Some(slot @ None) if at < MAX_LANES && self.ended.is_none() => {
+                *slot = Some(Way {
+                    lane,
+                    received: Arrivals::default(),
+                    flight: List::default(),
+                    in_flight: 0,
+                    probes: 0,
+                    hello_sent: false,
+                    said_bye: false,
+                    open: false,
+                    dead: false,
+                    class: Class::Any,
+                    quiet: now,
+                });
+                Ok(())
+            }
+            _ => Err(lane),
+        }
+    }
+
+    /// A lane is lost or is to go: what is under way on it leaves on another one. Returns the lane.
+    ///
+    /// With the last lane of a session that has ended, it is as if it had none yet.
+    pub fn lane_down(&mut self, now: Instant, number: u8) -> Option<T::Lane> {
+        let mut way = self.lanes.get_mut(usize::from(number))?.take()?;
+        self.lose_all(now, &mut way);
+        self.share_out();
+        if self.lanes() == 0 {
+            self.ended = None;
+        }
+        Some(way.lane)
+    }
+
+    /// What is under way on a lane is lost.
+    fn lose_all(&mut self, now: Instant, way: &mut Way<T::Lane>) {
+        while let Some(record) = way.flight.pop_front(self.outbox.records()) {
+            self.lose(now, way, record);
+        }
+    }
+
+    /// Decides what travels on which lane: a role counts if another lane takes the rest.
+    fn share_out(&mut self) {
+        let (mut small, mut bulk) = (false, false);
+        for way in self
+            .lanes
+            .iter()
+            .flatten()
+            .filter(|way| way.open && !way.dead)
+        {
+            small |= way.lane.role() != Role::Bulk;
+            bulk |= way.lane.role() != Role::Small;
+        }
+        for way in self.lanes.iter_mut().flatten() {
+            way.class = match way.lane.role() {
+                Role::Small if bulk => Class::Small,
+                Role::Bulk if small => Class::Bulk,
+                _ => Class::Any,
+            };
+        }
+    }
+
+    /// A packet is lost.
+    fn lose(&mut self, now: Instant, way: &mut Way<T::Lane>, record: u32) {
+        let Some(r) = self.outbox.records().get(record) else {
+            return;
+        };
+        let (control, sent) = (r.control, r.sent);
+        way.lane.on_lost(now, &sent);
+        way.in_flight = way.in_flight.saturating_sub(1);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if control & build::HELLO != 0 {
+            way.hello_sent = false;
+        }
+        if control & build::MAP != 0 {
+            self.maps.on_lost();
+        }
+        self.outbox.on_lost(record);
+    }
+
+    /// The session breaks down; the peer is told on every lane.
+    pub fn end(&mut self, reason: Reason) {
+        if self.ended.is_none() {
+            self.ended = Some(reason);
+        }
+    }
+
+    // Time.
+
+    /// When to call [`Session::transmit`] for a lane at the latest, if nothing else happens.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let lanes = self.lanes.iter().flatten().filter(|way| !way.dead);
+        let of = |way: &Way<T::Lane>| match (way.received.due(), self.probe_time(way)) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        lanes.filter_map(of).min()
+    }
+
+    /// When to ask for an acknowledgement on a lane.
+    fn probe_time(&self, way: &Way<T::Lane>) -> Option<Instant> {
+        let waits = way.in_flight != 0 || self.outbox.is_blocked();
+        if !waits || self.ended.is_some() || way.dead || !way.hello_sent {
+            return None;
+        }
+        let factor = 1_u64 << way.probes.min(6);
+        Some(
+            way.quiet
+                .after(way.lane.probe_timeout().saturating_mul(factor)),
+        )
+    }
+}

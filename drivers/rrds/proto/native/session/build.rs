@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Building packets.
+
+use super::{Session, Settings, Types, Way, MIN_PACKET};
+use crate::native::lane::{Departure, Lane};
+use crate::native::outbox::Taken;
+use crate::native::wire::{
+    frame_header, Bye, FrameType, Hello, PacketFlags, PacketHeader, PacketType, Reason, Reset,
+    Writer, ACK_MAX_LEN, FRAME_HEADER_LEN, PACKET_HEADER_LEN,
+};
+use crate::time::Instant;
+
+/// A packet has a hello.
+pub(super) const HELLO: u8 = 1;
+/// A packet has an update of the congestion map.
+pub(super) const MAP: u8 = 2;
+
+/// Where a packet is put together.
+pub trait Sink<M> {
+    /// Appends bytes.
+    fn bytes(&mut self, bytes: &[u8]);
+    /// Appends `len` bytes of a message from `offset` on.
+    fn data(&mut self, message: &M, offset: u32, len: u32);
+}
+
+/// What [`Session::transmit`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transmit {
+    /// Built a packet, which is to be posted. If it cannot be, the lane is lost.
+    Packet {
+        /// Its length in bytes.
+        len: u32,
+        /// It is under way until the peer acknowledges it.
+        acked: bool,
+    },
+    /// There is nothing to send on the lane.
+    Idle,
+    /// The lane or the peer can take no more now; a packet that completes, one that comes, or this time
+    /// will change it.
+    Blocked(Option<Instant>),
+    /// A record is needed: [`Outbox::grow_records`](super::Outbox::grow_records).
+    NeedsRecord,
+}
+
+/// A packet that is being built.
+struct Packet<'a, S> {
+    sink: &'a mut S,
+    header: PacketHeader,
+    len: usize,
+    room: usize,
+    record: Option<u32>,
+    control: u8,
+    /// There is a frame that wants an acknowledgement.
+    acked: bool,
+}
+
+impl<S> Packet<'_, S> {
+    #[inline]
+    fn put<M>(&mut self, bytes: &[u8])
+    where
+        S: Sink<M>,
+    {
+        if self.len == 0 {
+            self.sink.bytes(&self.header.emit());
+            self.len = PACKET_HEADER_LEN;
+        }
+        self.sink.bytes(bytes);
+        self.grow(bytes.len());
+    }
+
+    #[inline]
+    fn grow(&mut self, len: usize) {
+        self.len = self.len.saturating_add(len);
+        self.room = self.room.saturating_sub(len);
+    }
+
+    #[inline]
+    fn data<M>(&mut self, message: Option<&M>, offset: u32, len: u32)
+    where
+        S: Sink<M>,
+    {
+        if let Some(message) = message {
+            self.sink.data(message, offset, len);
+            // CAST: widening on all machines of the kernel.
+            self.grow(len as usize);
+        }
+    }
+}
+
+impl<T: Types> Session<T> {
+    /// Builds the next packet for a lane, if there is something to send and it may be sent now.
+    ///
+    /// `map` is the congestion map of the local address, or empty if no port is congested.
+    #[inline]
+    pub fn transmit<S: Sink<T::Message>>(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        lane: u8,
+        map: &[u8],
+        sink: &mut S,
+    ) -> Transmit {
+        let at = usize::from(lane);
+        let Some(mut way) = self.lanes.get_mut(at).and_then(Option::take) else {
+            return Transmit::Idle;
+        };
+        let result = self.build(settings, now, lane, &mut way, map, sink);
+        if let Some(slot) = self.lanes.get_mut(at) {
+            *slot = Some(way);
+        }
+        result
+    }
+
+    fn build<S: Sink<T::Message>>(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        lane: u8,
+        way: &mut Way<T::Lane>,
+        map: &[u8],
+        sink: &mut S,
+    ) -> Transmit {
+        let number = self.next.get(usize::from(lane)).copied().unwrap_or(0);
+        let theirs = self.peer.map_or(MIN_PACKET, |peer| peer.max_packet);
+        // CAST: widening on all machines of the kernel.
+        let max = way.lane.max_packet().min(theirs).max(MIN_PACKET) as usize;
+        let mut packet = Packet {
+            sink,
+            header: PacketHeader {
+                session: self.peer.map_or(0, |peer| peer.session),
+                kind: PacketType::Frames,
+                lane,
+                flags: PacketFlags::NONE,
+                number,
+            },
+            len: 0,
+            room: max.saturating_sub(PACKET_HEADER_LEN),
+            record: None,
+            control: 0,
+            acked: false,
+        };
+        if way.dead {
+            return Transmit::Idle;
+        }
+        if core::mem::take(&mut self.maps_wanted) {
+            self.maps.start(map);
+        }
+        if let Some(reason) = self.ended {
+            if way.said_bye {
+                return Transmit::Idle;
+            }
+            way.said_bye = true;
+            self.say_bye(reason, &mut packet);
+            return self.finish(now, lane, way, packet, false);
+        }
+        // The hello and the requests for acknowledgements do not wait for their turn.
+        let greets = !way.hello_sent;
+        let asks = self.probe_time(way).is_some_and(|time| time <= now);
+        let open = way.open && way.hello_sent;
+        let has_work = open && (self.outbox.has_work() || self.maps.is_pending());
+        let departure = match has_work {
+            true if self.in_flight >= u32::from(self.room.max(1)) => Departure::Blocked,
+            true => way.lane.departure(now),
+            false => Departure::Blocked,
+        };
+        let works = has_work && departure == Departure::Now;
+        let due = way.received.due().is_some_and(|due| due <= now);
+        if !(greets || asks || works || due) {
+            return match (has_work, departure) {
+                (true, Departure::At(time)) => Transmit::Blocked(Some(time)),
+                (true, _) => Transmit::Blocked(None),
+                (false, _) => Transmit::Idle,
+            };
+        }
+        if greets || asks || works {
+            packet.record = self.outbox.records().take();
+            if packet.record.is_none() && (greets || !due) {
+                return Transmit::NeedsRecord;
+            }
+        }
+        if greets {
+            self.say_hello(settings, way, &mut packet);
+        }
+        if way.received.is_pending() {
+            self.acknowledge(settings, now, lane, way, &mut packet);
+        }
+        if let (true, Some(record)) = (works, packet.record) {
+            self.fill(way, map, record, &mut packet);
+        }
+        // An answer is wanted at once if nothing more can be sent without one.
+        let stuck = works && self.outbox.is_blocked() && packet.acked;
+        if packet.record.is_some() && (asks || stuck) {
+            packet.put(&frame_header(FrameType::Ping, 0, 0));
+            packet.acked = true;
+            if asks {
+                way.probes = way.probes.saturating_add(1);
+                way.quiet = now;
+            }
+        }
+        let limited = !self.outbox.has_work();
+        self.finish(now, lane, way, packet, limited)
+    }
+
+    /// Notes the packet, if there is one.
+    #[inline]
+    fn finish<S>(
+        &mut self,
+        now: Instant,
+        lane: u8,
+        way: &mut Way<T::Lane>,
+        packet: Packet<'_, S>,
+        limited: bool,
+    ) -> Transmit {
+        if !packet.acked {
+            if let Some(record) = packet.record {
+                self.outbox.records().release(record);
+            }
+        }
+        if packet.len == 0 {
+            return Transmit::Blocked(None);
+        }
+        if let Some(next) = self.next.get_mut(usize::from(lane)) {
+            *next = packet.header.number.wrapping_add(1);
+        }
+        let bytes = u32::try_from(packet.len).unwrap_or(u32::MAX);
+        if let (true, Some(record)) = (packet.acked, packet.record) {
+            if let Some(r) = self.outbox.records().get_mut(record) {
+                r.sent.number = packet.header.number;
+                r.sent.time = now;
+                r.sent.bytes = bytes;
+                r.control = packet.control;
+                let sent = r.sent;
+                way.lane.on_sent(&sent, limited);
+            }
+            if way.in_flight == 0 {
+                way.quiet = now;
+            }
+            way.flight.push_back(self.outbox.records(), record);
+            way.in_flight = way.in_flight.saturating_add(1);
+            self.in_flight = self.in_flight.saturating_add(1);
+        }
+        Transmit::Packet {
+            len: bytes,
+            acked: packet.acked,
+        }
+    }
+
+    /// Frames of the session and of messages.
+    #[inline]
+    fn fill<S: Sink<T::Message>>(
+        &mut self,
+        way: &Way<T::Lane>,
+        map: &[u8],
+        record: u32,
+        packet: &mut Packet<'_, S>,
+    ) {
+        // There is always room for a request to acknowledge.
+        packet.room = packet.room.saturating_sub(FRAME_HEADER_LEN);
+        if self.maps.is_pending() {
+            if let Some(update) = self.maps.take(packet.room) {
+                update.emit(map, |bytes| packet.put(bytes));
+                packet.control |= MAP;
+                packet.acked = true;
+            }
+        }
+        self.outbox.begin_packet(packet.room);
+        while let Some(taken) = self.outbox.take(way.class, packet.room, record) {
+            packet.acked = true;
+            match taken {
+                Taken::Message(message, entry) => {
+                    let data = self.outbox.message(entry);
+                    let len = data.map_or(0, crate::send::Payload::len);
+                    if let Some(head) = message.emit(len) {
+                        packet.put(&head);
+                        if let Some(ext) = &message.ext {
+                            packet.put(ext);
+                        }
+                        packet.data(data, 0, len);
+                    }
+                }
+                Taken::Part(part, entry, len) => {
+                    if let Some(head) = part.emit(len) {
+                        packet.put(&head);
+                        if let Some(ext) = &part.message.ext {
+                            packet.put(ext);
+                        }
+                        packet.data(self.outbox.message(entry), part.offset, len);
+                    }
+                }
+                Taken::Gone(entry) => {
+                    let mut room = [0; 16];
+                    let mut w = Writer::new(&mut room);
+                    entry.emit(&mut w);
+                    packet.put(w.written());
+                }
+            }
+        }
+        packet.room = packet.room.saturating_add(FRAME_HEADER_LEN);
+    }
+
+    fn acknowledge<S: Sink<T::Message>>(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        lane: u8,
+        way: &mut Way<T::Lane>,
+        packet: &mut Packet<'_, S>,
+    ) {
+        let Some(mut ack) = way.received.ack(now) else {
+            return;
+        };
+        ack.lane = lane;
+        ack.room = settings.room;
+        ack.quota = self.inbox.quota(&settings.limits);
+        let mut room = [0; ACK_MAX_LEN];
+        let mut w = Writer::new(&mut room);
+        if ack.emit(&mut w) && packet.room > w.len() {
+            packet.put(w.written());
+            way.received.told();
+            self.told = self.inbox.released();
+        }
+    }
+
+    fn say_hello<S: Sink<T::Message>>(
+        &mut self,
+        settings: &Settings,
+        way: &mut Way<T::Lane>,
+        packet: &mut Packet<'_, S>,
+    ) {
+        let hello = Hello {
+            session: self.number,
+            incarnation: self.incarnation,
+            peer: self.peer.map(|peer| peer.incarnation),
+            max_packet: settings.max_packet,
+            first: self.outbox.first(),
+            quota: self.inbox.quota(&settings.limits),
+            window: settings.limits.window,
+            room: settings.room,
+            ack_delay: u16::try_from(settings.ack.delay_ns / 1000).unwrap_or(u16::MAX),
+            lanes: u8::try_from(self.lanes.len()).unwrap_or(u8::MAX),
+        };
+        let mut room = [0; 64];
+        let mut w = Writer::new(&mut room);
+        hello.emit(&mut w);
+        packet.put(w.written());
+        packet.control |= HELLO;
+        packet.acked = true;
+        way.hello_sent = true;
+    }
+
+    fn say_bye<S: Sink<T::Message>>(&mut self, reason: Reason, packet: &mut Packet<'_, S>) {
+        let mut room = [0; 16];
+        let mut w = Writer::new(&mut room);
+        match reason {
+            Reason::Incarnation | Reason::Unknown => Reset {
+                session: self.number,
+                incarnation: self.incarnation.get(),
+                reason,
+            }
+            .emit(&mut w),
+            reason => Bye { reason }.emit(&mut w),
+        };
+        packet.put(w.written());
+    }
+}

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Taking packets in.
+
+use super::{Peer, Session, Settings, Types, Way};
+use crate::native::inbox::{Refusal, Upper as _};
+use crate::native::lane::Lane;
+use crate::native::slab::List;
+use crate::native::wire::{Ack, Frame, Frames, Hello, PacketFlags, PacketHeader, Reason};
+use crate::time::Instant;
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Its frames had their effect.
+    Taken,
+    /// It came before.
+    Duplicate,
+    /// It is for no session of ours, or for none any more.
+    Stray,
+    /// There was no memory for some of it; it will come again.
+    Refused,
+    /// The session has ended, see [`Session::ended`].
+    Ended,
+}
+
+/// How a packet's frames went.
+#[derive(Clone, Copy, Default)]
+struct Frames_ {
+    /// One of them wants an acknowledgement.
+    wanted: bool,
+    /// One of them wants it at once.
+    at_once: bool,
+    /// There was no memory for one of them.
+    refused: bool,
+}
+
+impl<T: Types> Session<T> {
+    /// Takes in a packet that came on a lane.
+    #[inline]
+    pub fn on_packet(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        lane: u8,
+        packet: &[u8],
+        upper: &mut T::Upper,
+    ) -> Received {
+        let at = usize::from(lane);
+        if self.ended.is_some() {
+            return Received::Ended;
+        }
+        let Some(mut way) = self.lanes.get_mut(at).and_then(Option::take) else {
+            return Received::Stray;
+        };
+        let was_open = way.open;
+        let received = if way.dead {
+            Received::Stray
+        } else {
+            self.take_packet(settings, now, lane, &mut way, packet, upper)
+        };
+        let opened = way.open && !was_open;
+        if let Some(slot) = self.lanes.get_mut(at) {
+            *slot = Some(way);
+        }
+        if opened {
+            self.share_out();
+        }
+        received
+    }
+
+    #[inline]
+    fn take_packet(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        lane: u8,
+        way: &mut Way<T::Lane>,
+        packet: &[u8],
+        upper: &mut T::Upper,
+    ) -> Received {
+        let Ok((header, frames)) = PacketHeader::parse(packet) else {
+            self.end(Reason::Violation);
+            return Received::Ended;
+        };
+        // The peer does not know our number before our hello has come.
+        let named = header.session == self.number || (header.session == 0 && !way.open);
+        if !named || header.lane != lane {
+            return Received::Stray;
+        }
+        if !way.received.is_new(header.number) {
+            way.received.demand(now);
+            return Received::Duplicate;
+        }
+        let mut went = Frames_::default();
+        for frame in Frames::new(frames) {
+            let Ok(frame) = frame else {
+                self.end(Reason::Violation);
+                return Received::Ended;
+            };
+            went.wanted |= frame.wants_ack();
+            match self.take_frame(settings, now, lane, way, frame, upper) {
+                Ok(at_once) => went.at_once |= at_once,
+                Err(Refusal::Memory) => went.refused = true,
+                Err(Refusal::Violation) => self.end(Reason::Violation),
+            }
+            if self.ended.is_some() {
+                return Received::Ended;
+            }
+        }
+        if went.refused {
+            return Received::Refused;
+        }
+        let gap = way.received.insert(now, header.number);
+        if went.wanted {
+            let at_once = went.at_once || gap || header.flags.contains(PacketFlags::ACK_NOW);
+            way.received.want(now, &settings.ack, at_once);
+        }
+        // The peer may have come to wait for quota.
+        let freed = self.inbox.released().saturating_sub(self.told);
+        if freed >= settings.limits.quota / 4 {
+            way.received.demand(now);
+        }
+        Received::Taken
+    }
+
+    /// Takes in a frame; returns whether it is to be acknowledged at once.
+    #[inline]
+    fn take_frame(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        lane: u8,
+        way: &mut Way<T::Lane>,
+        frame: Frame<'_>,
+        upper: &mut T::Upper,
+    ) -> Result<bool, Refusal> {
+        let limits = &settings.limits;
+        match frame {
+            Frame::Message(message, data) if way.open => {
+                self.inbox.message(limits, upper, &message, data)?;
+            }
+            Frame::Hello(hello) => {
+                self.take_hello(now, lane, way, &hello)?;
+                return Ok(true);
+            }
+            Frame::Ack(ack) if way.open => self.take_ack(now, lane, way, &ack)?,
+            Frame::Part(part, data) if way.open => {
+                self.inbox.part(limits, upper, &part, data)?;
+            }
+            Frame::Gone(gone) if way.open => {
+                for entry in gone.entries() {
+                    self.inbox.gone(limits, upper, &entry)?;
+                }
+            }
+            Frame::Map(update) if way.open => {
+                if self.peer_maps.accepts(&update) {
+                    upper.map(&update);
+                }
+            }
+            Frame::Ping => return Ok(true),
+            Frame::Reset(reset) => {
+                let named = self.peer.is_some_and(|peer| peer.session == reset.session);
+                if named || !way.open {
+                    self.end(reset.reason);
+                }
+            }
+            Frame::Bye(bye) => self.end(bye.reason),
+            // Addresses are for the caller, who validates them, and come with datagram lanes.
+            Frame::Lanes(_) | Frame::Challenge(_) | Frame::Response(_) | Frame::Skipped(_) => {}
+            Frame::Message(..)
+            | Frame::Part(..)
+            | Frame::Gone(_)
+            | Frame::Ack(_)
+            | Frame::Map(_) => {
+                // Before the hello nothing else may come.
+                return Err(Refusal::Violation);
+            }
+        }
+        Ok(false)
+    }
+
+    fn take_hello(
+        &mut self,
+        now: Instant,
+        lane: u8,
+        way: &mut Way<T::Lane>,
+        hello: &Hello,
+    ) -> Result<(), Refusal> {
+        if hello.peer.is_some_and(|us| us != self.incarnation) {
+            // It takes us for our last life, and says another hello when ours has come.
+            return Ok(());
+        }
+        if hello.max_packet < super::MIN_PACKET {
+            return Err(Refusal::Violation);
+        }
+        let told = Peer {
+            session: hello.session,
+            incarnation: hello.incarnation,
+            max_packet: hello.max_packet,
+        };
+        match self.peer {
+            Some(peer) if (peer.incarnation, peer.session) == (told.incarnation, told.session) => {
+                if hello.first > self.inbox.base() {
+                    return Err(Refusal::Violation);
+                }
+            }
+            before => {
+                if before.is_some() {
+                    // The other lanes are to its last life, or wait for its hello as this one does.
+                    for other in (0..super::MAX_LANES).filter(|n| *n != usize::from(lane)) {
+                        let lost = self.lanes.get_mut(other).and_then(Option::take);
+                        if let Some(mut lost) = lost {
+                            self.lose_all(now, &mut lost);
+                            lost.dead = lost.open;
+                            lost.hello_sent = false;
+                            if let Some(slot) = self.lanes.get_mut(other) {
+                                *slot = Some(lost);
+                            }
+                        }
+                    }
+                    self.outbox.restart();
+                    // What was said of the first message holds no longer.
+                    way.hello_sent = false;
+                }
+                self.inbox.restart(hello.first);
+                self.told = 0;
+                self.peer_maps = crate::native::maps::MapReceiver::default();
+                self.maps_wanted = true;
+            }
+        }
+        self.peer = Some(told);
+        way.open = true;
+        self.room = hello.room;
+        self.outbox.set_window(hello.window);
+        self.outbox.set_quota(hello.quota);
+        Ok(())
+    }
+
+    #[inline]
+    fn take_ack(
+        &mut self,
+        now: Instant,
+        lane: u8,
+        way: &mut Way<T::Lane>,
+        ack: &Ack,
+    ) -> Result<(), Refusal> {
+        let next = self.next.get(usize::from(ack.lane)).copied().unwrap_or(0);
+        if ack.largest >= next {
+            return Err(Refusal::Violation);
+        }
+        self.room = ack.room;
+        self.outbox.set_quota(ack.quota);
+        if ack.lane == lane {
+            self.settle(now, way, ack);
+        } else if let Some(mut other) = self
+            .lanes
+            .get_mut(usize::from(ack.lane))
+            .and_then(Option::take)
+        {
+            self.settle(now, &mut other, ack);
+            if let Some(slot) = self.lanes.get_mut(usize::from(ack.lane)) {
+                *slot = Some(other);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sorts the packets of a lane into those that arrived, those that are lost, and the others.
+    #[inline]
+    fn settle(&mut self, now: Instant, way: &mut Way<T::Lane>, ack: &Ack) {
+        let mut kept = List::default();
+        let mut progress = false;
+        loop {
+            let record = way.flight.first();
+            let Some(r) = self.outbox.records().get(record) else {
+                break;
+            };
+            let (sent, control) = (r.sent, r.control);
+            if sent.number > ack.largest {
+                break;
+            }
+            way.flight.pop_front(self.outbox.records());
+            if ack.covers(sent.number) {
+                progress = true;
+                way.lane.on_acked(now, &sent);
+                way.in_flight = way.in_flight.saturating_sub(1);
+                self.in_flight = self.in_flight.saturating_sub(1);
+                if control & super::build::MAP != 0 {
+                    self.maps.on_acked();
+                }
+                self.outbox.on_acked(record);
+            } else if way.lane.is_lost(now, &sent, ack.largest) {
+                progress = true;
+                self.lose(now, way, record);
+            } else {
+                kept.push_back(self.outbox.records(), record);
+            }
+        }
+        let rest = core::mem::take(&mut way.flight);
+        kept.append(self.outbox.records(), rest);
+        way.flight = kept;
+        if progress {
+            way.quiet = now;
+            way.probes = 0;
+        }
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Worlds of the native protocol.
+//!
+//! Two to four nodes have a session with each other node, and each session up to four reliable lanes of
+//! all roles. Lanes die and come again, packets on their way with them; nodes crash and come back in
+//! another life; memory fails, readers are slow, messages are cancelled, ports congest. One node may be
+//! hostile, and change the packets that it sends: then it has no promises, and the others keep theirs.
+
+pub mod config;
+pub mod link;
+pub mod node;
+pub mod world;
+
+pub use config::Config;
+pub use world::{Report, World};

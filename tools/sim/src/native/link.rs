@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Lanes between nodes, as reliable connections behave.
+
+use std::collections::VecDeque;
+
+/// One of two ends of a link.
+pub type Side = usize;
+
+/// A lane between two nodes.
+#[derive(Debug, Default)]
+pub struct Link {
+    /// The two nodes, the smaller first.
+    pub nodes: [usize; 2],
+    /// Number of the lane.
+    pub lane: u8,
+    /// It is in this life, which counts up.
+    pub life: u32,
+    /// Packets get through.
+    pub works: bool,
+    /// The ends that have it.
+    pub up: [bool; 2],
+    /// A new life is on its way.
+    pub coming: bool,
+    /// Packets on their way to each end, and how many of them still arrive.
+    pub queues: [VecDeque<Vec<u8>>; 2],
+    /// When the last packet arrives at each end.
+    pub last: [u64; 2],
+}
+
+impl Link {
+    /// The end at a node.
+    pub fn side(&self, node: usize) -> Side {
+        usize::from(self.nodes[1] == node)
+    }
+
+    /// Everything on its way is lost but the first `kept` packets to each end.
+    pub fn kill(&mut self, kept: [usize; 2]) {
+        self.works = false;
+        for (queue, kept) in self.queues.iter_mut().zip(kept) {
+            queue.truncate(kept);
+        }
+    }
+}
