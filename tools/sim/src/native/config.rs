@@ -3,10 +3,10 @@
 //! What a seed decides before anything runs.
 
 use crate::rng::Rng;
+use rds_proto::native::arrivals::AckPolicy;
 use rds_proto::native::inbox::Limits;
 use rds_proto::native::lane::Role;
 use rds_proto::native::outbox::charge;
-use rds_proto::native::received::AckPolicy;
 use rds_proto::native::session::Settings;
 
 /// How often faults happen: once in so many occasions, 0 for never.

@@ -28,7 +28,7 @@ impl Message {
     pub fn byte(number: u32, at: u32) -> u8 {
         match at {
             0..=3 => number.to_le_bytes()[at as usize],
-            _ => (number.wrapping_mul(31) ^ at.wrapping_mul(0x9e37_79b9) >> 11) as u8,
+            _ => (number.wrapping_mul(31) ^ (at.wrapping_mul(0x9e37_79b9) >> 11)) as u8,
         }
     }
 }

@@ -480,7 +480,7 @@ impl World {
         if !self.live {
             return;
         }
-        let delay = self.rng.range(100_000, 60 * self.config.delay + 1_000_000);
+        let delay = self.rng.range(20_000, 20 * self.config.delay + 200_000);
         self.after(delay, Event::Fault);
         if self.rng.one_in(self.config.faults.kill) {
             self.report.kills += 1;

@@ -288,7 +288,7 @@ fn ranges_of_bits() {
         let new = slot::set_range(&mut words, first, end);
         assert_eq!(new, (first..end).filter(|at| !before(*at)).count() as u32);
         for at in 0..256 {
-            let set = words[at as usize / 64] >> (at % 64) & 1 != 0;
+            let set = (words[at as usize / 64] >> (at % 64)) & 1 != 0;
             assert_eq!(set, before(at) || (first..end).contains(&at), "{at}");
         }
     }
