@@ -5,6 +5,7 @@
 # Each step, as the sample names it.
 STEPS='operations
 unreliable connection
+datagrams
 requests that are not signalled
 no more is posted than completions fit
 a reset gives back what is posted

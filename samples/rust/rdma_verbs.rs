@@ -120,6 +120,7 @@ type Step = fn(&Bench<'_>) -> Result;
 const STEPS: &[(&str, Step)] = &[
     ("operations", operations::reliable),
     ("unreliable connection", operations::unreliable),
+    ("datagrams", operations::datagrams),
     ("requests that are not signalled", silent::requests),
     ("no more is posted than completions fit", queues::room),
     ("a reset gives back what is posted", queues::reset),

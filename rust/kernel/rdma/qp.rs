@@ -14,7 +14,6 @@ use crate::{
             QpAttr,
             QpState, //
         },
-        request::Header,
         room::Room,
         srq::Srq,
         Cq,
@@ -34,13 +33,11 @@ use kernel::{
         to_result, //
     },
     new_mutex,
-    new_spinlock_irq,
     prelude::*,
     sync::{
         atomic::Atomic,
         Arc,
-        Mutex,
-        SpinLockIrq, //
+        Mutex, //
     },
     types::Opaque, //
 };
@@ -50,6 +47,7 @@ mod context;
 mod order;
 mod poster;
 mod state;
+mod stranded;
 mod teardown;
 
 pub use caps::Capabilities;
@@ -63,6 +61,8 @@ pub(crate) use order::{
     Order, //
 };
 pub use poster::Poster;
+
+use stranded::Stranded;
 
 /// The service that a queue pair gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,9 +157,9 @@ struct Inner {
     order: Order,
     /// Of a service of datagrams: the requests that are sent and whose handlers have not returned.
     sending: Atomic<u32>,
-    /// Requests that were posted in part. Handlers post, in softirq context too.
+    /// Requests that were posted in part.
     #[pin]
-    stranded: SpinLockIrq<Stranded>,
+    stranded: Stranded,
     /// The multicast groups that the queue pair is attached to.
     #[pin]
     groups: Mutex<KVec<(Gid, u16)>>,
@@ -178,15 +178,6 @@ enum ReceiveQueue {
     Own(Reservation),
     Shared(Arc<Srq>),
 }
-
-/// Requests that the hardware has a part of, and how many links it has of them.
-struct Stranded {
-    requests: KVec<*mut Header>,
-    links: u32,
-}
-
-// SAFETY: The requests are owned by the list, and are `Send`.
-unsafe impl Send for Stranded {}
 
 // SAFETY: A queue pair may be used and destroyed by any thread.
 unsafe impl Send for Inner {}
@@ -268,10 +259,7 @@ impl Qp {
             qp_type: init.qp_type,
             order <- Order::new(cap.max_send_wr.saturating_sub(DRAIN)),
             sending: Atomic::new(0),
-            stranded <- new_spinlock_irq!(Stranded {
-                requests: KVec::new(),
-                links: 0,
-            }),
+            stranded <- Stranded::new(),
             groups <- new_mutex!(KVec::new()),
             last_wqe <- Opaque::ffi_init(|slot| {
                 // SAFETY: `slot` is valid for writes, and pinned.

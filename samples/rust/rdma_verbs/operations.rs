@@ -9,9 +9,11 @@ use crate::{
         post,
         receive,
         send,
-        Log, //
+        Log,
+        Piece, //
     },
-    Bench, //
+    Bench,
+    QKEY, //
 };
 use kernel::{
     prelude::*,
@@ -32,6 +34,7 @@ use krdma::rdma::{
     },
     qp::QpType,
     request::Status,
+    Ah,
     Completion,
     Mr,
     Operation,
@@ -310,4 +313,34 @@ pub(crate) fn unreliable(bench: &Bench<'_>) -> Result {
     send(&a, &sent, 5, 100)?;
     sent.expect("a send to nobody", 1, Status::Success)?;
     expect("further messages", received.len(), 0)
+}
+
+/// Datagrams: a request has one.
+pub(crate) fn datagrams(bench: &Bench<'_>) -> Result {
+    let (a, b) = bench.pair(QpType::Ud)?;
+    let (sent, received) = (Log::new()?, Log::new()?);
+    let ah = Arc::new(Ah::new(&bench.pd, &bench.path)?, GFP_KERNEL)?;
+    let to = (b.number(), QKEY);
+
+    let mut batch: SendBatch<'_, _, 4, 4> = SendBatch::new(&a);
+    let two = Piece::new(bench.dev(), &sent, 1, 64, Some(&ah))?;
+    match batch.push(two, |piece, links| {
+        piece.datagram(links, to)?;
+        piece.datagram(links, to)
+    }) {
+        Ok(()) => return Err(EPROTO),
+        Err(refused) => expect("a datagram with two links", refused.error, EINVAL)?,
+    }
+
+    // The batch is as it was before.
+    for byte in [2, 3] {
+        receive(&b, bench.dev(), &received, 104)?;
+        let one = Piece::new(bench.dev(), &sent, byte, 64, Some(&ah))?;
+        batch
+            .push(one, |piece, links| piece.datagram(links, to))
+            .map_err(|refused| refused.error)?;
+    }
+    batch.post().map_err(|unposted| unposted.error)?;
+    sent.expect("a datagram", 2, Status::Success)?;
+    received.expect("a datagram", 2, Status::Success)
 }

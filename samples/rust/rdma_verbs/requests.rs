@@ -171,6 +171,26 @@ impl Piece {
     }
 }
 
+impl Piece {
+    /// Describes a datagram, to the queue pair of this number and key.
+    pub(crate) fn datagram<'a>(
+        &'a self,
+        links: &mut Links<'a, '_>,
+        (number, qkey): (u32, u32),
+    ) -> Result {
+        let ah = self.ah.as_ref().ok_or(EINVAL)?;
+
+        links.send_to(
+            ah,
+            number,
+            qkey,
+            &[self.buffer.sge()],
+            None,
+            Flags::default(),
+        )
+    }
+}
+
 impl Operation for Piece {
     fn done(mut this: Pin<KBox<Request<Self>>>, completion: &Completion<'_>) {
         let data = this.as_mut().data_mut().get_mut();
@@ -221,30 +241,13 @@ pub(crate) fn send(qp: &Qp, log: &Arc<Log>, byte: u8, len: usize) -> Result {
 }
 
 /// Posts a datagram of `len` bytes.
-pub(crate) fn send_to(
-    qp: &Qp,
-    log: &Arc<Log>,
-    len: usize,
-    ah: &Arc<Ah>,
-    (number, qkey): (u32, u32),
-) -> Result {
+pub(crate) fn send_to(qp: &Qp, log: &Arc<Log>, len: usize, ah: &Arc<Ah>, to: (u32, u32)) -> Result {
     let mut batch: SendBatch<'_, _, 4, 4> = SendBatch::new(qp);
 
     batch
         .push(
             Piece::new(qp.device(), log, 0, len, Some(ah))?,
-            |piece, links| {
-                let ah = piece.ah.as_ref().ok_or(EINVAL)?;
-
-                links.send_to(
-                    ah,
-                    number,
-                    qkey,
-                    &[piece.buffer.sge()],
-                    None,
-                    Flags::default(),
-                )
-            },
+            |piece, links| piece.datagram(links, to),
         )
         .map_err(|refused| refused.error)?;
     batch.post().map_err(|unposted| unposted.error)

@@ -140,6 +140,8 @@ pub struct Links<'a, 'b> {
     pub(super) links: &'b mut [MaybeUninit<RawLink>],
     pub(super) first_piece: &'b mut [usize],
     pub(super) pieces: Filler<'b>,
+    /// The request's first link.
+    pub(super) first_link: usize,
     pub(super) nr_links: usize,
     // Invariant: the lifetime can be neither shortened nor made longer.
     pub(super) _data: PhantomData<fn(&'a ()) -> &'a ()>,
@@ -165,6 +167,9 @@ impl<'a> Links<'a, '_> {
 
     /// Sends a datagram to a queue pair that `ah` leads to.
     ///
+    /// A request has one: nothing would tell what has become of the first of several, if the driver refuses
+    /// another. Errors: [`EINVAL`] for a second, and if `ah` is of another device.
+    ///
     /// `qp` is the number of the peer's queue pair, or [`MULTICAST_QP`](crate::rdma::mcast::MULTICAST_QP)
     /// if the way is to a group. `qkey` is the key that it must have. (With the highest bit set it
     /// stands for the sender's own key, on most devices.)
@@ -181,6 +186,9 @@ impl<'a> Links<'a, '_> {
         'a: 's,
     {
         if ah.device() != self.qp.device() || !self.qp.is_datagram() {
+            return Err(EINVAL);
+        }
+        if self.nr_links != self.first_link {
             return Err(EINVAL);
         }
         let (opcode, ex) = Self::opcode(

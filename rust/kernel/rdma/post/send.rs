@@ -130,6 +130,7 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
             links: &mut self.links,
             first_piece: &mut self.first_piece,
             pieces: self.pieces.filler(),
+            first_link: self.nr_links,
             nr_links: self.nr_links,
             _data: PhantomData,
         };
@@ -329,10 +330,12 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
                 last = Some(*header);
                 *header = ptr::null_mut();
             } else if self.first_link[i] < bad {
-                // The hardware has a part of it.
+                // The hardware has a part of it. No datagram is among these, as each has one link.
                 //
                 // CAST: There are not more than fit in a batch.
-                self.qp.strand(*header, (bad - self.first_link[i]) as u32);
+                //
+                // SAFETY: The request is ours, and nobody gets it back.
+                unsafe { self.qp.strand(*header, (bad - self.first_link[i]) as u32) };
                 *header = ptr::null_mut();
                 ours += 1;
             } else {

@@ -103,17 +103,13 @@ impl<'a> Poster<'a> {
     }
 
     /// Keeps a request of which `links` links were posted, until the queue pair goes or is reset.
-    pub(crate) fn strand(&self, header: *mut Header, links: u32) {
-        let mut stranded = self.0.stranded.lock();
-
-        // OVERFLOW: The queue has not so many.
-        stranded.links = stranded.links.wrapping_add(links);
-        // Nothing tells when the hardware is done with a part of a datagram: only the last link of a
-        // request is signalled. That is leaked, and so is a request that there is no memory for in the
-        // list: the hardware may still use it.
-        if !self.is_datagram() {
-            let _ = stranded.requests.push(header, GFP_ATOMIC);
-        }
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the request, and gives it up.
+    pub(crate) unsafe fn strand(&self, header: *mut Header, links: u32) {
+        // SAFETY: By the function's requirements.
+        unsafe { self.0.stranded.add(header, links) };
     }
 
     /// The entries of the send queue. Requests of which the hardware has a part only keep theirs.

@@ -104,7 +104,8 @@ impl Inner {
         //
         // SAFETY: The completion was initialized; its count is a single word.
         unsafe { (&raw mut (*self.last_wqe.get()).done).write_volatile(0) };
-        let links = self.end_stranded();
+        // SAFETY: The queue pair was reset.
+        let links = unsafe { self.stranded.end() };
 
         self.send_room.give_back(links);
     }
@@ -148,7 +149,7 @@ impl Inner {
     /// To be called with the queues shut.
     fn is_idle(&self) -> bool {
         // Before the entries in use, among which they are.
-        let stranded = self.stranded.lock().links;
+        let stranded = self.stranded.links();
 
         self.send_room.used() <= stranded
             && self.recv_room.used() == 0
@@ -238,25 +239,6 @@ impl Inner {
         }
         posted
     }
-
-    /// Drops the requests that the hardware had a part of, and has given up. Returns how many links those
-    /// parts had.
-    fn end_stranded(&self) -> u32 {
-        let (requests, links) = {
-            let mut stranded = self.stranded.lock();
-
-            (
-                core::mem::replace(&mut stranded.requests, KVec::new()),
-                core::mem::take(&mut stranded.links),
-            )
-        };
-
-        for header in requests {
-            // SAFETY: The list owned the request.
-            unsafe { Header::drop_request(header) };
-        }
-        links
-    }
 }
 
 #[pinned_drop]
@@ -269,7 +251,9 @@ impl PinnedDrop for Inner {
         unsafe { bindings::ib_destroy_qp_user(self.ptr.as_ptr(), ptr::null_mut()) };
 
         // The hardware has given up what it had of these.
-        self.end_stranded();
+        //
+        // SAFETY: As it has given up the queue pair.
+        unsafe { self.stranded.end() };
     }
 }
 
