@@ -7,6 +7,7 @@ STEPS='operations
 unreliable connection
 datagrams
 requests that are not signalled
+room for the next that is signalled
 no more is posted than completions fit
 a reset gives back what is posted
 the pool

@@ -122,6 +122,7 @@ const STEPS: &[(&str, Step)] = &[
     ("unreliable connection", operations::unreliable),
     ("datagrams", operations::datagrams),
     ("requests that are not signalled", silent::requests),
+    ("room for the next that is signalled", silent::room),
     ("no more is posted than completions fit", queues::room),
     ("a reset gives back what is posted", queues::reset),
     ("the pool", queues::pool),

@@ -257,7 +257,6 @@ impl Qp {
             used <- new_mutex!(false),
             emptying <- new_mutex!(()),
             qp_type: init.qp_type,
-            order <- Order::new(cap.max_send_wr.saturating_sub(DRAIN)),
             sending: Atomic::new(0),
             stranded <- Stranded::new(),
             groups <- new_mutex!(KVec::new()),
@@ -280,6 +279,8 @@ impl Qp {
             },
             // The call has written what was granted.
             cap: Capabilities::from_raw(&attr.cap),
+            // From here on `cap` is that.
+            order <- Order::new(cap.max_send_wr.saturating_sub(DRAIN)),
             send_room: Room::new(cap.max_send_wr.saturating_sub(DRAIN)),
             recv_room: Room::new(cap.max_recv_wr.saturating_sub(DRAIN)),
             send_cq: Cq::reserve(init.send_cq, cap.max_send_wr)

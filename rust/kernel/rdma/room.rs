@@ -83,6 +83,12 @@ impl Room {
         self.used.fetch_sub(count, Release);
     }
 
+    /// Returns whether all entries are in use.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.used.load(Relaxed) & !(CLOSED | SHUT) >= self.limit
+    }
+
     /// Returns how many entries are in use. What was done before they were given back is done.
     pub(crate) fn used(&self) -> u32 {
         self.used.load(Acquire) & !(CLOSED | SHUT)
@@ -137,9 +143,16 @@ mod tests {
         assert_eq!(room.used(), 3);
         assert!(room.take(1).is_ok());
         assert_eq!(room.take(1), Err(ENOMEM));
+        assert!(room.is_full());
         room.give_back(2);
+        assert!(!room.is_full());
         assert!(room.take(2).is_ok());
         assert_eq!(room.take(u32::MAX), Err(ENOMEM));
+        // Shut or not.
+        room.shut();
+        assert!(room.is_full());
+        room.give_back(1);
+        assert!(!room.is_full());
     }
 
     #[test]

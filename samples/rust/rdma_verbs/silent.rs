@@ -38,6 +38,7 @@ use krdma::rdma::{
         QpState, //
     },
     request::Status,
+    Mr,
     Qp, //
 };
 
@@ -80,6 +81,29 @@ fn ended(log: &Log, wanted: &[(u8, Status)]) -> Result {
     expect("further requests that have ended", log.len(), 0)
 }
 
+/// Waits until `byte` is written to a region.
+fn written(mr: &Mr, byte: u8) -> Result {
+    for _ in 0..PATIENCE {
+        if word(mr)? as u8 == byte {
+            return Ok(());
+        }
+        fsleep(Delta::from_millis(1));
+    }
+    expect("what was written", word(mr)? as u8, byte)
+}
+
+/// Posts the write of a number that is not signalled, as soon as there is room for it.
+fn insist(qp: &Qp, log: &Arc<Log>, number: usize, remote: Remote) -> Result {
+    for _ in 0..PATIENCE {
+        match post(qp, log, &[(number as u8, false, remote)]) {
+            Err(err) if err == ENOMEM => fsleep(Delta::from_millis(1)),
+            ret => return ret,
+        }
+    }
+    pr_err!("there is no room for request {}\n", number);
+    Err(ENOMEM)
+}
+
 /// When handlers of requests that are not signalled are called, and in which order.
 pub(crate) fn requests(bench: &Bench<'_>) -> Result {
     let (a, b) = bench.pair(QpType::Rc)?;
@@ -96,13 +120,7 @@ pub(crate) fn requests(bench: &Bench<'_>) -> Result {
     )?;
     ended(&log, &[(1, good), (2, good), (3, good)])?;
     post(&a, &log, &[(4, false, remote)])?;
-    for _ in 0..PATIENCE {
-        if word(&mr)? as u8 == 4 {
-            break;
-        }
-        fsleep(Delta::from_millis(1));
-    }
-    expect("what was written", word(&mr)? as u8, 4)?;
+    written(&mr, 4)?;
     expect("what has ended without being signalled", log.len(), 0)?;
     post(&a, &log, &[(5, true, remote)])?;
     ended(&log, &[(4, good), (5, good)])?;
@@ -165,19 +183,10 @@ fn full(a: &Qp, log: &Arc<Log>, remote: Remote) -> Result {
     let count = 4 * limit;
 
     for i in 0..count {
-        let mut tries = 0;
-        while let Err(err) = post(a, log, &[(i as u8, false, remote)]) {
-            if err != ENOMEM || tries == PATIENCE {
-                pr_err!("request {} of {}: {:?}\n", i, count, err);
-                return Err(err);
-            }
-            tries += 1;
-            fsleep(Delta::from_millis(1));
-        }
+        insist(a, log, i, remote)?;
     }
     let done = count - limit / 2;
     log.wait(done)?;
-    expect("whether some have not ended yet", log.len() < count, true)?;
     a.drain();
     expect("requests that have ended", log.len(), count)?;
     let mut flushed = false;
@@ -194,4 +203,75 @@ fn full(a: &Qp, log: &Arc<Log>, remote: Remote) -> Result {
         expect("the place of a request", ended.word as u8, i as u8)?;
     }
     Ok(())
+}
+
+/// The most links of a request here.
+const LINKS: usize = 16;
+
+/// Posts a request of `count` writes, behind which is a link that the driver refuses.
+fn strand(qp: &Qp, log: &Arc<Log>, count: usize, remote: Remote) -> Result {
+    let mut batch: SendBatch<'_, _, LINKS, LINKS> = SendBatch::new(qp);
+    let odd = Remote {
+        addr: remote.addr + 1,
+        ..remote
+    };
+
+    batch
+        .push(
+            Piece::new(qp.device(), log, 0, LEN, None)?,
+            |piece, links| {
+                for _ in 0..count {
+                    write(piece, links, remote)?;
+                }
+                links.fetch_add(piece.buffer.sge_mut(), odd, 0, Flags::default())
+            },
+        )
+        .map_err(|refused| refused.error)?;
+    match batch.post() {
+        Ok(()) => Err(EPROTO),
+        Err(unposted) => {
+            expect("an odd address", unposted.error, EINVAL)?;
+            expect("requests given back", unposted.count(), 0)
+        }
+    }
+}
+
+/// Requests that are not signalled leave room, in the queue as it was granted, for one that is.
+pub(crate) fn room(bench: &Bench<'_>) -> Result {
+    let (a, b) = bench.pair(QpType::Rc)?;
+    let log = Log::new()?;
+    let mr = region(bench, &b)?;
+    let remote = mr.remote();
+    let granted = u32_as_usize(a.capabilities().max_send_wr);
+
+    expect("whether a request fits here", granted < LINKS, true)?;
+
+    // As many as half of the queue are not signalled, and the next one is.
+    for i in 1..=granted / 2 {
+        post(&a, &log, &[(i as u8, false, remote)])?;
+    }
+    written(&mr, (granted / 2) as u8)?;
+    fsleep(Delta::from_millis(20));
+    expect("what has ended without being signalled", log.len(), 0)?;
+    post(&a, &log, &[(100, false, remote)])?;
+    log.expect("a write", granted / 2 + 1, Status::Success)?;
+
+    // A part of a request keeps its places, so that few are left: less than may stay unsignalled.
+    strand(&a, &log, granted - 3, remote)?;
+    for i in 0..2 * granted {
+        insist(&a, &log, i, remote)?;
+    }
+    a.drain();
+    expect("writes that have ended", log.len(), 2 * granted)?;
+
+    // A reset gives the places back.
+    for qp in [&a, &b] {
+        qp.modify(&QpAttr::new().state(QpState::Reset))?;
+    }
+    log.take(2 * granted)?;
+    bench.connect(&a, &b)?;
+    for i in 0..granted {
+        post(&a, &log, &[(i as u8, true, remote)])?;
+    }
+    log.expect("a write after the reset", granted, Status::Success)
 }

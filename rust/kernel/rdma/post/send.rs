@@ -91,7 +91,9 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
     ///
     /// Its handler is called right before that of a later request which is signalled, whichever that
     /// is. If it fails, or the queue pair is [drained](crate::rdma::Qp::drain), it is called without that,
-    /// and when half of the queue is taken by such requests the next one is signalled all the same.
+    /// and when half of the queue [as it was granted](crate::rdma::Qp::capabilities) is taken by such
+    /// requests, or the whole is taken, the next one is signalled all the same. So there is room by and by
+    /// for as much as the other half holds; who posts more at a time has some signalled before.
     ///
     /// Errors: As for [`push`](Self::push), and [`EINVAL`] on a queue pair for datagrams.
     pub fn push_unsignaled(
@@ -262,6 +264,8 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
     /// Appends the requests to the order of the queue, and sees to it that enough are signalled.
     #[inline]
     fn enlist(&mut self, queue: &Order, order: &mut List) {
+        let full = self.qp.send_room().is_full();
+
         for i in 0..self.nr_requests {
             let end = self.end_of(i);
             // CAST: There are not more than fit in a batch.
@@ -272,7 +276,7 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
             // belongs to waits for the handler before it goes.
             let signal = unsafe {
                 (*header).order = queue;
-                order.append(header, links)
+                order.append(header, links, full && i + 1 == self.nr_requests)
             };
             if signal {
                 // SAFETY: The link was written; all kinds begin with the plain one.

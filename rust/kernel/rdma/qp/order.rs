@@ -109,13 +109,14 @@ impl List {
     }
 
     /// Appends a request of `links` links that is about to be posted. Returns whether it must be
-    /// signalled although it [need not](Header::silent) be.
+    /// signalled although it [need not](Header::silent) be: if too many are not, or if the queue is `full`
+    /// with it, as nothing could be posted any more then that gives places back.
     ///
     /// # Safety
     ///
     /// The request must be the caller's, and be posted before the list is unlocked, or
     /// [cut](Self::cut).
-    pub(crate) unsafe fn append(&mut self, header: *mut Header, links: u32) -> bool {
+    pub(crate) unsafe fn append(&mut self, header: *mut Header, links: u32, full: bool) -> bool {
         // SAFETY: The request is the caller's.
         let silent = unsafe {
             (*header).next = ptr::null_mut();
@@ -132,7 +133,7 @@ impl List {
         self.last = header;
 
         let count = self.silent.saturating_add(links);
-        let signal = !silent || count > self.limit;
+        let signal = !silent || full || count > self.limit;
         self.silent = if signal { 0 } else { count };
         signal && silent
     }
@@ -191,5 +192,129 @@ unsafe fn call_handlers(
             unsafe { done(cq, &mut wc) };
         }
         header = next;
+    }
+}
+
+#[kunit_tests(krdma_qp_order)]
+mod tests {
+    use super::*;
+    use kernel::sync::atomic::{
+        ordering::Relaxed,
+        Atomic, //
+    };
+
+    /// Handlers that were called.
+    static CALLED: Atomic<u32> = Atomic::new(0);
+
+    /// # Safety
+    ///
+    /// There are no requirements.
+    unsafe extern "C" fn count(_cq: *mut bindings::ib_cq, _wc: *mut bindings::ib_wc) {
+        CALLED.fetch_add(1, Relaxed);
+    }
+
+    fn request(silent: bool) -> Result<KBox<Header>> {
+        let mut header = KBox::new(Header::bare(count), GFP_KERNEL)?;
+
+        header.silent = silent;
+        Ok(header)
+    }
+
+    /// Completes a request, and returns how many handlers of those before it were called.
+    ///
+    /// # Safety
+    ///
+    /// The request must be in the list.
+    unsafe fn complete(order: &Order, header: *mut Header) -> u32 {
+        let wc = pin_init::zeroed();
+        let before = CALLED.load(Relaxed);
+
+        // SAFETY: By the function's requirements. The handlers do not look at the queue.
+        unsafe { order.complete(header, ptr::null_mut(), &wc) };
+        CALLED.load(Relaxed) - before
+    }
+
+    #[test]
+    fn some_are_signalled_although_they_need_not_be() -> Result {
+        let order = KBox::pin_init(Order::new(8), GFP_KERNEL)?;
+        let mut requests: KVec<KBox<Header>> = KVec::new();
+        let mut list = order.lock();
+
+        // Links, whether the queue is full with them, and whether the last must be signalled.
+        for (links, full, signal) in [
+            (1, false, false),
+            (3, false, false),
+            // More than half of the queue.
+            (1, false, true),
+            (4, false, false),
+            (5, false, true),
+            (2, false, false),
+            // Nothing after it would fit.
+            (1, true, true),
+            (4, false, false),
+            (1, false, true),
+        ] {
+            let mut header = request(true)?;
+
+            // SAFETY: The request is ours, and lives as long as the list, which no hardware works on.
+            assert_eq!(unsafe { list.append(&mut *header, links, full) }, signal);
+            requests.push(header, GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_queue_of_one_has_all_signalled() -> Result {
+        let order = KBox::pin_init(Order::new(1), GFP_KERNEL)?;
+        let mut header = request(true)?;
+
+        // SAFETY: The request is ours, and lives as long as the list, which no hardware works on.
+        assert!(unsafe { order.lock().append(&mut *header, 1, false) });
+        Ok(())
+    }
+
+    #[test]
+    fn after_a_refusal_the_next_is_signalled() -> Result {
+        let order = KBox::pin_init(Order::new(8), GFP_KERNEL)?;
+        let mut requests = [request(true)?, request(true)?, request(true)?];
+        let [a, b, c] = requests.each_mut().map(|request| &raw mut **request);
+        let mut list = order.lock();
+
+        // SAFETY: The requests are ours, and live as long as the list, which no hardware works on.
+        unsafe {
+            assert!(!list.append(a, 1, false));
+            let end = list.end();
+            assert!(!list.append(b, 1, false));
+            list.cut(end);
+            assert!(ptr::eq(list.end(), a));
+            assert!(list.append(c, 1, false));
+            assert!(ptr::eq((*a).next, c));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_behind_a_marker_is_not_done_with_it() -> Result {
+        let order = KBox::pin_init(Order::new(8), GFP_KERNEL)?;
+        let mut requests = [
+            request(true)?,
+            request(false)?,
+            request(true)?,
+            request(false)?,
+        ];
+        let [a, marker, b, c] = requests.each_mut().map(|request| &raw mut **request);
+
+        // SAFETY: The requests are ours, and live as long as the list, which no hardware works on.
+        unsafe {
+            for header in [a, marker, b] {
+                order.lock().append(header, 1, false);
+            }
+            assert_eq!(complete(&order, marker), 1);
+            assert!(ptr::eq(order.lock().end(), b));
+            order.lock().append(c, 1, false);
+            assert_eq!(complete(&order, c), 1);
+        }
+        assert!(order.lock().end().is_null());
+        Ok(())
     }
 }

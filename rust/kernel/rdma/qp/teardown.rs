@@ -228,7 +228,7 @@ impl Inner {
         // SAFETY: `marker` is the caller's, and posted or cut before the lock is released.
         unsafe {
             (*marker).order = &self.order;
-            order.append(marker, 1);
+            order.append(marker, 1, false);
         }
         // SAFETY: By the type invariant, we own the queue pair. There is an entry for the request, which
         // lives until it is completed.
