@@ -5,7 +5,8 @@
 //! What waits for callbacks to end can't do so in one. An object whose callbacks never overlap notes who
 //! runs the one that does ([`Runner`]). Those of the connection manager and of the devices' events wait
 //! for each other behind the scenes, by workqueues and locks of C: which of a module run is noted in its
-//! account ([`Callbacks`]). Both are rare; completion handlers are noted nowhere.
+//! account ([`Callbacks`]); they are rare. A completion queue notes who calls its handlers, for all that one
+//! poll finds.
 
 use crate::bindings;
 use core::ptr;

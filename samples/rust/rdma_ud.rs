@@ -444,7 +444,10 @@ impl Station {
             }? Error),
             GFP_KERNEL,
         )?;
-        this.receive().inspect_err(|_| this.qp.drain())?;
+        if let Err(err) = this.receive() {
+            this.qp.drain()?;
+            return Err(err);
+        }
         Ok(this)
     }
 
@@ -464,6 +467,14 @@ impl Station {
         Ok(())
     }
 
+    /// Waits until all requests have ended, and with that their share of the station.
+    fn drain(&self) {
+        if let Err(err) = self.qp.drain() {
+            // Only a handler is refused.
+            pr_err!("a station is left: {:?}\n", err);
+        }
+    }
+
     /// Ends it all, and reports. Nothing is received any more when this returns.
     fn close(&self) {
         let (job, members) = {
@@ -475,7 +486,7 @@ impl Station {
         drop(job);
         for (i, (attachment, member)) in members.into_iter().enumerate() {
             drop(attachment);
-            member.qp.drain();
+            member.drain();
             pr_info!(
                 "{}: member {}: {} of the group, {} repeated, {} damaged, {} others\n",
                 self.qp.device().name(),
@@ -486,7 +497,7 @@ impl Station {
                 member.questions.load(Relaxed) + member.astray.load(Relaxed)
             );
         }
-        self.qp.drain();
+        self.drain();
         let dev = self.qp.device();
         let violations = dev
             .ports()

@@ -11,6 +11,7 @@
 use crate::{
     account::Charge,
     bindings,
+    callback::Runner,
     rdma::{
         pd::owner_name,
         Device, //
@@ -112,6 +113,8 @@ struct Inner {
     capacity: u32,
     /// Entries promised to the queues that complete here.
     reserved: Atomic<u32>,
+    /// Who calls handlers, if the queue is not one of the pool.
+    runner: Runner,
     /// Is told of the end of each batch.
     hook: Option<KBox<dyn BatchEnd>>,
     /// Serialises [`Cq::poll`].
@@ -191,6 +194,7 @@ impl Cq {
             poll,
             pooled: false,
             reserved: Atomic::new(0),
+            runner: Runner::new(),
             hook,
             direct <- new_mutex!(()),
             work <- Opaque::ffi_init(|work| {
@@ -273,6 +277,7 @@ impl Cq {
             poll,
             pooled: true,
             reserved: Atomic::new(0),
+            runner: Runner::new(),
             hook: None,
             direct <- new_mutex!(()),
             work <- Opaque::ffi_init(|work| {
@@ -321,13 +326,14 @@ impl Cq {
 
     /// Handles up to `budget` completions, and returns how many.
     ///
-    /// For queues with [`Poll::Direct`]: others handle completions by themselves, and return zero.
+    /// For queues with [`Poll::Direct`]: others handle completions by themselves, and return zero, and so
+    /// does this in a handler of the queue.
     ///
     /// # Context
     ///
     /// May sleep. Handlers run in this call.
     pub fn poll(&self, budget: u32) -> u32 {
-        if self.inner.poll != Poll::Direct {
+        if self.inner.poll != Poll::Direct || self.is_handling() {
             return 0;
         }
 
@@ -362,6 +368,26 @@ impl Cq {
                 Err(now) => old = now,
             }
         }
+    }
+
+    /// Returns whether the caller is in a handler of the queue, or in the end of a batch: who waits for
+    /// handlers would wait for itself.
+    ///
+    /// Of a queue of the pool with [`Poll::Softirq`] this is not known, nor needed: nobody may wait there.
+    pub(crate) fn is_handling(&self) -> bool {
+        let inner = &self.inner;
+
+        if !inner.pooled {
+            return inner.runner.is_current();
+        }
+        // SAFETY: By the type invariant, the queue exists. Only an address is taken, that of the field which
+        // a queue with a workqueue has in use.
+        let work = unsafe { &raw const (*inner.ptr.as_ptr()).__bindgen_anon_1 };
+
+        // SAFETY: The function has no requirements.
+        let current = unsafe { bindings::current_work() };
+
+        inner.poll == Poll::Workqueue && core::ptr::eq(current, work.cast())
     }
 
     /// Waits until the completions that are in the queue now have been handled. Not for queues of the
@@ -453,6 +479,7 @@ impl Inner {
     ///
     /// Calls must not overlap.
     unsafe fn process(&self, budget: c_int) -> u32 {
+        self.runner.enter();
         // SAFETY: By the type invariant, we own the queue. All requests that complete here have
         // handlers.
         let done = unsafe { bindings::ib_process_cq_direct(self.ptr.as_ptr(), budget) };
@@ -463,6 +490,7 @@ impl Inner {
                 hook.batch_end(done);
             }
         }
+        self.runner.leave();
         done
     }
 

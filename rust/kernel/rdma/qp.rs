@@ -352,7 +352,8 @@ impl Qp {
     /// A device that is told to reset a queue pair forgets what was posted. So this is done after a
     /// [`drain`](Self::drain), with what is said there.
     ///
-    /// May sleep. Errors: [`EINVAL`] if the state has no such transition, or needs other attributes.
+    /// May sleep. Errors: [`EINVAL`] if the state has no such transition, or needs other attributes, and
+    /// for a reset those of `drain`.
     pub fn modify(&self, attr: &QpAttr) -> Result {
         let (mut raw, mask) = attr.as_raw();
 
@@ -394,9 +395,10 @@ impl Qp {
     ///
     /// Nothing can be posted meanwhile: requests are given back with [`ESHUTDOWN`], to handlers too.
     ///
-    /// May sleep. Must not be called by a handler, for which it would wait.
-    pub fn drain(&self) {
-        self.inner.drain();
+    /// May sleep, so it must not be called in softirq context. Errors: [`EDEADLK`] if it is called by a
+    /// handler of one of its completion queues, for which it would wait: nothing has happened then.
+    pub fn drain(&self) -> Result {
+        self.inner.drain()
     }
 
     pub(crate) fn as_raw(&self) -> *mut bindings::ib_qp {

@@ -292,7 +292,10 @@ impl Game {
 
     /// Waits until no request is under way, and drops them.
     pub(crate) fn clear(&self) {
-        self.qp.drain();
+        if let Err(err) = self.qp.drain() {
+            // Only a handler of the queue pair is refused.
+            pr_err!("a queue pair is left: {:?}\n", err);
+        }
 
         let all = {
             let mut play = self.play.lock();

@@ -103,7 +103,7 @@ impl Joiner {
                 .and_then(|attachment| station.add_member(attachment, member.clone()));
 
             if let Err(err) = added {
-                member.qp.drain();
+                member.qp.drain()?;
                 return Err(err);
             }
         }

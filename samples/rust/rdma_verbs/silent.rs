@@ -187,7 +187,7 @@ fn full(a: &Qp, log: &Arc<Log>, remote: Remote) -> Result {
     }
     let done = count - limit / 2;
     log.wait(done)?;
-    a.drain();
+    a.drain()?;
     expect("requests that have ended", log.len(), count)?;
     let mut flushed = false;
     for (i, ended) in log.take(count)?.iter().enumerate() {
@@ -261,7 +261,7 @@ pub(crate) fn room(bench: &Bench<'_>) -> Result {
     for i in 0..2 * granted {
         insist(&a, &log, i, remote)?;
     }
-    a.drain();
+    a.drain()?;
     expect("writes that have ended", log.len(), 2 * granted)?;
 
     // A reset gives the places back.

@@ -320,7 +320,10 @@ impl Drop for Visitor {
     fn drop(&mut self) {
         if let Some(loan) = self.loan.as_ref() {
             // The requests keep the queue pair, and it keeps them: they go when they are given back.
-            loan.qp.drain();
+            if let Err(err) = loan.qp.drain() {
+                // Only a handler of the queue pair is refused.
+                pr_err!("a queue pair is left: {:?}\n", err);
+            }
         }
     }
 }

@@ -238,7 +238,7 @@ fn states(bench: &Bench<'_>) -> Result {
         qp.modify(&QpAttr::new().state(QpState::Reset))?;
         tally.expect_none_alive()?;
     }
-    qp.drain();
+    qp.drain()?;
     expect(
         "a receive after a drain in RESET",
         receive(&qp, piece()?),

@@ -40,6 +40,7 @@ impl Inner {
     /// Changes the state to the reset state, when nothing is posted any more.
     pub(super) fn reset(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
         qp_attr::check(attr, mask, self.pd.device())?;
+        self.refuse_handlers()?;
 
         let _guard = self.emptying.lock();
         let ret = loop {

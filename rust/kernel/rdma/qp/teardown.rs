@@ -51,12 +51,28 @@ const RETRY: Delta = Delta::from_millis(100);
 impl Inner {
     /// Waits until the handlers of all that is posted have returned. Nothing can be posted meanwhile.
     ///
-    /// May sleep. Must not be called by a handler.
-    pub(super) fn drain(&self) {
+    /// May sleep. Errors: [`EDEADLK`] if it is called by a handler that it would wait for.
+    pub(super) fn drain(&self) -> Result {
+        self.refuse_handlers()?;
         let _guard = self.emptying.lock();
 
         self.empty();
         self.unshut();
+        Ok(())
+    }
+
+    /// Errors: [`EDEADLK`] if the caller is in a handler of a completion queue that is waited for when the
+    /// queues are emptied.
+    pub(super) fn refuse_handlers(&self) -> Result {
+        let recv_cq = match &self.receive {
+            ReceiveQueue::Own(reservation) => reservation.cq(),
+            ReceiveQueue::Shared(srq) => srq.cq(),
+        };
+
+        if self.send_cq.cq().is_handling() || recv_cq.is_handling() {
+            return Err(EDEADLK);
+        }
+        Ok(())
     }
 
     /// Shuts the queues and empties them. Returns whether the queue pair was used: it is in the error
