@@ -108,7 +108,7 @@ impl Drop for Inner {
             if ret != 0 {
                 // The device may still refer to the queue pair, which can't be destroyed then: leak it,
                 // with all that it uses.
-                pr_err!("a queue pair can't leave its multicast group: {}\n", ret);
+                kernel::pr_err_once!("a queue pair can't leave its multicast group: {}\n", ret);
                 return;
             }
             groups.retain(|group| *group != (self.gid, self.lid));

@@ -375,7 +375,7 @@ impl PinnedDrop for Inner {
         let ret = unsafe { bindings::ib_dereg_mr_user(self.ptr.as_ptr(), core::ptr::null_mut()) };
 
         if ret != 0 {
-            pr_err!("a region could not be deregistered: {}\n", ret);
+            kernel::pr_err_once!("a region could not be deregistered: {}\n", ret);
             if let Some(attached) = self.project_attached().take() {
                 // The hardware may still let somebody use them.
                 attached.pages.leak();

@@ -129,17 +129,13 @@ impl Inner {
     /// Moves the queue pair to the error state, however often it takes: before that the device works on
     /// what is posted, and what it names must stay.
     fn insist_on_failure(&self) {
-        let mut told = false;
-
         while let Err(err) = self.fail() {
-            if !told {
-                pr_err!(
-                    "{}: a queue pair can't be moved to the error state: {:?}\n",
-                    self.pd.device().name(),
-                    err
-                );
-                told = true;
-            }
+            // A device that refuses one refuses others, too.
+            kernel::pr_err_once!(
+                "{}: a queue pair can't be moved to the error state: {:?}\n",
+                self.pd.device().name(),
+                err
+            );
             fsleep(RETRY);
         }
     }
