@@ -12,8 +12,8 @@
 //!
 //! A request that fails, or is flushed, confirms nothing. Each registration is under another key, so that
 //! what ends late is not taken for a later one. A key has eight bits that change, and comes round after
-//! 256 registrations: a receive that was completed by the device when a region had that key the last
-//! time, and whose handler has waited since, would be taken for the present one.
+//! 256 registrations; a message that might be about the one that had the key before is not taken for one
+//! about the present.
 //!
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
@@ -41,11 +41,15 @@ use kernel::{
     sync::Arc, //
 };
 
+mod exposure;
 mod state;
 
+pub(crate) use exposure::{
+    Exposure,
+    Stamp, //
+};
 pub(crate) use state::{
     End,
-    Exposure,
     Round, //
 };
 
@@ -168,8 +172,7 @@ impl Mr {
         self.inner.max_pages
     }
 
-    /// Makes the region one of these pages, under a new key. To let anybody use it, post a
-    /// registration ([`Links::register`](crate::rdma::post::Links::register)).
+    /// Makes the region one of these pages. To let anybody use it, post a registration ([`Links::register`](crate::rdma::post::Links::register)).
     ///
     /// Errors: [`EBUSY`] if the region has pages, [`EINVAL`] if they are too many or of another
     /// device.
@@ -187,13 +190,12 @@ impl Mr {
 
     /// Returns the address and the length of what the region is of then.
     fn map(&mut self, pages: &PageList) -> Result<(u64, u64)> {
-        if self.inner.attached.is_some() {
+        if self.inner.attached.is_some() || self.is_exposed() {
             return Err(EBUSY);
         }
         if pages.device() != self.device() {
             return Err(EINVAL);
         }
-        self.inner.exposure.renew()?;
 
         let (sgl, nents) = pages.as_raw();
         let nents = c_int::try_from(nents).map_err(|_| EINVAL)?;
@@ -241,7 +243,7 @@ impl Mr {
 
     /// Returns what a peer needs to know to use the region as it is registered, or will be next.
     ///
-    /// The key is another one when it is known that this one is revoked.
+    /// The key is another one when it is known that this one is revoked, and stays the same otherwise.
     pub fn remote(&self) -> Remote {
         Remote {
             addr: self.addr(),
@@ -295,15 +297,18 @@ impl Mr {
     /// Notes that the peer has revoked the region's key by the message that `completion` is of.
     ///
     /// Returns whether it has: the message was received by a queue pair of the region's protection domain,
-    /// and names the key of the registration.
+    /// and names the key of the registration. That is not known if the receive was posted more than 128
+    /// registrations of the region ago, and requests have [revoked](crate::rdma::post::Links::invalidate)
+    /// earlier ones since: then the message may be about one of these, which had the same key. The region
+    /// stays exposed, and a request has to revoke this one as well.
     pub fn revoked_by(&self, completion: &Completion<'_>) -> bool {
         completion
             .received()
             .and_then(|received| received.key_revoked_in(&self.inner.pd))
-            .is_some_and(|key| {
+            .is_some_and(|(key, posted)| {
                 self.inner
                     .exposure
-                    .revoked(|round| self.key_of(round) == key)
+                    .revoked(posted, |round| self.key_of(round) == key)
             })
     }
 

@@ -16,7 +16,8 @@ use crate::{
         mr::{
             End,
             Exposure,
-            Round, //
+            Round,
+            Stamp, //
         },
         qp::{
             Order,
@@ -78,6 +79,8 @@ pub(crate) struct Header {
     /// Counts the requests that are sent, the request among them, or is null. Whoever it belongs to
     /// waits for the count.
     pub(crate) counted: *const Atomic<u32>,
+    /// Of a receive: when it was posted.
+    pub(crate) posted_at: Stamp,
     /// The region that a link of the request registers, if one does.
     pub(crate) registers: Tie,
     /// The region that a link of the request revokes, if one does.
@@ -111,6 +114,7 @@ impl Header {
             room: ptr::null(),
             entries: 0,
             counted: ptr::null(),
+            posted_at: Stamp::OLDEST,
             registers: Tie::NONE,
             revokes: Tie::NONE,
             drop: drop_nothing,
@@ -281,10 +285,11 @@ impl<T: Operation> Request<T> {
             unsafe { order.complete(header, cq, wc) };
         }
         // SAFETY: The header is valid, and completion handlers of a queue do not overlap.
-        let (first, posted, room, entries, counted, tied) = unsafe {
+        let (first, posted, posted_at, room, entries, counted, tied) = unsafe {
             (
                 (*header).status,
                 &raw mut (*header).posted,
+                (*header).posted_at,
                 (*header).room,
                 (*header).entries,
                 (*header).counted,
@@ -307,6 +312,7 @@ impl<T: Operation> Request<T> {
             // SAFETY: `wc` is valid for this call, and not written any more.
             wc: unsafe { &*wc },
             first,
+            posted_at,
         };
         if tied {
             let end = if completion.is_success() {
@@ -434,6 +440,8 @@ pub struct Completion<'a> {
     wc: &'a bindings::ib_wc,
     /// What an earlier link failed with.
     first: bindings::ib_wc_status,
+    /// Of a receive: when it was posted.
+    posted_at: Stamp,
 }
 
 impl<'a> Completion<'a> {
@@ -462,8 +470,12 @@ impl<'a> Completion<'a> {
     #[inline]
     pub fn received(&self) -> Option<Received<'a>> {
         // INVARIANT: It is one.
-        (self.is_success() && self.wc.opcode & bindings::ib_wc_opcode_IB_WC_RECV != 0)
-            .then_some(Received { wc: self.wc })
+        (self.is_success() && self.wc.opcode & bindings::ib_wc_opcode_IB_WC_RECV != 0).then_some(
+            Received {
+                wc: self.wc,
+                posted_at: self.posted_at,
+            },
+        )
     }
 
     /// Returns the right to post to the queue pair that the request was worked on by: of a request of a
@@ -488,6 +500,7 @@ impl<'a> Completion<'a> {
 #[derive(Clone, Copy)]
 pub struct Received<'a> {
     wc: &'a bindings::ib_wc,
+    posted_at: Stamp,
 }
 
 impl Received<'_> {
@@ -547,9 +560,12 @@ impl Received<'_> {
     }
 
     /// The key that the peer has revoked by its message, if it was received by a queue pair of `pd`. Keys are
-    /// a device's: elsewhere the same one is another region's, or not to be obeyed.
-    pub(crate) fn key_revoked_in(&self, pd: &Pd) -> Option<u32> {
-        self.invalidated_key().filter(|_| self.poster().is_in(pd))
+    /// a device's: elsewhere the same one is another region's, or not to be obeyed. With it comes when the
+    /// receive was posted.
+    pub(crate) fn key_revoked_in(&self, pd: &Pd) -> Option<(u32, Stamp)> {
+        let key = self.invalidated_key()?;
+
+        self.poster().is_in(pd).then_some((key, self.posted_at))
     }
 
     /// Whether it is a datagram that was received by a queue pair of `dev`.

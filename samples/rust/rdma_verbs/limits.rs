@@ -6,6 +6,10 @@ use crate::{
     capabilities,
     expect,
     expect_error,
+    operations::{
+        register,
+        revoke, //
+    },
     Bench, //
 };
 use kernel::{
@@ -166,10 +170,21 @@ fn regions(bench: &Bench<'_>) -> Result {
         attach(&mut mr, 1),
         EBUSY,
     )?;
+    // Its key is another one when it was revoked, and not before.
     let old = mr.remote().key;
     mr.detach()?;
     attach(&mut mr, 1)?;
-    expect("an old key again", mr.remote().key == old, false)
+    expect("the key of what was never registered", mr.remote().key, old)?;
+    let (a, _b) = bench.pair(QpType::Rc)?;
+    let mr = Arc::new(mr, GFP_KERNEL)?;
+    for _ in 0..2 {
+        let old = mr.remote().key;
+        register(&a, &mr)?;
+        expect("the key of what is registered", mr.remote().key, old)?;
+        revoke(&a, &mr)?;
+        expect("an old key again", mr.remote().key == old, false)?;
+    }
+    Ok(())
 }
 
 /// All there is of what there is little of, and one more.

@@ -29,6 +29,7 @@ use krdma::rdma::{
         Flag,
         Flags,
         Inline,
+        Links,
         SendBatch,
         With, //
     },
@@ -42,47 +43,68 @@ use krdma::rdma::{
     Request, //
 };
 
-/// A region that peers may do all with.
-struct Register {
+/// A request about a region.
+struct About {
     mr: Arc<Mr>,
     log: Arc<Log>,
 }
 
-impl Operation for Register {
+impl Operation for About {
     fn done(this: Pin<KBox<Request<Self>>>, completion: &Completion<'_>) {
         this.data().log.add(completion, None);
     }
 }
 
-/// Makes a region of a page, which `qp` has registered when this returns.
+/// Makes a region of a page, which `qp` has registered when this returns. Peers may do all with it.
 pub(crate) fn region(bench: &Bench<'_>, qp: &Qp) -> Result<Arc<Mr>> {
     let mut mr = Mr::new(&bench.pd, 1)?;
     mr.attach(PageList::new(bench.dev(), 1)?)
         .map_err(|refused| refused.error)?;
 
     let mr = Arc::new(mr, GFP_KERNEL)?;
-    let register = Register {
+    register(qp, &mr)?;
+    Ok(mr)
+}
+
+/// Has `qp` register a region.
+pub(crate) fn register(qp: &Qp, mr: &Arc<Mr>) -> Result {
+    about(qp, mr, |mr, links| {
+        links.register(
+            mr,
+            AccessFlag::LocalWrite
+                | AccessFlag::RemoteWrite
+                | AccessFlag::RemoteRead
+                | AccessFlag::RemoteAtomic,
+            Flags::default(),
+        )
+    })
+}
+
+/// Has `qp` revoke the key of a region.
+pub(crate) fn revoke(qp: &Qp, mr: &Arc<Mr>) -> Result {
+    about(qp, mr, |mr, links| links.invalidate(mr, Flags::default()))
+}
+
+/// Posts a request about a region, and waits until it has been carried out.
+fn about(
+    qp: &Qp,
+    mr: &Arc<Mr>,
+    describe: impl for<'a> FnOnce(&'a Mr, &mut Links<'a, '_>) -> Result,
+) -> Result {
+    let log = Log::new()?;
+    let about = About {
         mr: mr.clone(),
-        log: Log::new()?,
+        log: log.clone(),
     };
-    let log = register.log.clone();
-    let request = Request::new(register, GFP_KERNEL)?;
     let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(qp);
+
     batch
-        .push(request, |register, links| {
-            links.register(
-                &register.mr,
-                AccessFlag::LocalWrite
-                    | AccessFlag::RemoteWrite
-                    | AccessFlag::RemoteRead
-                    | AccessFlag::RemoteAtomic,
-                Flags::default(),
-            )
+        .push(Request::new(about, GFP_KERNEL)?, |about, links| {
+            describe(&about.mr, links)
         })
         .map_err(|refused| refused.error)?;
     batch.post().map_err(|unposted| unposted.error)?;
-    log.expect("a registration", 1, Status::Success)?;
-    Ok(mr)
+    log.expect("a request about a region", 1, Status::Success)
 }
 
 /// Returns the first eight bytes of a region.

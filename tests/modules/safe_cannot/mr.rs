@@ -16,6 +16,7 @@ use kernel::{
     sync::Arc, //
 };
 use krdma::rdma::{
+    cq::Poll,
     dma::{
         Bidirectional,
         Mapping,
@@ -32,6 +33,7 @@ use krdma::rdma::{
         SendBatch,
         With, //
     },
+    qp::Receive,
     request::Status,
     Completion,
     Mr,
@@ -55,6 +57,8 @@ pub(crate) const CASES: &[Case] = &[
     ("an invalidation that is flushed", flushed_invalidation),
     ("a key revoked in another domain", other_domain),
     ("a key of an earlier registration", old_key),
+    ("a key that has come round", late_message),
+    ("a receive that is older than the keys", old_receive),
     ("a peer that revokes before it is told", early_revocation),
 ];
 
@@ -160,19 +164,38 @@ fn write(qp: &Qp, remote: Remote) -> Result<Status> {
     ends.next()
 }
 
+/// Has a message awaited that may revoke the key of a region.
+fn await_message(qp: &Qp, mr: &Arc<Mr>, ends: &Arc<Ends>) -> Result {
+    let mut batch: RecvBatch<'_, _, _, 1, 1> = RecvBatch::new(qp);
+
+    batch
+        .push(Message::new(qp, Some(mr), ends)?, |message, buffers| {
+            buffers.add(&[message.buffer.sge_mut()])
+        })
+        .map_err(|refused| refused.error)?;
+    batch.post().map_err(|unposted| unposted.error)
+}
+
 /// Has the peer `from` revoke a key by a message to `to`. Returns whether that has revoked the region.
 fn revoke(from: &Qp, to: &Qp, key: u32, mr: &Arc<Mr>) -> Result<bool> {
-    let (sent, received) = (Ends::new()?, Ends::new()?);
+    let received = Ends::new()?;
 
-    let mut batch: RecvBatch<'_, _, _, 1, 1> = RecvBatch::new(to);
-    batch
-        .push(
-            Message::new(to, Some(mr), &received)?,
-            |message, buffers| buffers.add(&[message.buffer.sge_mut()]),
-        )
-        .map_err(|refused| refused.error)?;
-    batch.post().map_err(|unposted| unposted.error)?;
+    await_message(to, mr, &received)?;
+    send_revocation(from, key)?;
+    has_revoked(&received)
+}
 
+/// Waits for the end of a receive. Returns whether its message has revoked the region.
+fn has_revoked(received: &Ends) -> Result<bool> {
+    let end = received.next()?;
+
+    expect("a receive", end.is_success() || end == NOT_REVOKED, true)?;
+    Ok(end.is_success())
+}
+
+/// Has a peer revoke a key by a message.
+fn send_revocation(from: &Qp, key: u32) -> Result {
+    let sent = Ends::new()?;
     let mut batch: SendBatch<'_, _> = SendBatch::new(from);
     batch
         .push(Message::new(from, None, &sent)?, |message, links| {
@@ -182,11 +205,7 @@ fn revoke(from: &Qp, to: &Qp, key: u32, mr: &Arc<Mr>) -> Result<bool> {
         })
         .map_err(|refused| refused.error)?;
     batch.post().map_err(|unposted| unposted.error)?;
-    expect("a send that invalidates", sent.next()?, Status::Success)?;
-
-    let end = received.next()?;
-    expect("a receive", end.is_success() || end == NOT_REVOKED, true)?;
-    Ok(end.is_success())
+    expect("a send that invalidates", sent.next()?, Status::Success)
 }
 
 /// Is an error if the pages come out of a region whose requests have all ended.
@@ -397,4 +416,97 @@ fn early_revocation(bench: &Bench<'_>) -> Result {
     act(&d, &mr, &ends, register)?;
     expect("a registration", ends.next()?, Status::Success)?;
     expect_kept(mr)
+}
+
+/// Registrations after which a region has a key again.
+const KEYS: usize = 256;
+
+/// A message that has revoked a key is looked at when the region has that key again.
+fn late_message(bench: &Bench<'_>) -> Result {
+    let unpolled = bench.cq(Poll::Direct)?;
+    let a = bench.lone()?;
+    let b = bench.qp_of(
+        &bench.pd,
+        &bench.cq(Poll::Workqueue)?,
+        Receive::Own(unpolled.clone()),
+    )?;
+    let (ends, received) = (Ends::new()?, Ends::new()?);
+    let mr = region(&bench.pd)?;
+    let key = mr.remote().key;
+
+    bench.connect(&a, &b)?;
+    await_message(&b, &mr, &received)?;
+    act(&b, &mr, &ends, register)?;
+    expect("a registration", ends.next()?, Status::Success)?;
+    send_revocation(&a, key)?;
+    act(&b, &mr, &ends, invalidate)?;
+    expect(
+        "an invalidation after the peer's",
+        ends.next()?,
+        Status::Success,
+    )?;
+    for _ in 1..KEYS {
+        expect(
+            "whether the key has come round",
+            mr.remote().key == key,
+            false,
+        )?;
+        act(&b, &mr, &ends, |mr, links| {
+            register(mr, links)?;
+            invalidate(mr, links)
+        })?;
+        expect("a round", ends.next()?, Status::Success)?;
+    }
+    expect("the key", mr.remote().key, key)?;
+    act(&b, &mr, &ends, register)?;
+    expect("a registration", ends.next()?, Status::Success)?;
+
+    unpolled.poll(u32::MAX);
+    expect(
+        "whether the late message has revoked",
+        has_revoked(&received)?,
+        false,
+    )?;
+    expect("whether the region is exposed", mr.is_exposed(), true)?;
+    expect("a write", write(&a, mr.remote())?, Status::Success)?;
+
+    // One that comes now has.
+    await_message(&b, &mr, &received)?;
+    send_revocation(&a, key)?;
+    unpolled.poll(u32::MAX);
+    expect(
+        "whether a message has revoked",
+        has_revoked(&received)?,
+        true,
+    )?;
+    expect_free(mr)
+}
+
+/// A receive that has waited for longer than it takes for a key to come round, where peers have revoked all
+/// keys before.
+fn old_receive(bench: &Bench<'_>) -> Result {
+    let (a, b) = bench.pair(&bench.pd)?;
+    let (c, d) = bench.pair(&bench.pd)?;
+    let (ends, received) = (Ends::new()?, Ends::new()?);
+    let mr = region(&bench.pd)?;
+
+    await_message(&d, &mr, &received)?;
+    for _ in 0..2 * KEYS {
+        act(&b, &mr, &ends, register)?;
+        expect("a registration", ends.next()?, Status::Success)?;
+        expect(
+            "whether it is revoked",
+            revoke(&a, &b, mr.remote().key, &mr)?,
+            true,
+        )?;
+    }
+    act(&b, &mr, &ends, register)?;
+    expect("a registration", ends.next()?, Status::Success)?;
+    send_revocation(&c, mr.remote().key)?;
+    expect(
+        "whether a message has revoked",
+        has_revoked(&received)?,
+        true,
+    )?;
+    expect_free(mr)
 }

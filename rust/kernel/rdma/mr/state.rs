@@ -22,20 +22,11 @@
 //! without a confirmation leads to `Exposed`: a request that was flushed may have been carried out, or not.
 //! From there only another invalidation leads away, or the end of the region.
 
-use kernel::{
-    prelude::*,
-    sync::atomic::{
-        ordering::{
-            Acquire,
-            Full, //
-        },
-        Atomic, //
-    },
-};
+use kernel::prelude::*;
 
 /// Where a round stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// The hardware lets nobody use the key, and has no request that would change that.
     Idle,
     /// A request registers the key.
@@ -49,9 +40,9 @@ enum Phase {
 }
 
 impl Phase {
-    const BITS: u32 = 3;
+    pub(super) const BITS: u32 = 3;
 
-    fn from_bits(bits: u64) -> Self {
+    pub(super) fn from_bits(bits: u64) -> Self {
         match bits & ((1 << Self::BITS) - 1) {
             0 => Self::Idle,
             1 => Self::Registering,
@@ -62,7 +53,7 @@ impl Phase {
         }
     }
 
-    fn bits(self) -> u64 {
+    pub(super) fn bits(self) -> u64 {
         match self {
             Self::Idle => 0,
             Self::Registering => 1,
@@ -75,7 +66,7 @@ impl Phase {
 
 /// A round, by its number. At a million a second there are enough for 70 000 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Round(u64);
+pub(crate) struct Round(pub(super) u64);
 
 impl Round {
     /// No request is of it: the first round is another.
@@ -100,9 +91,9 @@ pub(crate) enum End {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct State {
-    round: Round,
-    phase: Phase,
+pub(super) struct State {
+    pub(super) round: Round,
+    pub(super) phase: Phase,
 }
 
 impl State {
@@ -119,7 +110,7 @@ impl State {
     }
 
     /// A request is to register the key.
-    fn register(self) -> Result<Self> {
+    pub(super) fn register(self) -> Result<Self> {
         match self.phase {
             Phase::Idle => Ok(self.enter(Phase::Registering)),
             _ => Err(EBUSY),
@@ -127,7 +118,7 @@ impl State {
     }
 
     /// A request is to revoke the key, which registers it before if its round is `own`.
-    fn invalidate(self, own: Round) -> Result<Self> {
+    pub(super) fn invalidate(self, own: Round) -> Result<Self> {
         match self.phase {
             Phase::Idle => Err(ENOENT),
             Phase::Registering if self.round == own => Ok(self.enter(Phase::Passing)),
@@ -138,7 +129,7 @@ impl State {
 
     /// The request that was to register the key has ended. Of one that was to revoke it as well this comes
     /// first.
-    fn registered(self, round: Round, end: End) -> Self {
+    pub(super) fn registered(self, round: Round, end: End) -> Self {
         match (self.phase, end) {
             _ if self.round != round => self,
             (Phase::Registering | Phase::Passing, End::NotPosted) => self.enter(Phase::Idle),
@@ -149,7 +140,7 @@ impl State {
     }
 
     /// The request that was to revoke the key has ended.
-    fn invalidated(self, round: Round, end: End) -> Self {
+    pub(super) fn invalidated(self, round: Round, end: End) -> Self {
         match (self.phase, end) {
             _ if self.round != round => self,
             (Phase::Invalidating | Phase::Passing, End::Done) => self.next_round(),
@@ -159,112 +150,8 @@ impl State {
     }
 
     /// A peer has revoked the key of the round.
-    fn revoked(self) -> Option<Self> {
+    pub(super) fn revoked(self) -> Option<Self> {
         (self.phase != Phase::Idle).then(|| self.next_round())
-    }
-}
-
-/// Whether the hardware may let somebody use a region, and under which key.
-pub(crate) struct Exposure(Atomic<u64>);
-
-impl Exposure {
-    /// Of a region that was never registered.
-    pub(crate) fn new() -> Self {
-        Self(Atomic::new(Self::pack(State {
-            round: Round(1),
-            phase: Phase::Idle,
-        })))
-    }
-
-    fn pack(state: State) -> u64 {
-        // OVERFLOW: See `Round`.
-        (state.round.0 << Phase::BITS) | state.phase.bits()
-    }
-
-    fn state(&self) -> State {
-        let bits = self.0.load(Acquire);
-
-        State {
-            round: Round(bits >> Phase::BITS),
-            phase: Phase::from_bits(bits),
-        }
-    }
-
-    /// Changes the state, and returns the one before.
-    fn change(&self, step: impl Fn(State) -> Result<State>) -> Result<State> {
-        loop {
-            let old = self.state();
-            let new = step(old)?;
-
-            if self
-                .0
-                .cmpxchg(Self::pack(old), Self::pack(new), Full)
-                .is_ok()
-            {
-                return Ok(old);
-            }
-        }
-    }
-
-    /// Returns the round, the key of which is registered or is the next to be.
-    pub(crate) fn round(&self) -> Round {
-        self.state().round
-    }
-
-    /// Returns whether nobody can use the region, and no request would change that.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.state().phase == Phase::Idle
-    }
-
-    /// Begins a round with another key.
-    ///
-    /// Errors: [`EBUSY`] if the region is not idle.
-    pub(crate) fn renew(&self) -> Result {
-        self.change(|state| match state.phase {
-            Phase::Idle => Ok(state.next_round()),
-            _ => Err(EBUSY),
-        })
-        .map(drop)
-    }
-
-    /// A request is described that registers the key of the round, which is returned.
-    ///
-    /// Errors: [`EBUSY`] if the region is not idle.
-    pub(crate) fn register(&self) -> Result<Round> {
-        self.change(State::register).map(|state| state.round)
-    }
-
-    /// A request is described that revokes the key of the round, which is returned. If it registers the
-    /// region before, `own` is the round of that.
-    ///
-    /// Errors: [`ENOENT`] if the region is idle, [`EBUSY`] if a request that registers or revokes it has
-    /// not ended.
-    pub(crate) fn invalidate(&self, own: Round) -> Result<Round> {
-        self.change(|state| state.invalidate(own))
-            .map(|state| state.round)
-    }
-
-    /// The request that was to register the key of a round has ended.
-    pub(crate) fn registered(&self, round: Round, end: End) {
-        // It can't fail.
-        let _ = self.change(|state| Ok(state.registered(round, end)));
-    }
-
-    /// The request that was to revoke the key of a round has ended.
-    pub(crate) fn invalidated(&self, round: Round, end: End) {
-        // It can't fail.
-        let _ = self.change(|state| Ok(state.invalidated(round, end)));
-    }
-
-    /// A peer has revoked the key that `is_key` knows a round by. Returns whether it is the round's.
-    pub(crate) fn revoked(&self, is_key: impl Fn(Round) -> bool) -> bool {
-        self.change(|state| {
-            if !is_key(state.round) {
-                return Err(ENOENT);
-            }
-            state.revoked().ok_or(ENOENT)
-        })
-        .is_ok()
     }
 }
 
@@ -554,90 +441,5 @@ mod tests {
         pr_info!("{} worlds of a region\n", looked_at);
         assert!(looked_at > 1000);
         Ok(())
-    }
-
-    #[test]
-    fn a_round_is_registered_once() {
-        let exposure = Exposure::new();
-        let first = exposure.round();
-
-        assert!(exposure.is_idle());
-        assert_eq!(exposure.invalidate(Round::NONE), Err(ENOENT));
-        assert_eq!(exposure.register(), Ok(first));
-        assert_eq!(exposure.register(), Err(EBUSY));
-        assert_eq!(exposure.invalidate(Round::NONE), Err(EBUSY));
-        assert_eq!(exposure.renew(), Err(EBUSY));
-        exposure.registered(first, End::Done);
-        assert_eq!(exposure.register(), Err(EBUSY));
-        assert_eq!(exposure.invalidate(Round::NONE), Ok(first));
-        assert_eq!(exposure.invalidate(Round::NONE), Err(EBUSY));
-        exposure.invalidated(first, End::Done);
-        assert!(exposure.is_idle());
-        assert!(exposure.round() != first);
-    }
-
-    #[test]
-    fn what_was_not_posted_changes_nothing() {
-        let exposure = Exposure::new();
-        let first = exposure.round();
-
-        assert_eq!(exposure.register(), Ok(first));
-        exposure.registered(first, End::NotPosted);
-        assert!(exposure.is_idle());
-        assert_eq!(exposure.round(), first);
-        assert_eq!(exposure.register(), Ok(first));
-        exposure.registered(first, End::Done);
-        assert_eq!(exposure.invalidate(Round::NONE), Ok(first));
-        exposure.invalidated(first, End::NotPosted);
-        assert!(!exposure.is_idle());
-        assert_eq!(exposure.invalidate(Round::NONE), Ok(first));
-    }
-
-    #[test]
-    fn what_ends_unknown_stays_exposed() {
-        let exposure = Exposure::new();
-        let first = exposure.round();
-
-        assert_eq!(exposure.register(), Ok(first));
-        assert_eq!(exposure.invalidate(first), Ok(first));
-        exposure.registered(first, End::Unknown);
-        exposure.invalidated(first, End::Unknown);
-        assert!(!exposure.is_idle());
-        assert_eq!(exposure.register(), Err(EBUSY));
-        assert_eq!(exposure.invalidate(Round::NONE), Ok(first));
-        exposure.invalidated(first, End::Unknown);
-        assert!(!exposure.is_idle());
-    }
-
-    #[test]
-    fn a_peer_revokes_the_key_of_its_round_only() {
-        let exposure = Exposure::new();
-        let first = exposure.round();
-
-        assert!(!exposure.revoked(|_| true));
-        assert_eq!(exposure.register(), Ok(first));
-        assert!(!exposure.revoked(|round| round != first));
-        assert!(exposure.revoked(|round| round == first));
-        assert!(exposure.is_idle());
-
-        // The request ends late.
-        let second = exposure.register();
-        exposure.registered(first, End::Unknown);
-        assert!(second.is_ok_and(|second| second != first));
-        assert!(!exposure.revoked(|round| round == first));
-        assert!(!exposure.is_idle());
-    }
-
-    #[test]
-    fn each_round_has_another_key() {
-        let exposure = Exposure::new();
-        let first = exposure.round();
-
-        for _ in 0..255 {
-            assert_eq!(exposure.renew(), Ok(()));
-            assert!(exposure.round().key_byte(200) != first.key_byte(200));
-        }
-        assert_eq!(exposure.renew(), Ok(()));
-        assert_eq!(exposure.round().key_byte(200), first.key_byte(200));
     }
 }

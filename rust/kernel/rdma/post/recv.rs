@@ -10,6 +10,7 @@ use super::{
 use crate::{
     bindings,
     rdma::{
+        mr::Stamp,
         request::{
             Header,
             Operation,
@@ -177,6 +178,8 @@ impl<'q, T: Operation, Q: RecvTarget, const N: usize, const P: usize> RecvBatch<
             });
         }
 
+        // SAFETY: As above. It is posted later than now.
+        unsafe { (*header).posted_at = Stamp::now() };
         self.raw[self.nr_requests].write(bindings::ib_recv_wr {
             next: ptr::null_mut(),
             __bindgen_anon_1: bindings::ib_recv_wr__bindgen_ty_1 {
