@@ -24,6 +24,7 @@ use krdma::rdma::{
     mr::AccessFlag,
     qp::{
         Capabilities,
+        Context,
         QpInit,
         QpType,
         Receive, //
@@ -91,6 +92,17 @@ impl<'a> Bench<'a> {
 
     /// As above, of other queues.
     pub(crate) fn qp_of(&self, pd: &Arc<Pd>, send_cq: &Arc<Cq>, receive: Receive) -> Result<Qp> {
+        self.qp_with(pd, send_cq, receive, None)
+    }
+
+    /// As above, with a context.
+    pub(crate) fn qp_with(
+        &self,
+        pd: &Arc<Pd>,
+        send_cq: &Arc<Cq>,
+        receive: Receive,
+        context: Option<Context>,
+    ) -> Result<Qp> {
         let init = QpInit {
             pd: pd.clone(),
             send_cq: send_cq.clone(),
@@ -104,7 +116,7 @@ impl<'a> Bench<'a> {
                 max_inline_data: 32,
             },
             port: self.port.number(),
-            context: None,
+            context,
         };
 
         Qp::new(init, self.module)

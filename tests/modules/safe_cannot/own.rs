@@ -6,7 +6,15 @@
 use crate::{
     bench::{
         Bench,
+        DEPTH,
         PATIENCE, //
+    },
+    counted::{
+        end,
+        receive,
+        send,
+        Piece,
+        Tally, //
     },
     Case,
 };
@@ -43,8 +51,28 @@ use krdma::{
             PortSpace, //
         },
         cq::Poll,
+        mr::Remote,
+        post::{
+            Flags,
+            Inline,
+            SendBatch, //
+        },
+        qp::{
+            Context,
+            QpContext,
+            QpEvent,
+            Receive, //
+        },
+        srq::{
+            LimitEvent,
+            SrqRef, //
+        },
         Cq,
-        Pd, //
+        Operation,
+        Pd,
+        Qp,
+        Request,
+        Srq, //
     },
     work::{
         Job,
@@ -57,6 +85,14 @@ pub(crate) const CASES: &[Case] = &[
     ("objects are dropped with a spinlock held", under_a_lock),
     ("a job is closed by its own work", job_from_within),
     ("a connection is closed by its own handler", id_from_within),
+    (
+        "a queue pair is dropped by the event of its last receive",
+        qp_in_last_event,
+    ),
+    (
+        "a queue pair is dropped by the limit of its shared queue",
+        qp_in_limit_event,
+    ),
     ("a job is in use after the module's exit", outlive),
 ];
 
@@ -184,6 +220,129 @@ fn address(bench: &Bench<'_>) -> Result<Ipv4Addr> {
     port.gids(port.query()?.gid_table_len())
         .find_map(|entry| Ipv6Addr::from(*entry.gid().as_bytes()).to_ipv4_mapped())
         .ok_or(EADDRNOTAVAIL)
+}
+
+/// What an event drops: a queue pair, and the shared queue that it receives in.
+#[pin_data]
+struct Doomed {
+    #[pin]
+    both: SpinLockIrq<Option<(Qp, Arc<Srq>)>>,
+    events: Atomic<u32>,
+    #[pin]
+    done: Completion,
+}
+
+impl Doomed {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                both <- new_spinlock_irq!(None),
+                events: Atomic::new(0),
+                done <- Completion::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn drop_all(&self) {
+        let both = self.both.lock().take();
+
+        self.events.fetch_add(1, Relaxed);
+        drop(both);
+        self.done.complete_all();
+    }
+}
+
+/// Drops the queue pair that it belongs to.
+struct LastEvent(Arc<Doomed>);
+
+impl QpContext for LastEvent {
+    fn event(&self, event: QpEvent) {
+        if event == QpEvent::LastWqeReached {
+            self.0.drop_all();
+        }
+    }
+}
+
+/// Drops a queue pair that receives in the queue that it belongs to, and the queue.
+struct LimitReached(Arc<Doomed>);
+
+impl LimitEvent for LimitReached {
+    fn limit_reached(&self, _srq: SrqRef<'_>) {
+        self.0.drop_all();
+    }
+}
+
+/// A write that the peer does not grant.
+struct Trespass([u8; 8]);
+
+impl Operation for Trespass {
+    fn done(_this: Pin<KBox<Request<Self>>>, _: &krdma::rdma::Completion<'_>) {}
+}
+
+/// The peer's fault moves the queue pair to the error state, and the device says that it has taken its last
+/// receive of the shared queue.
+fn qp_in_last_event(bench: &Bench<'_>) -> Result {
+    let doomed = Doomed::new()?;
+    let (sends, receives) = (bench.cq(Poll::Workqueue)?, bench.cq(Poll::Workqueue)?);
+    let srq = Srq::new(&bench.pd, &receives, DEPTH, 1, None)?;
+    let context = Context::new(LastEvent(doomed.clone()), GFP_KERNEL)?;
+    let a = bench.lone()?;
+    let b = bench.qp_with(
+        &bench.pd,
+        &sends,
+        Receive::Shared(srq.clone()),
+        Some(context),
+    )?;
+    let tally = Tally::new()?;
+
+    bench.connect(&a, &b)?;
+    for _ in 0..DEPTH {
+        receive(&*srq, Piece::new(bench.dev(), &tally, end)?)?;
+        send(&b, Piece::new(bench.dev(), &tally, end)?, false)?;
+    }
+    *doomed.both.lock() = Some((b, srq));
+    let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(&a);
+    batch
+        .push(
+            Request::new(Trespass([0; 8]), GFP_KERNEL)?,
+            |this, links| {
+                let nowhere = Remote { addr: 0, key: 1 };
+
+                links.write(Inline(&this.0), nowhere, None, Flags::default())
+            },
+        )
+        .map_err(|refused| refused.error)?;
+    batch.post().map_err(|unposted| unposted.error)?;
+    tally.within(|| doomed.events.load(Relaxed) > 0)?;
+    doomed.done.wait_for_completion();
+    drop(receives);
+    tally.expect_none_alive()
+}
+
+/// Messages make the shared queue run low.
+fn qp_in_limit_event(bench: &Bench<'_>) -> Result {
+    let doomed = Doomed::new()?;
+    let (sends, receives) = (bench.cq(Poll::Workqueue)?, bench.cq(Poll::Workqueue)?);
+    let on_limit = KBox::new(LimitReached(doomed.clone()), GFP_KERNEL)?;
+    let srq = Srq::new(&bench.pd, &receives, DEPTH, 1, Some(on_limit))?;
+    let a = bench.lone()?;
+    let b = bench.qp_of(&bench.pd, &sends, Receive::Shared(srq.clone()))?;
+    let tally = Tally::new()?;
+
+    bench.connect(&a, &b)?;
+    for _ in 0..DEPTH {
+        receive(&*srq, Piece::new(bench.dev(), &tally, end)?)?;
+    }
+    srq.arm(DEPTH / 2)?;
+    *doomed.both.lock() = Some((b, srq));
+    for _ in 0..DEPTH {
+        send(&a, Piece::new(bench.dev(), &tally, end)?, true)?;
+    }
+    tally.within(|| doomed.events.load(Relaxed) > 0)?;
+    doomed.done.wait_for_completion();
+    drop((a, receives));
+    tally.expect_none_alive()
 }
 
 /// Runs on until the module's exit is long over, and keeps its own job until then.
