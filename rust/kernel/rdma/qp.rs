@@ -47,7 +47,6 @@ mod context;
 mod order;
 mod poster;
 mod state;
-mod stranded;
 mod teardown;
 
 pub use caps::Capabilities;
@@ -62,7 +61,7 @@ pub(crate) use order::{
 };
 pub use poster::Poster;
 
-use stranded::Stranded;
+use order::Stranded;
 
 /// The service that a queue pair gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
