@@ -56,7 +56,6 @@ use krdma::rdma::{
     qp::{
         Capabilities,
         QpInit,
-        QpType,
         Receive, //
     },
     qp_attr::{
@@ -269,7 +268,6 @@ impl Devices {
                     pd: pd.clone(),
                     send_cq: cq.clone(),
                     receive: Receive::Own(cq),
-                    qp_type: QpType::Rc,
                     cap: Capabilities {
                         max_send_wr: 32,
                         max_recv_wr: 16,

@@ -52,7 +52,6 @@ use krdma::{
         qp::{
             Capabilities,
             QpInit,
-            QpType,
             Receive, //
         },
         Device,
@@ -215,7 +214,6 @@ fn new_qp(dev: &Device, module: &'static ThisModule, depth: u32) -> Result<Qp> {
             pd: Arc::new(Pd::new(dev, module)?, GFP_KERNEL)?,
             send_cq: cq.clone(),
             receive: Receive::Own(cq),
-            qp_type: QpType::Rc,
             cap: Capabilities {
                 max_send_wr: depth,
                 max_recv_wr: depth,

@@ -76,7 +76,6 @@ use krdma::{
             Poster,
             QpContext,
             QpInit,
-            QpType,
             Receive, //
         },
         qp_attr::QpState,
@@ -526,7 +525,6 @@ impl Station {
             pd: self.pd.clone(),
             send_cq: self.cq.clone(),
             receive: Receive::Shared(srq),
-            qp_type: QpType::Rc,
             cap: Capabilities {
                 max_send_wr: WINDOW,
                 max_recv_wr: 0,
@@ -678,7 +676,10 @@ impl Operation for Outgoing {
                 );
             }
         }
-        if let Err(err) = Self::send(this, completion.poster()) {
+        let Some(poster) = completion.poster().of() else {
+            return;
+        };
+        if let Err(err) = Self::send(this, poster) {
             pr_warn!("nothing more is sent: {:?}\n", err);
         }
     }

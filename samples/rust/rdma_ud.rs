@@ -76,8 +76,8 @@ use krdma::{
         qp::{
             Capabilities,
             QpInit,
-            QpType,
-            Receive, //
+            Receive,
+            Ud, //
         },
         qp_attr::{
             QpAttr,
@@ -360,7 +360,7 @@ fn parse(buffer: &[u8]) -> Option<(Kind, u32)> {
 /// A queue pair on a port, and what it has received.
 #[pin_data]
 struct Station {
-    qp: Arc<Qp>,
+    qp: Arc<Qp<Ud>>,
     port: u32,
     /// Which datagrams of a burst have come.
     #[pin]
@@ -405,7 +405,6 @@ impl Station {
             pd: pd.clone(),
             send_cq: cq.clone(),
             receive: Receive::Own(cq),
-            qp_type: QpType::Ud,
             cap: Capabilities {
                 max_send_wr: DEPTH,
                 max_recv_wr: DEPTH,
@@ -717,7 +716,7 @@ impl SendAs for Pin<KBox<Request<Outgoing>>> {
         fill(&mut data.buffer.cpu(), kind, number);
 
         let job = data.job.clone();
-        let mut batch: SendBatch<'_, _, 1, 1> = SendBatch::new(&*job.station.qp);
+        let mut batch: SendBatch<'_, _, 1, 1, Ud> = SendBatch::new(&*job.station.qp);
         batch
             .push(self, |data, links| {
                 links.send_to(

@@ -39,7 +39,8 @@ use krdma::rdma::{
         QpContext,
         QpInit,
         QpType,
-        Receive, //
+        Receive,
+        Service, //
     },
     qp_attr::{
         PathMtu,
@@ -236,13 +237,12 @@ impl<'a> Bench<'a> {
         Cq::new(self.dev(), self.module, 8 * DEPTH, 0, poll)
     }
 
-    fn qp(&self, name: char, qp_type: QpType, cq: &Arc<Cq>, receive: Receive) -> Result<Qp> {
+    fn qp<S: Service>(&self, name: char, cq: &Arc<Cq>, receive: Receive) -> Result<Qp<S>> {
         Qp::new(
             QpInit {
                 pd: self.pd.clone(),
                 send_cq: cq.clone(),
                 receive,
-                qp_type,
                 cap: capabilities(),
                 port: self.port.number(),
                 context: Some(Context::new(Name(name), GFP_KERNEL)?),
@@ -252,17 +252,17 @@ impl<'a> Bench<'a> {
     }
 
     /// Makes two queue pairs that are connected to each other, with a completion queue each.
-    fn pair(&self, qp_type: QpType) -> Result<(Qp, Qp)> {
+    fn pair<S: Service>(&self) -> Result<(Qp<S>, Qp<S>)> {
         let (one, other) = (self.cq(Poll::Workqueue)?, self.cq(Poll::Workqueue)?);
-        let a = self.qp('a', qp_type, &one, Receive::Own(one.clone()))?;
-        let b = self.qp('b', qp_type, &other, Receive::Own(other.clone()))?;
+        let a = self.qp('a', &one, Receive::Own(one.clone()))?;
+        let b = self.qp('b', &other, Receive::Own(other.clone()))?;
 
         self.connect(&a, &b)?;
         Ok((a, b))
     }
 
     /// Connects two queue pairs to each other.
-    fn connect(&self, a: &Qp, b: &Qp) -> Result {
+    fn connect<S: Service>(&self, a: &Qp<S>, b: &Qp<S>) -> Result {
         for (qp, peer) in [(a, b), (b, a)] {
             qp.modify(&self.init(qp))?;
             qp.modify(&self.rtr(qp, peer))?;
@@ -271,7 +271,7 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    fn init(&self, qp: &Qp) -> QpAttr {
+    fn init<S: Service>(&self, qp: &Qp<S>) -> QpAttr {
         let attr = QpAttr::new()
             .state(QpState::Init)
             .port(self.port.number())
@@ -288,7 +288,7 @@ impl<'a> Bench<'a> {
         )
     }
 
-    fn rtr(&self, qp: &Qp, peer: &Qp) -> QpAttr {
+    fn rtr<S: Service>(&self, qp: &Qp<S>, peer: &Qp<S>) -> QpAttr {
         let attr = QpAttr::new().state(QpState::Rtr);
         if qp.qp_type().is_datagram() {
             return attr;
@@ -305,7 +305,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    fn rts(&self, qp: &Qp) -> QpAttr {
+    fn rts<S: Service>(&self, qp: &Qp<S>) -> QpAttr {
         let attr = QpAttr::new().state(QpState::Rts).sq_psn(0);
 
         match qp.qp_type() {

@@ -57,7 +57,6 @@ use krdma::{
         qp::{
             Capabilities,
             QpInit,
-            QpType,
             Receive, //
         },
         request::Status,
@@ -147,7 +146,6 @@ fn new_qp(dev: &Device, module: &'static ThisModule) -> Result<Qp> {
             pd: Arc::new(Pd::new(dev, module)?, GFP_KERNEL)?,
             send_cq: cq.clone(),
             receive: Receive::Own(cq),
-            qp_type: QpType::Rc,
             cap: Capabilities {
                 max_send_wr: 8,
                 max_recv_wr: 4,

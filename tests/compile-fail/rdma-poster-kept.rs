@@ -7,14 +7,17 @@ use kernel::{
     sync::Mutex, //
 };
 use krdma::rdma::{
-    qp::Poster,
+    qp::{
+        Any,
+        Poster, //
+    },
     Completion,
     Operation,
     Request, //
 };
 
 struct Keeper {
-    poster: Pin<KBox<Mutex<Option<Poster<'static>>>>>,
+    poster: Pin<KBox<Mutex<Option<Poster<'static, Any>>>>>,
 }
 
 impl Operation for Keeper {

@@ -12,6 +12,7 @@
 use crate::{
     bindings,
     rdma::{
+        qp::Ud,
         Gid,
         Lid,
         Qp, //
@@ -41,7 +42,7 @@ pub struct Attachment {
 /// has the two once.
 struct Inner {
     // Not dropped if it could not be detached.
-    qp: ManuallyDrop<Arc<Qp>>,
+    qp: ManuallyDrop<Arc<Qp<Ud>>>,
     gid: Gid,
     lid: u16,
 }
@@ -52,10 +53,10 @@ impl Attachment {
     /// `lid` is the group's, [`Lid::RESERVED`] on RoCE. The group's address attributes have both, see
     /// [`AhAttr::destination_gid`](crate::rdma::ah::AhAttr::destination_gid).
     ///
-    /// Errors: [`EINVAL`] if the queue pair is not one for datagrams, or `gid` or `lid` is no group's;
+    /// Errors: [`EINVAL`] if `gid` or `lid` is no group's;
     /// [`EEXIST`] if it is attached to that group already, [`EOPNOTSUPP`] if the device has no
     /// multicast, [`ENOMEM`].
-    pub fn new(qp: &Arc<Qp>, gid: Gid, lid: Lid) -> Result<Self> {
+    pub fn new(qp: &Arc<Qp<Ud>>, gid: Gid, lid: Lid) -> Result<Self> {
         let lid = u16::try_from(lid.as_u32()).map_err(|_| EINVAL)?;
         let mut groups = qp.groups().lock();
 
@@ -85,7 +86,7 @@ impl Attachment {
     }
 
     /// Returns the queue pair.
-    pub fn qp(&self) -> &Arc<Qp> {
+    pub fn qp(&self) -> &Arc<Qp<Ud>> {
         &self.inner.qp
     }
 

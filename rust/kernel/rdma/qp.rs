@@ -23,9 +23,12 @@ use crate::{
     },
     reaper::Deferred,
 };
-use core::ptr::{
-    self,
-    NonNull, //
+use core::{
+    marker::PhantomData,
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 use kernel::{
     error::{
@@ -46,6 +49,7 @@ mod caps;
 mod context;
 mod order;
 mod poster;
+mod service;
 mod state;
 mod teardown;
 
@@ -60,37 +64,20 @@ pub(crate) use order::{
     Order, //
 };
 pub use poster::Poster;
+pub use service::{
+    Any,
+    Connected,
+    Datagram,
+    Gsi,
+    QpType,
+    Rc,
+    Reliable,
+    Service,
+    Uc,
+    Ud, //
+};
 
 use order::Stranded;
-
-/// The service that a queue pair gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QpType {
-    /// Reliable connection.
-    Rc,
-    /// Unreliable connection.
-    Uc,
-    /// Unreliable datagrams.
-    Ud,
-    /// The general services interface, queue pair 1.
-    Gsi,
-}
-
-impl QpType {
-    /// Returns whether each message needs an address.
-    pub fn is_datagram(self) -> bool {
-        matches!(self, Self::Ud | Self::Gsi)
-    }
-
-    pub(crate) fn as_raw(self) -> bindings::ib_qp_type {
-        match self {
-            Self::Rc => bindings::ib_qp_type_IB_QPT_RC,
-            Self::Uc => bindings::ib_qp_type_IB_QPT_UC,
-            Self::Ud => bindings::ib_qp_type_IB_QPT_UD,
-            Self::Gsi => bindings::ib_qp_type_IB_QPT_GSI,
-        }
-    }
-}
 
 /// Where a queue pair receives.
 pub enum Receive {
@@ -108,17 +95,17 @@ pub struct QpInit {
     pub send_cq: Arc<Cq>,
     /// Where it receives.
     pub receive: Receive,
-    /// The service.
-    pub qp_type: QpType,
     /// How large the queues shall be at least.
     pub cap: Capabilities,
-    /// The port, for [`QpType::Gsi`] only.
+    /// The port, for [`Gsi`] only.
     pub port: u32,
     /// What the queue pair knows of its user.
     pub context: Option<Context>,
 }
 
-/// A queue pair.
+/// A queue pair that gives the service `S`.
+///
+/// The service is a type: what it does not have can't be asked for. There is one implementation of them all.
 ///
 /// No more is posted than the queues have room for, completions that nobody has looked at yet included:
 /// so no completion is ever lost.
@@ -129,8 +116,13 @@ pub struct QpInit {
 ///
 /// Its completion queues must not be [`Poll::Direct`](crate::rdma::cq::Poll::Direct), unless
 /// somebody polls them until then; the drop polls them as well.
-pub struct Qp {
+///
+/// # Invariants
+///
+/// `inner` is of the service `S`.
+pub struct Qp<S: Service = Rc> {
     inner: Deferred<Inner>,
+    _service: PhantomData<S>,
 }
 
 /// # Invariants
@@ -187,7 +179,7 @@ unsafe impl Sync for Inner {}
 /// Requests that are posted to empty a queue.
 const DRAIN: u32 = 1;
 
-impl Qp {
+impl<S: Service> Qp<S> {
     /// Makes a queue pair. It is in the reset state.
     ///
     /// `owner` is the module that shows in `rdma resource show`, as for
@@ -205,6 +197,102 @@ impl Qp {
     /// are datagrams;
     /// [`ENOSPC`] if a completion queue has not so many entries left, [`ENOMEM`].
     pub fn new(init: QpInit, owner: &'static ThisModule) -> Result<Self> {
+        // INVARIANT: It is of this service.
+        Ok(Self {
+            inner: Inner::create(init, S::TYPE, owner)?,
+            _service: PhantomData,
+        })
+    }
+
+    /// Returns the queue pair's number, by which peers name it.
+    pub fn number(&self) -> u32 {
+        // SAFETY: By the type invariant, we own the queue pair. The number is constant.
+        unsafe { (*self.as_raw()).qp_num }
+    }
+
+    /// Returns the service.
+    pub fn qp_type(&self) -> QpType {
+        S::TYPE
+    }
+
+    /// Returns how large the queues are, as granted.
+    pub fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    /// Returns the right to post to the queue pair, as completion handlers
+    /// [have it](crate::rdma::Completion::poster).
+    #[inline]
+    pub fn poster(&self) -> Poster<'_, S> {
+        Poster::new(self)
+    }
+
+    /// Returns the device.
+    pub fn device(&self) -> &Device {
+        self.inner.pd.device()
+    }
+
+    /// Returns the protection domain.
+    pub fn pd(&self) -> &Arc<Pd> {
+        &self.inner.pd
+    }
+
+    /// Returns what the queue pair knows of its user, if it is of this type.
+    ///
+    /// Does not sleep.
+    #[inline]
+    pub fn context<T: QpContext>(&self) -> Option<&T> {
+        self.inner.context.as_ref()?.get()
+    }
+
+    /// Changes the state or attributes of the queue pair.
+    ///
+    /// Receives can be posted from [`QpState::Init`] on, sends from [`QpState::Rts`] on, and both in
+    /// [`QpState::Err`].
+    ///
+    /// A device that is told to reset a queue pair forgets what was posted. So this is done after a
+    /// [`drain`](Self::drain), with what is said there.
+    ///
+    /// May sleep. Errors: [`EINVAL`] if the state has no such transition, or needs other attributes, and
+    /// for a reset those of `drain`.
+    pub fn modify(&self, attr: &QpAttr) -> Result {
+        self.inner.modify_by(attr)
+    }
+
+    /// Moves the queue pair to the error state: what is posted is given back, not carried out.
+    pub fn fail(&self) -> Result {
+        self.modify(&QpAttr::new().state(QpState::Err))
+    }
+
+    /// Returns the state that the queue pair is in.
+    pub fn state(&self) -> Result<QpState> {
+        self.inner.query_state()
+    }
+
+    /// Waits until the handlers of all that is posted have returned. The queue pair is in the error state
+    /// then, unless it has not left the reset state.
+    ///
+    /// Nothing can be posted meanwhile: requests are given back with [`ESHUTDOWN`], to handlers too.
+    ///
+    /// May sleep, so it must not be called in softirq context. Errors: [`EDEADLK`] if it is called by a
+    /// handler of one of its completion queues, for which it would wait: nothing has happened then.
+    pub fn drain(&self) -> Result {
+        self.inner.drain()
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::ib_qp {
+        self.inner.ptr.as_ptr()
+    }
+
+    /// The multicast groups that the queue pair is attached to.
+    pub(crate) fn groups(&self) -> &Mutex<KVec<(Gid, u16)>> {
+        &self.inner.groups
+    }
+}
+
+impl Inner {
+    /// Makes a queue pair, see [`Qp::new`].
+    fn create(init: QpInit, qp_type: QpType, owner: &'static ThisModule) -> Result<Deferred<Self>> {
         let dev = init.pd.device();
         dev.refuse_iwarp()?;
         let recv_cq = match &init.receive {
@@ -214,13 +302,13 @@ impl Qp {
         if init.send_cq.device() != dev || recv_cq.device() != dev {
             return Err(EINVAL);
         }
-        if init.qp_type == QpType::Gsi && !dev.has_port(init.port) {
+        if qp_type == QpType::Gsi && !dev.has_port(init.port) {
             return Err(EINVAL);
         }
         if let Receive::Shared(srq) = &init.receive {
             // Nothing but a request that drains the send queue tells that the pool has handled what is
             // before it.
-            let drains = !init.qp_type.is_datagram() && init.send_cq.as_raw() == recv_cq.as_raw();
+            let drains = !qp_type.is_datagram() && init.send_cq.as_raw() == recv_cq.as_raw();
             if recv_cq.is_pooled() && !drains {
                 return Err(EINVAL);
             }
@@ -235,7 +323,7 @@ impl Qp {
             send_cq: init.send_cq.as_raw(),
             recv_cq: recv_cq.as_raw(),
             sq_sig_type: bindings::ib_sig_type_IB_SIGNAL_REQ_WR,
-            qp_type: init.qp_type.as_raw(),
+            qp_type: qp_type.as_raw(),
             port_num: init.port,
             ..pin_init::zeroed()
         };
@@ -252,10 +340,10 @@ impl Qp {
 
         let receive = init.receive;
         let charge = Charge::to(owner)?;
-        let inner = charge.defer(try_pin_init!(&this in Inner {
+        charge.defer(try_pin_init!(&this in Inner {
             used <- new_mutex!(false),
             emptying <- new_mutex!(()),
-            qp_type: init.qp_type,
+            qp_type,
             sending: Atomic::new(0),
             stranded <- Stranded::new(),
             groups <- new_mutex!(KVec::new()),
@@ -293,94 +381,25 @@ impl Qp {
                 ),
                 Receive::Shared(srq) => ReceiveQueue::Shared(srq),
             },
-        }))?;
-
-        Ok(Self { inner })
+        }))
     }
 
-    /// Returns the queue pair's number, by which peers name it.
-    pub fn number(&self) -> u32 {
-        // SAFETY: By the type invariant, we own the queue pair. The number is constant.
-        unsafe { (*self.as_raw()).qp_num }
-    }
-
-    /// Returns the service.
-    pub fn qp_type(&self) -> QpType {
-        self.inner.qp_type
-    }
-
-    /// Returns how large the queues are, as granted.
-    pub fn capabilities(&self) -> Capabilities {
+    fn capabilities(&self) -> Capabilities {
         Capabilities {
-            max_send_wr: self.inner.cap.max_send_wr.saturating_sub(DRAIN),
-            max_recv_wr: self.inner.cap.max_recv_wr.saturating_sub(DRAIN),
-            ..self.inner.cap
+            max_send_wr: self.cap.max_send_wr.saturating_sub(DRAIN),
+            max_recv_wr: self.cap.max_recv_wr.saturating_sub(DRAIN),
+            ..self.cap
         }
     }
 
-    /// Returns the right to post to the queue pair, as completion handlers
-    /// [have it](crate::rdma::Completion::poster).
-    #[inline]
-    pub fn poster(&self) -> Poster<'_> {
-        Poster::new(&self.inner)
-    }
-
-    /// Returns the device.
-    pub fn device(&self) -> &Device {
-        self.inner.pd.device()
-    }
-
-    /// Returns the protection domain.
-    pub fn pd(&self) -> &Arc<Pd> {
-        &self.inner.pd
-    }
-
-    /// Returns what the queue pair knows of its user, if it is of this type.
-    ///
-    /// Does not sleep.
-    #[inline]
-    pub fn context<T: QpContext>(&self) -> Option<&T> {
-        self.inner.context.as_ref()?.get()
-    }
-
-    /// Changes the state or attributes of the queue pair.
-    ///
-    /// Receives can be posted from [`QpState::Init`] on, sends from [`QpState::Rts`] on, and both in
-    /// [`QpState::Err`].
-    ///
-    /// A device that is told to reset a queue pair forgets what was posted. So this is done after a
-    /// [`drain`](Self::drain), with what is said there.
-    ///
-    /// May sleep. Errors: [`EINVAL`] if the state has no such transition, or needs other attributes, and
-    /// for a reset those of `drain`.
-    pub fn modify(&self, attr: &QpAttr) -> Result {
-        let (mut raw, mask) = attr.as_raw();
-
-        self.modify_raw(&mut raw, mask)
-    }
-
-    pub(crate) fn modify_raw(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
-        if attr.qp_state == bindings::ib_qp_state_IB_QPS_RESET && QpAttr::sets_state(mask) {
-            self.inner.reset(attr, mask)
-        } else {
-            self.inner.modify(attr, mask)
-        }
-    }
-
-    /// Moves the queue pair to the error state: what is posted is given back, not carried out.
-    pub fn fail(&self) -> Result {
-        self.modify(&QpAttr::new().state(QpState::Err))
-    }
-
-    /// Returns the state that the queue pair is in.
-    pub fn state(&self) -> Result<QpState> {
+    fn query_state(&self) -> Result<QpState> {
         let mut attr = pin_init::zeroed();
         let mut init = pin_init::zeroed();
 
         // SAFETY: By the type invariant, we own the queue pair. Both are valid for writes.
         to_result(unsafe {
             bindings::ib_query_qp(
-                self.as_raw(),
+                self.ptr.as_ptr(),
                 &mut attr,
                 bindings::ib_qp_attr_mask_IB_QP_STATE as c_int,
                 &mut init,
@@ -389,28 +408,6 @@ impl Qp {
         Ok(QpState::from_raw(attr.qp_state))
     }
 
-    /// Waits until the handlers of all that is posted have returned. The queue pair is in the error state
-    /// then, unless it has not left the reset state.
-    ///
-    /// Nothing can be posted meanwhile: requests are given back with [`ESHUTDOWN`], to handlers too.
-    ///
-    /// May sleep, so it must not be called in softirq context. Errors: [`EDEADLK`] if it is called by a
-    /// handler of one of its completion queues, for which it would wait: nothing has happened then.
-    pub fn drain(&self) -> Result {
-        self.inner.drain()
-    }
-
-    pub(crate) fn as_raw(&self) -> *mut bindings::ib_qp {
-        self.inner.ptr.as_ptr()
-    }
-
-    /// The multicast groups that the queue pair is attached to.
-    pub(crate) fn groups(&self) -> &Mutex<KVec<(Gid, u16)>> {
-        &self.inner.groups
-    }
-}
-
-impl Inner {
     /// Destroys a queue pair that can't be used, as something else that it needs is not to be had.
     ///
     /// # Safety

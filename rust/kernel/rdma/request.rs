@@ -20,6 +20,7 @@ use crate::{
             Stamp, //
         },
         qp::{
+            Any,
             Order,
             Poster, //
         },
@@ -479,11 +480,11 @@ impl<'a> Completion<'a> {
     }
 
     /// Returns the right to post to the queue pair that the request was worked on by: of a request of a
-    /// shared queue, the one that took it.
+    /// shared queue, the one that took it. To send, say of which [service](Poster::of) that is.
     ///
     /// So a request need not keep the queue pair, which keeps it, to be posted again.
     #[inline]
-    pub fn poster(&self) -> Poster<'a> {
+    pub fn poster(&self) -> Poster<'a, Any> {
         // SAFETY: Requests are posted to queue pairs of this crate, or to shared queues that only such
         // use. A queue pair is not destroyed before its handlers have returned, and we are in one.
         unsafe { Poster::from_raw(self.wc.qp) }
@@ -577,7 +578,7 @@ impl Received<'_> {
         self.wc
     }
 
-    fn poster(&self) -> Poster<'_> {
+    fn poster(&self) -> Poster<'_, Any> {
         // SAFETY: By the type invariant.
         unsafe { Poster::from_raw(self.wc.qp) }
     }

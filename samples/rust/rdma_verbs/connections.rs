@@ -57,8 +57,9 @@ use krdma::{
         gid::GidType,
         qp::{
             QpInit,
-            QpType,
-            Receive, //
+            Receive,
+            Uc,
+            Ud, //
         },
         qp_attr::QpState,
         request::Status,
@@ -76,7 +77,7 @@ const TIMEOUT: Delta = Delta::from_millis(20_000);
 struct Meeting {
     module: &'static ThisModule,
     pd: Arc<Pd>,
-    qp_type: QpType,
+    service: ServiceType,
     sent: Arc<Log>,
     received: Arc<Log>,
     /// What was accepted.
@@ -90,12 +91,12 @@ struct Meeting {
 }
 
 impl Meeting {
-    fn new(bench: &Bench<'_>, qp_type: QpType) -> Result<Arc<Self>> {
+    fn new(bench: &Bench<'_>, service: ServiceType) -> Result<Arc<Self>> {
         Arc::pin_init(
             try_pin_init!(Self {
                 module: bench.module,
                 pd: bench.pd.clone(),
-                qp_type,
+                service,
                 sent: Log::new()?,
                 received: Log::new()?,
                 accepted <- new_mutex!(None),
@@ -107,19 +108,27 @@ impl Meeting {
         )
     }
 
-    fn queue_pair(&self) -> Result<Qp> {
+    /// Returns whether nobody is connected.
+    fn is_datagram(&self) -> bool {
+        matches!(self.service, ServiceType::Datagram)
+    }
+
+    fn queue_pair(&self) -> Result<QueuePair> {
         let cq = Cq::new(self.pd.device(), self.module, 64, 0, Poll::Workqueue)?;
         let init = QpInit {
             pd: self.pd.clone(),
             send_cq: cq.clone(),
             receive: Receive::Own(cq),
-            qp_type: self.qp_type,
             cap: crate::capabilities(),
             port: 0,
             context: None,
         };
 
-        Qp::new(init, self.module)
+        Ok(match self.service {
+            ServiceType::Reliable => QueuePair::Rc(Qp::new(init, self.module)?),
+            ServiceType::Unreliable => QueuePair::Uc(Qp::new(init, self.module)?),
+            ServiceType::Datagram => QueuePair::Ud(Qp::new(init, self.module)?),
+        })
     }
 
     /// Waits until as many are there, or somebody has failed.
@@ -142,10 +151,54 @@ impl Meeting {
     }
 }
 
+/// A queue pair of the service that is met by.
+enum QueuePair {
+    Rc(Qp),
+    Uc(Qp<Uc>),
+    Ud(Qp<Ud>),
+}
+
+impl QueuePair {
+    fn number(&self) -> u32 {
+        match self {
+            Self::Rc(qp) => qp.number(),
+            Self::Uc(qp) => qp.number(),
+            Self::Ud(qp) => qp.number(),
+        }
+    }
+
+    /// Moves it to states of a connection, if there is one.
+    fn modify(&self, id: &Id<Side>, states: &[QpState]) -> Result {
+        states.iter().try_for_each(|state| match self {
+            Self::Rc(qp) => id.modify_qp(qp, *state),
+            Self::Uc(qp) => id.modify_qp(qp, *state),
+            Self::Ud(_) => Ok(()),
+        })
+    }
+
+    /// Posts a receive, if there is a connection.
+    fn receive(&self, log: &Arc<Log>) -> Result {
+        match self {
+            Self::Rc(qp) => receive(qp, qp.device(), log, 64),
+            Self::Uc(qp) => receive(qp, qp.device(), log, 64),
+            Self::Ud(_) => Ok(()),
+        }
+    }
+
+    /// Posts a message.
+    fn send(&self, log: &Arc<Log>) -> Result {
+        match self {
+            Self::Rc(qp) => send(qp, log, 7, 64),
+            Self::Uc(qp) => send(qp, log, 7, 64),
+            Self::Ud(_) => Err(EINVAL),
+        }
+    }
+}
+
 /// One side of a connection.
 struct Side {
     meeting: Arc<Meeting>,
-    qp: SetOnce<Qp>,
+    qp: SetOnce<QueuePair>,
 }
 
 impl Side {
@@ -162,10 +215,8 @@ impl Side {
         let qp = meeting.queue_pair()?;
         let number = qp.number();
 
-        if !meeting.qp_type.is_datagram() {
-            id.modify_qp(&qp, QpState::Init)?;
-            receive(&qp, qp.device(), &meeting.received, 64)?;
-        }
+        qp.modify(id, &[QpState::Init])?;
+        qp.receive(&meeting.received)?;
         id.handler().qp.populate(qp);
         Ok(ConnParams {
             private_data: b"hello",
@@ -181,11 +232,7 @@ impl Side {
     fn ready(id: &Id<Self>) -> Result {
         let qp = id.handler().qp.as_ref().ok_or(EINVAL)?;
 
-        if !qp.qp_type().is_datagram() {
-            id.modify_qp(qp, QpState::Rtr)?;
-            id.modify_qp(qp, QpState::Rts)?;
-        }
-        Ok(())
+        qp.modify(id, &[QpState::Rtr, QpState::Rts])
     }
 
     fn is_connected(&self) {
@@ -236,7 +283,7 @@ struct Door(Arc<Meeting>);
 impl Acceptor for Door {
     fn request(listener: &Id<Self>, request: cm::Request<'_>) {
         let meeting = &listener.handler().0;
-        let datagram = meeting.qp_type.is_datagram();
+        let datagram = meeting.is_datagram();
         let accepted = request
             .into_connection(Side::new(meeting))
             .and_then(|connection| {
@@ -300,7 +347,7 @@ pub(crate) fn services(bench: &Bench<'_>) -> Result {
             })?;
         }
         let builder = Builder::new(Namespace::initial(), PortSpace::Tcp, bench.module);
-        let meeting = Meeting::new(bench, QpType::Rc)?;
+        let meeting = Meeting::new(bench, ServiceType::Reliable)?;
         let nobody = builder.resolve(
             None,
             SocketAddr::from((addr, PORT + 1)),
@@ -318,12 +365,7 @@ pub(crate) fn services(bench: &Bench<'_>) -> Result {
 }
 
 fn meet(bench: &Bench<'_>, addr: SocketAddr, space: PortSpace) -> Result {
-    let qp_type = match space.service_type() {
-        ServiceType::Reliable => QpType::Rc,
-        ServiceType::Unreliable => QpType::Uc,
-        ServiceType::Datagram => QpType::Ud,
-    };
-    let meeting = Meeting::new(bench, qp_type)?;
+    let meeting = Meeting::new(bench, space.service_type())?;
     let builder = Builder::new(Namespace::initial(), space, bench.module);
     let listener = builder.listen(addr, 4, Door(meeting.clone()))?;
     let ret = builder
@@ -341,8 +383,6 @@ fn meet(bench: &Bench<'_>, addr: SocketAddr, space: PortSpace) -> Result {
 }
 
 fn talk(meeting: &Meeting, addr: SocketAddr, asking: Connection<Side>) -> Result {
-    let qp_type = meeting.qp_type;
-
     meeting.wait("connected", &meeting.connected, 2)?;
     expect("where the peer is", asking.peer_addr(), Some(addr))?;
     let accepted = meeting.accepted.lock().take().ok_or(ENOTCONN)?;
@@ -352,9 +392,9 @@ fn talk(meeting: &Meeting, addr: SocketAddr, asking: Connection<Side>) -> Result
         Some(addr.ip()),
     )?;
 
-    if !qp_type.is_datagram() {
+    if !meeting.is_datagram() {
         let qp = asking.handler().qp.as_ref().ok_or(EINVAL)?;
-        send(qp, &meeting.sent, 7, 64)?;
+        qp.send(&meeting.sent)?;
         meeting.sent.expect("a send", 1, Status::Success)?;
         expect("what has come", meeting.received.next()?.word as u8, 7)?;
 
@@ -366,7 +406,7 @@ fn talk(meeting: &Meeting, addr: SocketAddr, asking: Connection<Side>) -> Result
     asking.close();
     accepted.close();
     // The receives that were not used are given back, with the queue pairs.
-    let left = if qp_type.is_datagram() { 0 } else { 1 };
+    let left = if meeting.is_datagram() { 0 } else { 1 };
     meeting
         .received
         .expect("a receive given back", left, Status::Flushed)?;

@@ -28,8 +28,9 @@ use krdma::rdma::{
     qp::{
         Capabilities,
         QpInit,
-        QpType,
-        Receive, //
+        Rc,
+        Receive,
+        Ud, //
     },
     Ah,
     Cq,
@@ -65,12 +66,11 @@ pub(crate) fn sizes(bench: &Bench<'_>) -> Result {
             pd: bench.pd.clone(),
             send_cq: cq.clone(),
             receive: Receive::Own(cq.clone()),
-            qp_type: QpType::Rc,
             cap,
             port: 0,
             context: None,
         };
-        Qp::new(init, bench.module)
+        Qp::<Rc>::new(init, bench.module)
     };
     let usual = capabilities();
     let too_large = [
@@ -175,7 +175,7 @@ fn regions(bench: &Bench<'_>) -> Result {
     mr.detach()?;
     attach(&mut mr, 1)?;
     expect("the key of what was never registered", mr.remote().key, old)?;
-    let (a, _b) = bench.pair(QpType::Rc)?;
+    let (a, _b) = bench.pair::<Rc>()?;
     let mr = Arc::new(mr, GFP_KERNEL)?;
     for _ in 0..2 {
         let old = mr.remote().key;
@@ -235,7 +235,6 @@ pub(crate) fn exhaustion(bench: &Bench<'_>) -> Result {
             pd: bench.pd.clone(),
             send_cq: cq.clone(),
             receive: Receive::Own(cq),
-            qp_type: QpType::Ud,
             cap,
             port: 0,
             context: None,
@@ -270,17 +269,8 @@ pub(crate) fn exhaustion(bench: &Bench<'_>) -> Result {
     krdma::settle(bench.module);
 
     // What is none.
-    let rc = Arc::new(
-        bench.qp('r', QpType::Rc, &cq, Receive::Own(cq.clone()))?,
-        GFP_KERNEL,
-    )?;
-    expect_error(
-        "a member with a connection",
-        Attachment::new(&rc, group, Lid::RESERVED),
-        EINVAL,
-    )?;
     let ud = Arc::new(
-        bench.qp('u', QpType::Ud, &cq, Receive::Own(cq.clone()))?,
+        bench.qp::<Ud>('u', &cq, Receive::Own(cq.clone()))?,
         GFP_KERNEL,
     )?;
     let nobody = Gid::from(core::net::Ipv4Addr::LOCALHOST);

@@ -30,8 +30,9 @@ use krdma::rdma::{
     cq::Poll,
     qp::{
         QpInit,
-        QpType,
-        Receive, //
+        Rc,
+        Receive,
+        Ud, //
     },
     qp_attr::{
         QpAttr,
@@ -49,8 +50,8 @@ use krdma::rdma::{
 pub(crate) fn room(bench: &Bench<'_>) -> Result {
     let direct = bench.cq(Poll::Direct)?;
     let other = bench.cq(Poll::Workqueue)?;
-    let a = bench.qp('a', QpType::Rc, &direct, Receive::Own(direct.clone()))?;
-    let b = bench.qp('b', QpType::Rc, &other, Receive::Own(other.clone()))?;
+    let a = bench.qp::<Rc>('a', &direct, Receive::Own(direct.clone()))?;
+    let b = bench.qp::<Rc>('b', &other, Receive::Own(other.clone()))?;
     let (sent, received) = (Log::new()?, Log::new()?);
 
     bench.connect(&a, &b)?;
@@ -99,7 +100,7 @@ pub(crate) fn room(bench: &Bench<'_>) -> Result {
 
 /// A reset makes a device forget what is posted. It is given back before.
 pub(crate) fn reset(bench: &Bench<'_>) -> Result {
-    let (a, b) = bench.pair(QpType::Rc)?;
+    let (a, b) = bench.pair::<Rc>()?;
     let (sent, received) = (Log::new()?, Log::new()?);
 
     for _ in 0..2 {
@@ -125,7 +126,7 @@ pub(crate) fn reset(bench: &Bench<'_>) -> Result {
     }
 
     // Of datagrams too, which are drained in another way.
-    let (c, d) = bench.pair(QpType::Ud)?;
+    let (c, d) = bench.pair::<Ud>()?;
     let ah = Arc::new(Ah::new(&bench.pd, &bench.path)?, GFP_KERNEL)?;
     for _ in 0..3 {
         receive(&d, bench.dev(), &received, 104)?;
@@ -150,8 +151,8 @@ pub(crate) fn pool(bench: &Bench<'_>) -> Result {
 
     for poll in [Poll::Softirq, Poll::Workqueue] {
         let cq = Cq::pooled(dev, bench.module, 128, None, poll)?;
-        let a = bench.qp('a', QpType::Rc, &cq, Receive::Own(cq.clone()))?;
-        let b = bench.qp('b', QpType::Rc, &cq, Receive::Own(cq.clone()))?;
+        let a = bench.qp::<Rc>('a', &cq, Receive::Own(cq.clone()))?;
+        let b = bench.qp::<Rc>('b', &cq, Receive::Own(cq.clone()))?;
         let (sent, received) = (Log::new()?, Log::new()?);
 
         bench.connect(&a, &b)?;
@@ -167,7 +168,7 @@ pub(crate) fn pool(bench: &Bench<'_>) -> Result {
 
         // A shared queue, whose queue pair sends there too.
         let srq = Srq::new(&bench.pd, &cq, DEPTH, 1, None)?;
-        let c = bench.qp('c', QpType::Rc, &cq, Receive::Shared(srq.clone()))?;
+        let c = bench.qp::<Rc>('c', &cq, Receive::Shared(srq.clone()))?;
         receive(&*srq, dev, &received, 1000)?;
         for qp in [&a, &b] {
             qp.modify(&QpAttr::new().state(QpState::Reset))?;
@@ -182,13 +183,13 @@ pub(crate) fn pool(bench: &Bench<'_>) -> Result {
         // Where its end could not be waited for it is refused.
         expect_error(
             "datagrams with a shared queue of the pool",
-            bench.qp('d', QpType::Ud, &cq, Receive::Shared(srq.clone())),
+            bench.qp::<Ud>('d', &cq, Receive::Shared(srq.clone())),
             EINVAL,
         )?;
         let apart = bench.cq(Poll::Workqueue)?;
         expect_error(
             "sends elsewhere than a shared queue of the pool",
-            bench.qp('d', QpType::Rc, &apart, Receive::Shared(srq)),
+            bench.qp::<Rc>('d', &apart, Receive::Shared(srq)),
             EINVAL,
         )?;
     }
@@ -216,14 +217,13 @@ pub(crate) fn pool(bench: &Bench<'_>) -> Result {
         pd: bench.pd.clone(),
         send_cq: small.clone(),
         receive: Receive::Own(small),
-        qp_type: QpType::Rc,
         cap: capabilities(),
         port: 0,
         context: None,
     };
     expect_error(
         "more requests than entries",
-        Qp::new(init, bench.module),
+        Qp::<Rc>::new(init, bench.module),
         ENOSPC,
     )?;
     Ok(())

@@ -28,6 +28,11 @@ use krdma::rdma::{
         SendBatch,
         With, //
     },
+    qp::{
+        Connected,
+        Service,
+        Ud, //
+    },
     request::Status,
     Ah,
     Completion,
@@ -175,7 +180,7 @@ impl Piece {
     /// Describes a datagram, to the queue pair of this number and key.
     pub(crate) fn datagram<'a>(
         &'a self,
-        links: &mut Links<'a, '_>,
+        links: &mut Links<'a, '_, Ud>,
         (number, qkey): (u32, u32),
     ) -> Result {
         let ah = self.ah.as_ref().ok_or(EINVAL)?;
@@ -218,14 +223,14 @@ pub(crate) fn receive<Q: RecvTarget>(
 }
 
 /// Posts a request that `describe` describes, with `len` bytes that are all `byte`.
-pub(crate) fn post(
-    qp: &Qp,
+pub(crate) fn post<S: Service>(
+    qp: &Qp<S>,
     log: &Arc<Log>,
     byte: u8,
     len: usize,
-    describe: impl for<'a> FnOnce(&'a Piece, &mut Links<'a, '_>) -> Result,
+    describe: impl for<'a> FnOnce(&'a Piece, &mut Links<'a, '_, S>) -> Result,
 ) -> Result {
-    let mut batch: SendBatch<'_, _, 4, 4> = SendBatch::new(qp);
+    let mut batch: SendBatch<'_, _, 4, 4, S> = SendBatch::new(qp);
 
     batch
         .push(Piece::new(qp.device(), log, byte, len, None)?, describe)
@@ -234,15 +239,21 @@ pub(crate) fn post(
 }
 
 /// Posts a message of `len` bytes.
-pub(crate) fn send(qp: &Qp, log: &Arc<Log>, byte: u8, len: usize) -> Result {
+pub(crate) fn send<S: Connected>(qp: &Qp<S>, log: &Arc<Log>, byte: u8, len: usize) -> Result {
     post(qp, log, byte, len, |piece, links| {
         links.send(&[piece.buffer.sge()], With::Nothing, Flags::default())
     })
 }
 
 /// Posts a datagram of `len` bytes.
-pub(crate) fn send_to(qp: &Qp, log: &Arc<Log>, len: usize, ah: &Arc<Ah>, to: (u32, u32)) -> Result {
-    let mut batch: SendBatch<'_, _, 4, 4> = SendBatch::new(qp);
+pub(crate) fn send_to(
+    qp: &Qp<Ud>,
+    log: &Arc<Log>,
+    len: usize,
+    ah: &Arc<Ah>,
+    to: (u32, u32),
+) -> Result {
+    let mut batch: SendBatch<'_, _, 4, 4, Ud> = SendBatch::new(qp);
 
     batch
         .push(

@@ -23,7 +23,7 @@ use krdma::rdma::{
     cq::Poll,
     qp::{
         QpContext,
-        QpType,
+        Rc,
         Receive, //
     },
     request::Status,
@@ -42,8 +42,8 @@ impl Sharing {
     fn new(bench: &Bench<'_>, name: char, srq: &Arc<Srq>, cq: &Arc<Cq>) -> Result<Self> {
         let other = bench.cq(Poll::Workqueue)?;
         let this = Self {
-            receiver: bench.qp(name, QpType::Rc, cq, Receive::Shared(srq.clone()))?,
-            sender: bench.qp('s', QpType::Rc, &other, Receive::Own(other.clone()))?,
+            receiver: bench.qp::<Rc>(name, cq, Receive::Shared(srq.clone()))?,
+            sender: bench.qp::<Rc>('s', &other, Receive::Own(other.clone()))?,
         };
 
         bench.connect(&this.receiver, &this.sender)?;

@@ -4,7 +4,6 @@
 
 use crate::{
     expect,
-    expect_error,
     operations::{
         region,
         word, //
@@ -32,7 +31,7 @@ use krdma::rdma::{
         Links,
         SendBatch, //
     },
-    qp::QpType,
+    qp::Rc,
     qp_attr::{
         QpAttr,
         QpState, //
@@ -106,7 +105,7 @@ fn insist(qp: &Qp, log: &Arc<Log>, number: usize, remote: Remote) -> Result {
 
 /// When handlers of requests that are not signalled are called, and in which order.
 pub(crate) fn requests(bench: &Bench<'_>) -> Result {
-    let (a, b) = bench.pair(QpType::Rc)?;
+    let (a, b) = bench.pair::<Rc>()?;
     let log = Log::new()?;
     let mr = region(bench, &b)?;
     let remote = mr.remote();
@@ -166,13 +165,6 @@ pub(crate) fn requests(bench: &Bench<'_>) -> Result {
     ended(
         &log,
         &[(1, good), (2, Status::RemoteAccess), (3, Status::Flushed)],
-    )?;
-
-    let (c, _d) = bench.pair(QpType::Ud)?;
-    expect_error(
-        "a datagram that is not signalled",
-        post(&c, &log, &[(1, false, remote)]),
-        EINVAL,
     )
 }
 
@@ -238,7 +230,7 @@ fn strand(qp: &Qp, log: &Arc<Log>, count: usize, remote: Remote) -> Result {
 
 /// Requests that are not signalled leave room, in the queue as it was granted, for one that is.
 pub(crate) fn room(bench: &Bench<'_>) -> Result {
-    let (a, b) = bench.pair(QpType::Rc)?;
+    let (a, b) = bench.pair::<Rc>()?;
     let log = Log::new()?;
     let mr = region(bench, &b)?;
     let remote = mr.remote();

@@ -26,8 +26,10 @@ use kernel::{
 use krdma::rdma::{
     cq::Poll,
     qp::{
-        QpType,
-        Receive, //
+        Gsi,
+        Rc,
+        Receive,
+        Ud, //
     },
     qp_attr::{
         QpAttr,
@@ -44,8 +46,8 @@ fn to(state: QpState) -> QpAttr {
 /// Through all states, and where no way leads.
 pub(crate) fn transitions(bench: &Bench<'_>) -> Result {
     let (one, other) = (bench.cq(Poll::Workqueue)?, bench.cq(Poll::Workqueue)?);
-    let a = bench.qp('a', QpType::Rc, &one, Receive::Own(one.clone()))?;
-    let b = bench.qp('b', QpType::Rc, &other, Receive::Own(other.clone()))?;
+    let a = bench.qp::<Rc>('a', &one, Receive::Own(one.clone()))?;
+    let b = bench.qp::<Rc>('b', &other, Receive::Own(other.clone()))?;
     let (sent, received) = (Log::new()?, Log::new()?);
 
     // In RESET nothing can be posted, and only INIT and ERR follow.
@@ -130,7 +132,7 @@ fn within(condition: &dyn Fn() -> Result<bool>) -> Result {
 
 /// A datagram that fails.
 fn datagrams(bench: &Bench<'_>) -> Result {
-    let (a, b) = bench.pair(QpType::Ud)?;
+    let (a, b) = bench.pair::<Ud>()?;
     let (sent, received) = (Log::new()?, Log::new()?);
     let ah = Arc::new(Ah::new(&bench.pd, &bench.path)?, GFP_KERNEL)?;
 
@@ -158,7 +160,7 @@ fn datagrams(bench: &Bench<'_>) -> Result {
 /// Attributes that are missing, not allowed, or out of range.
 pub(crate) fn attributes(bench: &Bench<'_>) -> Result {
     let (cq, port) = (bench.cq(Poll::Workqueue)?, bench.port.number());
-    let a = bench.qp('a', QpType::Rc, &cq, Receive::Own(cq.clone()))?;
+    let a = bench.qp::<Rc>('a', &cq, Receive::Own(cq.clone()))?;
 
     expect_error("INIT without a port", a.modify(&to(QpState::Init)), EINVAL)?;
     expect_error(
@@ -208,7 +210,7 @@ pub(crate) fn attributes(bench: &Bench<'_>) -> Result {
     // Each port has one queue pair for general services, and the kernel has it.
     expect_error(
         "a second queue pair for general services",
-        bench.qp('g', QpType::Gsi, &cq, Receive::Own(cq.clone())),
+        bench.qp::<Gsi>('g', &cq, Receive::Own(cq.clone())),
         EINVAL,
     )
 }

@@ -57,7 +57,6 @@ use krdma::{
             Capabilities,
             Poster,
             QpInit,
-            QpType,
             Receive, //
         },
         qp_attr::QpState,
@@ -386,7 +385,6 @@ fn queue_pair(dev: &Device, module: &'static ThisModule, manners: &Manners) -> R
         pd: Arc::new(Pd::new(dev, module)?, GFP_KERNEL)?,
         send_cq: cq.clone(),
         receive: Receive::Own(cq),
-        qp_type: QpType::Rc,
         cap: Capabilities {
             max_send_wr: SENDS,
             max_recv_wr: manners.receives + 1,
@@ -610,7 +608,7 @@ impl Operation for Incoming {
     }
 }
 
-fn receive(poster: Poster<'_>, request: Pin<KBox<Request<Incoming>>>) -> Result {
+fn receive<S>(poster: Poster<'_, S>, request: Pin<KBox<Request<Incoming>>>) -> Result {
     let mut batch: RecvBatch<'_, _, _, 1, 1> = RecvBatch::new(&poster);
 
     batch

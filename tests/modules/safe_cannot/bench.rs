@@ -26,7 +26,6 @@ use krdma::rdma::{
         Capabilities,
         Context,
         QpInit,
-        QpType,
         Receive, //
     },
     qp_attr::{
@@ -107,7 +106,6 @@ impl<'a> Bench<'a> {
             pd: pd.clone(),
             send_cq: send_cq.clone(),
             receive,
-            qp_type: QpType::Rc,
             cap: Capabilities {
                 max_send_wr: DEPTH,
                 max_recv_wr: DEPTH,

@@ -102,7 +102,7 @@ fn answer_by(request: Counted, completion: &Completion<'_>, signaled: bool) {
     }
     fsleep(SLOW);
     let sent = Piece::new(poster.device(), &tally, end)
-        .and_then(|request| send(poster, request, signaled));
+        .and_then(|request| send(poster.of().ok_or(EINVAL)?, request, signaled));
     if let Err(err) = tally.note(sent) {
         pr_err!("an answer: {:?}\n", err);
     }
@@ -183,8 +183,8 @@ fn repost_shared(request: Counted, completion: &Completion<'_>) {
 
 fn answer_by_shared(tally: &Arc<Tally>, completion: &Completion<'_>) {
     let poster = completion.poster();
-    let sent =
-        Piece::new(poster.device(), tally, end).and_then(|request| send(poster, request, false));
+    let sent = Piece::new(poster.device(), tally, end)
+        .and_then(|request| send(poster.of().ok_or(EINVAL)?, request, false));
 
     if let Err(err) = tally.note(sent) {
         pr_err!("an answer: {:?}\n", err);

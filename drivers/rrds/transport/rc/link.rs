@@ -44,7 +44,6 @@ use krdma::rdma::{
         QpContext,
         QpEvent,
         QpInit,
-        QpType,
         Receive, //
     },
     Completion,
@@ -152,7 +151,6 @@ impl Link {
             pd: station.pd().clone(),
             send_cq,
             receive: Receive::Shared(srq),
-            qp_type: QpType::Rc,
             cap: Capabilities {
                 max_send_wr: profile.send_queue,
                 max_send_sge: SEND_SGE,

@@ -25,6 +25,11 @@ use crate::{
     account::Charge,
     bindings,
     rdma::{
+        qp::{
+            Any,
+            Poster,
+            Service, //
+        },
         qp_attr::QpState,
         Qp, //
     },
@@ -219,7 +224,11 @@ impl<T: Handler> Id<T> {
     /// pair is of another device.
     ///
     /// Takes the id's lock.
-    pub fn modify_qp(&self, qp: &Qp, state: QpState) -> Result {
+    pub fn modify_qp<S: Service>(&self, qp: &Qp<S>, state: QpState) -> Result {
+        self.modify_any(qp.poster().any(), state)
+    }
+
+    fn modify_any(&self, qp: Poster<'_, Any>, state: QpState) -> Result {
         if self.device() != Some(qp.device()) {
             return Err(EINVAL);
         }
@@ -227,7 +236,7 @@ impl<T: Handler> Id<T> {
         if state == QpState::Rtr {
             // What the peer may do is an attribute of this state only, and was not known yet when a side
             // that connects has come to it: then it is nothing.
-            self.modify_qp(qp, QpState::Init)?;
+            self.modify_any(qp, QpState::Init)?;
         }
         let mut attr = self.core().init_qp_attr(state.as_raw())?;
         let (raw, mask) = attr.as_raw();

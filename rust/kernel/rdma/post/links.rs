@@ -14,8 +14,11 @@ use crate::{
             Round, //
         },
         qp::{
+            Connected,
+            Datagram,
             Poster,
-            QpType, //
+            Rc,
+            Reliable, //
         },
         request::{
             Header,
@@ -130,12 +133,10 @@ const NO_DATA: Data<'static, core::iter::Empty<Piece<'static>>> = Data::Pieces(c
 
 /// The links of a request that is being described. What they name must be of `'a`, the request.
 ///
-/// On a queue pair for datagrams ([`QpType::Ud`](crate::rdma::qp::QpType::Ud) and
-/// [`QpType::Gsi`](crate::rdma::qp::QpType::Gsi)) there is [`send_to`](Self::send_to) only, and only
-/// there. Reads, atomic operations, registrations and invalidations are for reliable connections
-/// ([`QpType::Rc`](crate::rdma::qp::QpType::Rc)). What a service does not have fails with [`EINVAL`].
-pub struct Links<'a, 'b> {
-    pub(super) qp: Poster<'b>,
+/// `S` is the service that the queue pair gives. For datagrams there is [`send_to`](Self::send_to) only, and
+/// only there. Reads, atomic operations, registrations and invalidations are for [`Reliable`] connections.
+pub struct Links<'a, 'b, S = Rc> {
+    pub(super) qp: Poster<'b, S>,
     pub(super) header: *mut Header,
     pub(super) links: &'b mut [MaybeUninit<RawLink>],
     pub(super) first_piece: &'b mut [usize],
@@ -147,7 +148,7 @@ pub struct Links<'a, 'b> {
     pub(super) _data: PhantomData<fn(&'a ()) -> &'a ()>,
 }
 
-impl<'a> Links<'a, '_> {
+impl<'a, S: Connected> Links<'a, '_, S> {
     /// Sends a message, into a receive buffer of the peer.
     pub fn send<'s>(&mut self, data: impl Into<Gather<'a, 's>>, with: With, flags: Flags) -> Result
     where
@@ -159,12 +160,41 @@ impl<'a> Links<'a, '_> {
             bindings::ib_wr_opcode_IB_WR_SEND_WITH_IMM,
             Some(bindings::ib_wr_opcode_IB_WR_SEND_WITH_INV),
         )?;
-        let send = self.plain(opcode, ex, data.into().data(), flags)?;
+        let send = self.common(opcode, ex, data.into().data(), flags)?;
 
         self.add(RawLink { send });
         Ok(())
     }
 
+    /// Writes to a peer's memory. With immediate data it also takes a receive buffer of the peer.
+    pub fn write<'s>(
+        &mut self,
+        data: impl Into<Gather<'a, 's>>,
+        remote: Remote,
+        immediate: Option<u32>,
+        flags: Flags,
+    ) -> Result
+    where
+        'a: 's,
+    {
+        let (opcode, ex) = Self::opcode(
+            immediate.map_or(With::Nothing, With::Immediate),
+            bindings::ib_wr_opcode_IB_WR_RDMA_WRITE,
+            bindings::ib_wr_opcode_IB_WR_RDMA_WRITE_WITH_IMM,
+            None,
+        )?;
+        let rdma = bindings::ib_rdma_wr {
+            wr: self.common(opcode, ex, data.into().data(), flags)?,
+            remote_addr: remote.addr,
+            rkey: remote.key,
+        };
+
+        self.add(RawLink { rdma });
+        Ok(())
+    }
+}
+
+impl<'a, S: Datagram> Links<'a, '_, S> {
     /// Sends a datagram to a queue pair that `ah` leads to.
     ///
     /// A request has one: nothing would tell what has become of the first of several, if the driver refuses
@@ -185,7 +215,7 @@ impl<'a> Links<'a, '_> {
     where
         'a: 's,
     {
-        if ah.device() != self.qp.device() || !self.qp.is_datagram() {
+        if ah.device() != self.qp.device() {
             return Err(EINVAL);
         }
         if self.nr_links != self.first_link {
@@ -208,39 +238,15 @@ impl<'a> Links<'a, '_> {
         self.add(RawLink { ud });
         Ok(())
     }
+}
 
-    /// Writes to a peer's memory. With immediate data it also takes a receive buffer of the peer.
-    pub fn write<'s>(
-        &mut self,
-        data: impl Into<Gather<'a, 's>>,
-        remote: Remote,
-        immediate: Option<u32>,
-        flags: Flags,
-    ) -> Result
-    where
-        'a: 's,
-    {
-        let (opcode, ex) = Self::opcode(
-            immediate.map_or(With::Nothing, With::Immediate),
-            bindings::ib_wr_opcode_IB_WR_RDMA_WRITE,
-            bindings::ib_wr_opcode_IB_WR_RDMA_WRITE_WITH_IMM,
-            None,
-        )?;
-        let rdma = bindings::ib_rdma_wr {
-            wr: self.plain(opcode, ex, data.into().data(), flags)?,
-            remote_addr: remote.addr,
-            rkey: remote.key,
-        };
-
-        self.add(RawLink { rdma });
-        Ok(())
-    }
-
+impl<'a, S: Reliable> Links<'a, '_, S> {
     /// Reads from a peer's memory.
     pub fn read(&mut self, sges: &[SgeMut<'a>], remote: Remote, flags: Flags) -> Result {
         let rdma = bindings::ib_rdma_wr {
-            wr: self.reliable(
+            wr: self.common(
                 bindings::ib_wr_opcode_IB_WR_RDMA_READ,
+                pin_init::zeroed(),
                 Data::Pieces(sges.iter().map(|sge| sge.0)),
                 flags,
             )?,
@@ -349,7 +355,12 @@ impl<'a> Links<'a, '_> {
             return Err(EBUSY);
         }
 
-        let wr = self.reliable(bindings::ib_wr_opcode_IB_WR_REG_MR, NO_DATA, flags)?;
+        let wr = self.common(
+            bindings::ib_wr_opcode_IB_WR_REG_MR,
+            pin_init::zeroed(),
+            NO_DATA,
+            flags,
+        )?;
         let (round, key) = mr.begin()?;
         // SAFETY: As above. The region lives as long as the request.
         unsafe {
@@ -396,7 +407,12 @@ impl<'a> Links<'a, '_> {
             }
         };
 
-        let mut send = self.reliable(bindings::ib_wr_opcode_IB_WR_LOCAL_INV, NO_DATA, flags)?;
+        let mut send = self.common(
+            bindings::ib_wr_opcode_IB_WR_LOCAL_INV,
+            pin_init::zeroed(),
+            NO_DATA,
+            flags,
+        )?;
         let (round, key) = mr.begin_end(own)?;
         send.ex = bindings::ib_send_wr__bindgen_ty_2 {
             invalidate_rkey: key,
@@ -424,7 +440,12 @@ impl<'a> Links<'a, '_> {
             return Err(EINVAL);
         }
         let mut atomic = bindings::ib_atomic_wr {
-            wr: self.reliable(opcode, Data::Pieces(core::iter::once(result.0)), flags)?,
+            wr: self.common(
+                opcode,
+                pin_init::zeroed(),
+                Data::Pieces(core::iter::once(result.0)),
+                flags,
+            )?,
             remote_addr: remote.addr,
             rkey: remote.key,
             ..pin_init::zeroed()
@@ -434,7 +455,9 @@ impl<'a> Links<'a, '_> {
         self.add(RawLink { atomic });
         Ok(())
     }
+}
 
+impl<S> Links<'_, '_, S> {
     fn opcode(
         with: With,
         plain: bindings::ib_wr_opcode,
@@ -456,37 +479,6 @@ impl<'a> Links<'a, '_> {
                 },
             )),
         }
-    }
-
-    /// Makes the part that all links have, of a link that only a reliable connection has. What other services
-    /// make of it is up to the driver: it may say that it was carried out.
-    fn reliable<'p>(
-        &mut self,
-        opcode: bindings::ib_wr_opcode,
-        data: Data<'p, impl Iterator<Item = Piece<'p>>>,
-        flags: Flags,
-    ) -> Result<bindings::ib_send_wr> {
-        if self.qp.qp_type() != QpType::Rc {
-            return Err(EINVAL);
-        }
-        self.common(opcode, pin_init::zeroed(), data, flags)
-    }
-
-    /// Makes the part that all links have, of a link that is not a datagram.
-    ///
-    /// Errors: [`EINVAL`] if the queue pair sends datagrams only: its driver would take whatever lies
-    /// behind the link for an address handle.
-    fn plain<'p>(
-        &mut self,
-        opcode: bindings::ib_wr_opcode,
-        ex: bindings::ib_send_wr__bindgen_ty_2,
-        data: Data<'p, impl Iterator<Item = Piece<'p>>>,
-        flags: Flags,
-    ) -> Result<bindings::ib_send_wr> {
-        if self.qp.is_datagram() {
-            return Err(EINVAL);
-        }
-        self.common(opcode, ex, data, flags)
     }
 
     /// Makes the part that all links have. Room for the link is there if this succeeds.
@@ -532,7 +524,7 @@ impl<'a> Links<'a, '_> {
         })
     }
 
-    /// Adds a link, for which [`plain`](Self::plain) has found room.
+    /// Adds a link, for which [`common`](Self::common) has found room.
     fn add(&mut self, link: RawLink) {
         if let Some(slot) = self.links.get_mut(self.nr_links) {
             slot.write(link);

@@ -15,9 +15,12 @@ use crate::{
     rdma::{
         mr::End,
         qp::{
+            Connected,
             List,
             Order,
-            Poster, //
+            Poster,
+            Rc,
+            Service, //
         },
         request::{
             Header,
@@ -42,8 +45,10 @@ const SIGNALED: c_int = bindings::ib_send_flags_IB_SEND_SIGNALED as c_int;
 
 /// Send requests to be posted to a queue pair by one call: of `N` links in all, with `P` pieces of
 /// memory. Those not posted are dropped with it.
-pub struct SendBatch<'q, T: Operation, const N: usize = 4, const P: usize = 8> {
-    qp: Poster<'q>,
+///
+/// `S` is the service that the queue pair gives.
+pub struct SendBatch<'q, T: Operation, const N: usize = 4, const P: usize = 8, S: Service = Rc> {
+    qp: Poster<'q, S>,
     links: [MaybeUninit<RawLink>; N],
     /// The first piece of each link.
     first_piece: [usize; N],
@@ -56,11 +61,11 @@ pub struct SendBatch<'q, T: Operation, const N: usize = 4, const P: usize = 8> {
     _requests: PhantomData<T>,
 }
 
-impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
+impl<'q, T: Operation, const N: usize, const P: usize, S: Service> SendBatch<'q, T, N, P, S> {
     /// Starts a batch for a queue pair: a [`Qp`](crate::rdma::Qp), or what a handler has of one.
     // It is large: where it is not inlined it is copied.
     #[inline(always)]
-    pub fn new(qp: impl Into<Poster<'q>>) -> Self {
+    pub fn new(qp: impl Into<Poster<'q, S>>) -> Self {
         Self {
             qp: qp.into(),
             links: [const { MaybeUninit::uninit() }; N],
@@ -82,32 +87,9 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
     pub fn push(
         &mut self,
         request: Pin<KBox<Request<T>>>,
-        describe: impl for<'a> FnOnce(&'a T, &mut Links<'a, '_>) -> Result,
+        describe: impl for<'a> FnOnce(&'a T, &mut Links<'a, '_, S>) -> Result,
     ) -> core::result::Result<(), Refused<T>> {
         self.add(request, true, describe)
-    }
-
-    /// As [`push`](Self::push), of a request that the device need not signal: this saves a completion.
-    ///
-    /// Its handler is called right before that of a later request which is signalled, whichever that
-    /// is. If it fails, or the queue pair is [drained](crate::rdma::Qp::drain), it is called without that,
-    /// and when half of the queue [as it was granted](crate::rdma::Qp::capabilities) is taken by such
-    /// requests, or the whole is taken, the next one is signalled all the same. So there is room by and by
-    /// for as much as the other half holds; who posts more at a time has some signalled before.
-    ///
-    /// Errors: As for [`push`](Self::push), and [`EINVAL`] on a queue pair for datagrams.
-    pub fn push_unsignaled(
-        &mut self,
-        request: Pin<KBox<Request<T>>>,
-        describe: impl for<'a> FnOnce(&'a T, &mut Links<'a, '_>) -> Result,
-    ) -> core::result::Result<(), Refused<T>> {
-        if self.qp.is_datagram() {
-            return Err(Refused {
-                error: EINVAL,
-                request,
-            });
-        }
-        self.add(request, false, describe)
     }
 
     #[inline]
@@ -115,7 +97,7 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
         &mut self,
         request: Pin<KBox<Request<T>>>,
         signaled: bool,
-        describe: impl for<'a> FnOnce(&'a T, &mut Links<'a, '_>) -> Result,
+        describe: impl for<'a> FnOnce(&'a T, &mut Links<'a, '_, S>) -> Result,
     ) -> core::result::Result<(), Refused<T>> {
         if self.nr_requests == N {
             return Err(Refused {
@@ -171,7 +153,7 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
             (*header).room = self.qp.send_room();
             // CAST: There are not more than fit in a batch.
             (*header).entries = (nr_links - before.0) as u32;
-            if self.qp.is_datagram() {
+            if S::TYPE.is_datagram() {
                 (*header).counted = self.qp.sending();
             }
         }
@@ -228,7 +210,7 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
         if let Err(error) = self.qp.send_room().take(self.nr_links as u32) {
             return Err(self.refuse(error));
         }
-        if self.qp.is_datagram() {
+        if S::TYPE.is_datagram() {
             // CAST: As above.
             self.qp
                 .sending()
@@ -351,7 +333,7 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
 
         // CAST: There are not more than fit in a batch.
         self.qp.send_room().give_back((self.nr_links - bad) as u32);
-        if self.qp.is_datagram() {
+        if S::TYPE.is_datagram() {
             self.qp.sending().fetch_sub(ours, Relaxed);
         }
         self.reset();
@@ -368,7 +350,26 @@ impl<'q, T: Operation, const N: usize, const P: usize> SendBatch<'q, T, N, P> {
     }
 }
 
-impl<T: Operation, const N: usize, const P: usize> Drop for SendBatch<'_, T, N, P> {
+impl<T: Operation, const N: usize, const P: usize, S: Connected> SendBatch<'_, T, N, P, S> {
+    /// As [`push`](Self::push), of a request that the device need not signal: this saves a completion.
+    ///
+    /// Its handler is called right before that of a later request which is signalled, whichever that
+    /// is. If it fails, or the queue pair is [drained](crate::rdma::Qp::drain), it is called without that,
+    /// and when half of the queue [as it was granted](crate::rdma::Qp::capabilities) is taken by such
+    /// requests, or the whole is taken, the next one is signalled all the same. So there is room by and by
+    /// for as much as the other half holds; who posts more at a time has some signalled before.
+    ///
+    /// Errors: As for [`push`](Self::push).
+    pub fn push_unsignaled(
+        &mut self,
+        request: Pin<KBox<Request<T>>>,
+        describe: impl for<'a> FnOnce(&'a T, &mut Links<'a, '_, S>) -> Result,
+    ) -> core::result::Result<(), Refused<T>> {
+        self.add(request, false, describe)
+    }
+}
+
+impl<T: Operation, const N: usize, const P: usize, S: Service> Drop for SendBatch<'_, T, N, P, S> {
     fn drop(&mut self) {
         for header in self.headers.iter().filter(|header| !header.is_null()) {
             // SAFETY: It was made by `into_header`, and not posted.

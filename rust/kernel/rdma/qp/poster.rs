@@ -6,12 +6,15 @@
 //! `ib_post_recv`)
 
 use super::{
+    Any,
     Inner,
     Order,
     Qp,
     QpContext,
     QpType,
-    ReceiveQueue, //
+    Rc,
+    ReceiveQueue,
+    Service, //
 };
 use crate::{
     bindings,
@@ -28,6 +31,7 @@ use crate::{
         Pd, //
     },
 };
+use core::marker::PhantomData;
 use kernel::{
     num::casts::u32_as_usize,
     prelude::*,
@@ -46,13 +50,58 @@ use kernel::{
 /// The right ends when the queue pair is emptied: once its drop, a reset or [`Qp::drain`] has begun,
 /// what is posted is given back with [`ESHUTDOWN`]. All that was posted before is waited for, and so is a
 /// handler that is about to post. After a drain it is there again.
-#[derive(Clone, Copy)]
-pub struct Poster<'a>(&'a Inner);
+///
+/// `S` is the service. A handler does not know it, and says which it takes it to be: see [`Poster::of`].
+///
+/// # Invariants
+///
+/// The queue pair is of the service `S`, unless that is [`Any`].
+pub struct Poster<'a, S = Rc>(&'a Inner, PhantomData<S>);
 
-impl<'a> Poster<'a> {
+impl<S> Clone for Poster<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Poster<'_, S> {}
+
+impl<'a, S: Service> Poster<'a, S> {
     #[inline]
-    pub(super) fn new(inner: &'a Inner) -> Self {
-        Self(inner)
+    pub(super) fn new(qp: &'a Qp<S>) -> Self {
+        // INVARIANT: By that of the queue pair.
+        Self(&qp.inner, PhantomData)
+    }
+
+    /// The requests in the send queue; not those of a service of datagrams, each of which is signalled.
+    #[inline]
+    pub(crate) fn order(&self) -> Option<&'a Order> {
+        (!S::TYPE.is_datagram()).then_some(&self.0.order)
+    }
+
+    /// The same, of no service in particular.
+    #[inline]
+    pub(crate) fn any(self) -> Poster<'a, Any> {
+        Poster(self.0, PhantomData)
+    }
+}
+
+impl<'a> Poster<'a, Any> {
+    /// Returns the right to post to a queue pair of the service `S`, if it is one.
+    #[inline]
+    pub fn of<S: Service>(self) -> Option<Poster<'a, S>> {
+        // INVARIANT: It is of that service.
+        (self.0.qp_type == S::TYPE).then_some(Poster(self.0, PhantomData))
+    }
+
+    /// Whether the service is one of datagrams, which need an address each.
+    #[inline]
+    pub(crate) fn is_datagram(&self) -> bool {
+        self.0.qp_type.is_datagram()
+    }
+
+    pub(crate) fn modify_raw(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
+        self.0.modify_raw(attr, mask)
     }
 
     /// # Safety
@@ -62,9 +111,13 @@ impl<'a> Poster<'a> {
     pub(crate) unsafe fn from_raw(qp: *mut bindings::ib_qp) -> Self {
         // SAFETY: By the function's requirements. The context of our queue pairs is their `Inner`, which
         // is pinned, and goes after the queue pair is destroyed.
-        Self(unsafe { &*(*qp).qp_context.cast::<Inner>() })
+        //
+        // INVARIANT: It may be of any service.
+        Self(unsafe { &*(*qp).qp_context.cast::<Inner>() }, PhantomData)
     }
+}
 
+impl<'a, S> Poster<'a, S> {
     /// Returns the queue pair's number, by which peers name it.
     ///
     /// Does not sleep.
@@ -130,18 +183,6 @@ impl<'a> Poster<'a> {
         self.0.cap.max_inline_data
     }
 
-    /// Whether the service is one of datagrams, which need an address each.
-    #[inline]
-    pub(crate) fn is_datagram(&self) -> bool {
-        self.0.qp_type.is_datagram()
-    }
-
-    /// The requests in the send queue; not those of a service of datagrams, each of which is signalled.
-    #[inline]
-    pub(crate) fn order(&self) -> Option<&'a Order> {
-        (!self.is_datagram()).then_some(&self.0.order)
-    }
-
     /// Counts the requests that are sent, if the service is one of datagrams: the queue pair waits for
     /// them.
     #[inline]
@@ -160,9 +201,9 @@ impl<'a> Poster<'a> {
     }
 }
 
-impl<'a> From<&'a Qp> for Poster<'a> {
+impl<'a, S: Service> From<&'a Qp<S>> for Poster<'a, S> {
     #[inline]
-    fn from(qp: &'a Qp) -> Self {
+    fn from(qp: &'a Qp<S>) -> Self {
         qp.poster()
     }
 }
@@ -210,9 +251,9 @@ unsafe impl RecvQueue for Inner {
 
 /// Who has the queue pair can post to its receive queue, and so can a handler.
 macro_rules! forward {
-    ($name:ty, $field:tt) => {
+    ($name:ty, $field:tt, $($service:tt)*) => {
         // SAFETY: As for what it leads to.
-        unsafe impl RecvQueue for $name {
+        unsafe impl<$($service)*> RecvQueue for $name {
             fn device(&self) -> &Device {
                 RecvQueue::device(&*self.$field)
             }
@@ -233,5 +274,5 @@ macro_rules! forward {
     };
 }
 
-forward!(Qp, inner);
-forward!(Poster<'_>, 0);
+forward!(Qp<S>, inner, S: Service);
+forward!(Poster<'_, S>, 0, S);

@@ -21,8 +21,23 @@ use kernel::{
 };
 
 impl Inner {
+    /// Changes attributes, or the state.
+    pub(super) fn modify_by(&self, attr: &QpAttr) -> Result {
+        let (mut raw, mask) = attr.as_raw();
+
+        self.modify_raw(&mut raw, mask)
+    }
+
+    pub(super) fn modify_raw(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
+        if attr.qp_state == bindings::ib_qp_state_IB_QPS_RESET && QpAttr::sets_state(mask) {
+            self.reset(attr, mask)
+        } else {
+            self.modify(attr, mask)
+        }
+    }
+
     /// Changes attributes, or the state to another one than the reset state.
-    pub(super) fn modify(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
+    fn modify(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
         qp_attr::check(attr, mask, self.pd.device())?;
         let mut used = self.used.lock();
 
@@ -38,7 +53,7 @@ impl Inner {
     }
 
     /// Changes the state to the reset state, when nothing is posted any more.
-    pub(super) fn reset(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
+    fn reset(&self, attr: &mut bindings::ib_qp_attr, mask: c_int) -> Result {
         qp_attr::check(attr, mask, self.pd.device())?;
         self.refuse_handlers()?;
 
