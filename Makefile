@@ -21,7 +21,7 @@ ifeq ($(KRDMA_INSIDE),1)
 KDIR ?= $(KRDMA_KDIR)
 endif
 
-.PHONY: help demo bench test test-strict soak sim fuzz mutants coverage modules install docs clean distclean provision status shell
+.PHONY: help demo bench test test-strict soak sim fuzz mutants coverage figures modules install docs clean distclean provision status shell
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ mutants: ## break the protocol in many ways; each has to be noticed by a test or
 
 coverage: ## say how much of the protocol engine its own tests reach
 	$(Q)scripts/krdma coverage
+
+figures: ## draw what the link simulator measures; make docs takes the figures up
+	$(Q)scripts/krdma figures
 
 ifdef KDIR
 modules: ## build the modules into build/modules (KDIR=FOLDER: for that kernel, with this machine's tools)

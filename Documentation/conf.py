@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Sphinx's settings. Build with `make docs`; every warning is an error there."""
 
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.directives.patches import Figure
+
 project = "krdma and rrds"
 author = "the krdma developers"
 copyright = author
@@ -17,6 +22,26 @@ nitpicky = True
 
 highlight_language = "none"
 pygments_style = "friendly"
+
+# Figures that `make figures` draws are not in the source tree: a page shows those that are there.
+DRAWN = Path(__file__).parent.parent / "build" / "figures"
+
+
+class Drawn(Figure):
+    """A figure of build/figures, or a line that says how to get it."""
+
+    def run(self):
+        name = self.arguments[0]
+        if not (DRAWN / name).is_file():
+            text = f"(The figure {name} is drawn by make figures.)"
+            return [nodes.paragraph("", "", nodes.emphasis("", text))]
+        self.arguments[0] = f"/../build/figures/{name}"
+        return super().run()
+
+
+def setup(app):
+    app.add_directive("drawn", Drawn)
+
 
 html_theme = "alabaster"
 html_title = project

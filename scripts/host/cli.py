@@ -29,6 +29,7 @@ usage: scripts/krdma COMMAND
   fuzz            ten minutes of fuzzing for each parser of the protocol (FUZZ_SECONDS=N)
   mutants         bugs made in the protocol on purpose, all of which have to be noticed
   coverage        how much of the protocol engine its own tests reach
+  figures         draw what the link simulator measures, for the documentation
   docs            build the documentation into build/docs
   provision       fill the cache, and no more (--update: look for a newer kernel)
   enter [CMD...]  run a command (or a shell) in the build root
@@ -40,7 +41,7 @@ settings (environment): KRDMA_CACHE KRDMA_MIRROR KRDMA_SERIES KRDMA_SUITE V=1
 KRDMA_FLAVOR=strict: the same commands with the strict kernel, which is built once (an hour)
 """
 
-ENGINE = ("sim", "fuzz", "mutants", "coverage")
+ENGINE = ("sim", "fuzz", "mutants", "coverage", "figures")
 
 # What the commands run inside the root, where PYTHONPATH is scripts/.
 INSIDE = {

@@ -44,6 +44,12 @@ def _sim(seeds: int) -> Callable[[Env], list[str]]:
     return command
 
 
+def _figures(env: Env) -> list[str]:
+    manifest = str(env.checkout / "tools" / "Cargo.toml")
+    cargo = ["cargo", "run", "--quiet", "--release", "--locked", "--manifest-path", manifest]
+    return [*cargo, "-p", "rds_figures", "--", str(env.checkout / "build" / "figures")]
+
+
 def _script(*path: str, arguments: Sequence[str] = ()) -> Callable[[Env], list[str]]:
     def command(env: Env) -> list[str]:
         script = str(env.checkout.joinpath("tools", *path))
@@ -82,11 +88,13 @@ def chosen(name: str) -> Work:
         return Work(f"fuzzing: {seconds} s each target", _fuzz(seconds))
     if name == "mutants":
         return Work("made-up bugs", _script("mutants", "mutants.py"))
+    if name == "figures":
+        return Work("figures in build/figures", _figures)
     assert name == "coverage"
     return TEST[1]
 
 
-NAMES = ("sim", "fuzz", "mutants", "coverage")
+NAMES = ("sim", "fuzz", "mutants", "coverage", "figures")
 
 
 def run(env: Env, say: Say, works: Sequence[Work] = TEST) -> Count:

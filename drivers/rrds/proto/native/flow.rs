@@ -366,8 +366,12 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
         packet.fate = Fate::Lost;
         let (sent, token) = (packet.snapshot, packet.token.take());
         self.delivery.on_lost(&sent);
-        self.detector.on_lost(number, next);
-        let lost = Lost { number, sent };
+        let first = self.detector.on_lost(number, next);
+        let lost = Lost {
+            number,
+            sent,
+            first,
+        };
         self.controller.on_loss(now, &lost, &self.delivery);
         if let Some(token) = token {
             tell(Outcome::Lost(token));

@@ -177,14 +177,22 @@ impl Detector {
     }
 
     /// Counts packet `number` as lost; `next` is the number of the next packet.
-    pub fn on_lost(&mut self, number: u64, next: u64) {
-        if number >= self.episode_end {
+    ///
+    /// Returns whether an episode begins with it. One ends with what was in flight at its first loss,
+    /// unless some of its losses may still be mistakes.
+    pub fn on_lost(&mut self, number: u64, next: u64) -> bool {
+        let over = number >= self.episode_end;
+        let first = over && (self.losses == 0 || self.losses == u32::MAX);
+        if first {
             self.losses = 0;
             self.episode_start = number;
+        }
+        if over {
             self.episode_end = next;
         }
         self.losses = self.losses.saturating_add(1);
         self.remembered = self.remembered.saturating_add(1);
+        first
     }
 
     /// Whether there are lost packets that may turn up.
@@ -339,12 +347,13 @@ mod tests {
     #[test]
     fn mistakes_raise_the_thresholds_and_end_the_episode() {
         let mut d = measured();
-        d.on_lost(3, 10);
-        d.on_lost(4, 12);
+        assert!(d.on_lost(3, 10) && !d.on_lost(4, 12));
         assert!(!d.on_spurious(3, 5));
+        // It goes on as long as a loss may be a mistake.
+        assert!(!d.on_lost(11, 20) && !d.on_spurious(11, 5));
         assert!(d.on_spurious(4, 2));
         assert!(!d.on_spurious(4, 2), "no loss is left");
-        assert_eq!((d.packet_threshold, d.time_threshold), (6, 12));
+        assert_eq!((d.packet_threshold, d.time_threshold), (6, 13));
         for _ in 0..20 {
             d.on_spurious(4, 1000);
         }
@@ -360,7 +369,7 @@ mod tests {
         d.on_forgotten(3);
         assert!(!d.on_spurious(4, 2));
         // The next episode is judged by itself.
-        d.on_lost(10, 20);
+        assert!(!d.on_lost(9, 10) && d.on_lost(10, 20));
         assert!(!d.on_spurious(20, 1), "of the episode after");
         assert!(d.on_spurious(10, 1));
     }

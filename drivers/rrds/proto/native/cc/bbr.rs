@@ -23,11 +23,13 @@
 //! much is lost of what it sends in ProbeBW_DOWN, when it sends a tenth less than the path is known
 //! to deliver and so causes no loss itself; see [`Background`].
 //!
-//! - That share, at most a tenth, is added to the threshold of 2 %. As long as it is not known, a
-//!   tenth is, unless the round trip shows a queue.
+//! - That share is added to the threshold of 2 %. A path that loses more than 8 % is overloaded,
+//!   whoever does it, and none is. As long as the share is not known, 8 % are added.
+//! - Nothing is added while round trips show a queue: losses are those of the queue then.
 //! - The short-term bounds answer a round whose losses exceed the threshold, not any loss; what was
 //!   delivered in it is extrapolated by the share.
-//! - Three packets at least must be lost before anything is derived from the rate of losses.
+//! - Losses exceed the threshold only if chance does not explain them: by three standard deviations
+//!   of the random loss.
 //!
 //! A policer, or a buffer that is too small, loses nothing at nine tenths of the rate, and gets the
 //! draft's answer.

@@ -43,6 +43,9 @@ pub struct Lost {
     pub number: u64,
     /// State of the flow when the packet was sent.
     pub sent: Snapshot,
+    /// Whether it is the first loss of an episode: what the controller was before it is what
+    /// [`Controller::on_spurious`] restores.
+    pub first: bool,
 }
 
 /// Decides how much is in flight and how fast it leaves.

@@ -147,6 +147,9 @@ impl Controller for Cubic {
     }
 
     fn on_loss(&mut self, now: Instant, lost: &Lost, _flow: &Delivery) {
+        if lost.first {
+            self.window.save();
+        }
         self.congested(now, &lost.sent);
     }
 

@@ -68,8 +68,17 @@ pub(crate) fn lose(t: &mut Step, c: &mut impl Controller, packets: u32) {
     t.next_flight();
     let sent: std::vec::Vec<_> = (0..packets).map(|_| (t.sent(), t.number)).collect();
     t.next_flight();
-    for (sent, number) in sent {
+    for (i, (sent, number)) in sent.into_iter().enumerate() {
+        let first = i == 0;
         t.flow.on_lost(&sent);
-        c.on_loss(t.now, &Lost { number, sent }, &t.flow);
+        c.on_loss(
+            t.now,
+            &Lost {
+                number,
+                sent,
+                first,
+            },
+            &t.flow,
+        );
     }
 }

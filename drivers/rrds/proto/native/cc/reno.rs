@@ -52,6 +52,9 @@ impl Controller for Reno {
     }
 
     fn on_loss(&mut self, now: Instant, lost: &Lost, _flow: &Delivery) {
+        if lost.first {
+            self.window.save();
+        }
         self.congested(now, &lost.sent);
     }
 

@@ -81,13 +81,17 @@ impl Window {
         newly_acked.saturating_sub(step)
     }
 
+    /// Remembers what is restored if the losses that begin are mistakes.
+    pub(super) fn save(&mut self) {
+        self.undo = Some((self.cwnd, self.ssthresh));
+    }
+
     /// Whether a loss or a mark of `sent` has not been answered; it counts as answered from now on.
     pub(super) fn begin_recovery(&mut self, now: Instant, sent: &Snapshot) -> bool {
         if !self.is_after_recovery(sent) {
             return false;
         }
         self.recovery = Some(now);
-        self.undo = Some((self.cwnd, self.ssthresh));
         true
     }
 

@@ -7,8 +7,8 @@ use crate::time::Instant;
 
 /// Parts of a share.
 pub(super) const WHOLE: u32 = 10_000;
-/// Largest share that is told from congestion: a tenth.
-pub(super) const MOST: u32 = 1_000;
+/// Largest share that is told from congestion. What loses more is overloaded, whoever does it.
+pub(super) const MOST: u32 = 800;
 /// Packets that must have been sent before their losses say something.
 const LEAST_PACKETS: u32 = 48;
 /// Packets after which older ones count half.
@@ -79,8 +79,9 @@ impl Background {
         }
         let parts = u64::from(self.lost).saturating_mul(u64::from(WHOLE));
         let share = parts.checked_div(u64::from(total))?;
-        // CAST: at most `MOST`.
-        Some(share.min(u64::from(MOST)) as u32)
+        // CAST: a share of the whole.
+        let share = share as u32;
+        Some(if share > MOST { 0 } else { share })
     }
 }
 
@@ -110,14 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_is_the_most_and_old_packets_fade() {
+    fn a_path_that_loses_all_is_overloaded_and_old_packets_fade() {
         let mut b = Background::new();
         b.begin(1);
         let sent = Delivery::default().on_sent(Instant(0), 1000);
         for _ in 0..3 {
             b.on_lost(&sent, Instant(0));
         }
-        assert_eq!(b.share(1), Some(MOST));
+        assert_eq!(b.share(1), Some(0));
         b.begin(1);
         assert_eq!((b.acked, b.lost), (0, 1500));
         assert_eq!(Background::new().share(0), None);

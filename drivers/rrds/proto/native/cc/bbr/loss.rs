@@ -12,27 +12,23 @@ use crate::time::Instant;
 
 /// Loss in a round that is too much while the flow probes, in ten thousandths.
 const LOSS_THRESH: u32 = 200;
-/// Packets that must be lost before a tolerant flow derives a rate from them.
-const LEAST_LOST_PACKETS: u32 = 3;
+/// Standard deviations of random loss that are put down to chance.
+const DEVIATIONS: u64 = 3;
 
 impl Bbr {
     /// The share of losses that is not of congestion, in ten thousandths.
     ///
-    /// As long as the path is not known, a queue tells.
+    /// None is if the round trip shows a queue; the most is if the path is not known.
     pub(super) fn allowance(&self) -> u32 {
-        if !self.tolerant {
+        if !self.tolerant || self.is_queue_seen() {
             return 0;
         }
-        match self.background.share(self.mss) {
-            Some(share) => share,
-            None if self.is_queue_seen() => 0,
-            None => MOST,
-        }
+        self.background.share(self.mss).unwrap_or(MOST)
     }
 
-    /// Whether round trips are longer than the shortest by a quarter.
-    const fn is_queue_seen(&self) -> bool {
-        self.round_rtt > self.min_rtt.saturating_add(self.min_rtt >> 2)
+    /// Whether all round trips of the round are longer than the shortest by an eighth.
+    pub(super) const fn is_queue_seen(&self) -> bool {
+        self.round_rtt > self.min_rtt.saturating_add(self.min_rtt >> 3)
     }
 
     /// The share of losses in a round that is too much, in ten thousandths.
@@ -49,11 +45,16 @@ impl Bbr {
 
     /// Whether losses suggest that more was in flight than the path bears.
     pub(super) fn is_inflight_too_high(&self, lost: u32, inflight: u32) -> bool {
-        if self.tolerant && lost < self.mss.saturating_mul(LEAST_LOST_PACKETS) {
-            return false;
-        }
-        let limit = u64::from(inflight).saturating_mul(u64::from(self.loss_limit()));
-        u64::from(lost).saturating_mul(u64::from(WHOLE)) > limit
+        let whole = u64::from(WHOLE);
+        let (lost, inflight) = (u64::from(lost), u64::from(inflight));
+        let limit = inflight.saturating_mul(u64::from(self.loss_limit()));
+        let excess = lost.saturating_mul(whole).saturating_sub(limit) / whole;
+        // Of n packets that are lost at random with probability p, about n p are; that the number is
+        // higher by three times its standard deviation, sqrt(n p), is no chance any more.
+        let expected = inflight.saturating_mul(u64::from(self.allowance())) / whole;
+        let variance = expected.saturating_mul(u64::from(self.mss));
+        let chance = variance.saturating_mul(DEVIATIONS * DEVIATIONS);
+        lost.saturating_mul(whole) > limit && excess.saturating_mul(excess) >= chance
     }
 
     /// Whether the losses of a round are those of congestion; by the draft, all are.
@@ -61,24 +62,26 @@ impl Bbr {
         !self.tolerant || self.is_inflight_too_high(sample.lost, sample.newest.inflight)
     }
 
-    /// Notes the first loss of a round, and of an episode of recovery.
-    ///
-    /// The draft saves the state at the first loss of each round. A probe that ends by a loss begins
-    /// a round; the next loss of the same burst would overwrite what was saved before the probe.
+    /// Notes the first loss of a round, and of recovery.
     fn note_loss(&mut self, now: Instant, flow: &Delivery) {
         if !self.is_loss_in_round {
             self.loss_round_delivered = flow.delivered();
         }
         self.is_loss_in_round = true;
         if self.recovery == NEVER {
-            self.save_state_upon_loss();
+            self.save_cwnd();
             self.recovery = now;
         }
     }
 
     /// Takes in that a packet is deemed lost.
     pub(super) fn handle_lost_packet(&mut self, now: Instant, lost: &Lost, flow: &Delivery) {
-        self.background.on_lost(&lost.sent, self.cycle_stamp);
+        if !self.is_queue_seen() {
+            self.background.on_lost(&lost.sent, self.cycle_stamp);
+        }
+        if lost.first {
+            self.save_state_upon_loss();
+        }
         self.note_loss(now, flow);
         // CAST: the low half of a number tells whether it is the next one.
         let number = lost.number as u32;
@@ -156,6 +159,10 @@ impl Bbr {
     }
 
     /// Remembers what is restored if the losses turn out to be mistaken.
+    ///
+    /// The draft does so at the first loss of each round, but a probe that ends by a loss begins a
+    /// round: what was before the probe would be overwritten by the next loss of the same burst. So
+    /// it is done once for each episode of losses.
     fn save_state_upon_loss(&mut self) {
         self.save_cwnd();
         self.undo = Undo {

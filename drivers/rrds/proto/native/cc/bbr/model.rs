@@ -51,8 +51,8 @@ impl Bbr {
         if self.loss_round_start {
             self.loss_round_delivered = flow.delivered();
         }
-        self.background
-            .on_acked(&sample.newest, sample.newly_acked, self.cycle_stamp);
+        let (newest, acked) = (&sample.newest, sample.newly_acked);
+        self.background.on_acked(newest, acked, self.cycle_stamp);
     }
 
     /// Near the end of each acknowledgement.

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The two ends of a flow: the engine's sender with a source of data, and the engine's receiver.
+
+use crate::link::Packet;
+use crate::MS;
+use rds_proto::native::cc::{Config, Kind};
+use rds_proto::native::flow::{Flow, Outcome, Permit, Sent};
+use rds_proto::native::received::{self, Ack, Arrival, Policy, Received};
+use rds_proto::time::Instant;
+use std::collections::VecDeque;
+
+/// Where the data comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// There is always more.
+    Bulk,
+    /// So many bytes a second.
+    Rate(u64),
+    /// Nothing.
+    Paused,
+}
+
+/// A flow as it is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowConfig {
+    /// Controller.
+    pub kind: Kind,
+    /// Size of all packets, in bytes.
+    pub mss: u32,
+    /// When it starts, in nanoseconds.
+    pub start: u64,
+    /// Where its data comes from.
+    pub source: Source,
+    /// Whether BBR tells random loss from congestion.
+    pub tolerant: bool,
+    /// When its receiver acknowledges.
+    pub policy: Policy,
+}
+
+impl FlowConfig {
+    /// A bulk flow from the beginning.
+    pub const fn new(kind: Kind, mss: u32) -> Self {
+        Self {
+            kind,
+            mss,
+            start: 0,
+            source: Source::Bulk,
+            tolerant: true,
+            policy: Policy {
+                packets: 16,
+                delay_ns: 1_000_000,
+            },
+        }
+    }
+
+    /// The same flow, started at `ns`.
+    #[must_use]
+    pub const fn starting(mut self, ns: u64) -> Self {
+        self.start = ns;
+        self
+    }
+
+    /// The same flow with the draft's answer to random loss.
+    #[must_use]
+    pub const fn by_the_draft(mut self) -> Self {
+        self.tolerant = false;
+        self
+    }
+}
+
+/// The sender's end.
+pub(crate) struct Sender {
+    pub(crate) flow: Flow<u64, Vec<Option<Sent<u64>>>>,
+    pub(crate) config: FlowConfig,
+    /// Chunks that were lost and have to be sent again.
+    again: VecDeque<u64>,
+    next_chunk: u64,
+    /// Bytes that a source of a rate has yielded, less what was sent; and until when.
+    credit: u128,
+    credit_at: u64,
+    /// When it is woken.
+    pub(crate) wake: u64,
+    pub(crate) lost: u64,
+    pub(crate) timeouts: u64,
+    pub(crate) sent: u64,
+}
+
+impl Sender {
+    pub(crate) fn new(config: &FlowConfig, seed: u32) -> Self {
+        let mut cc = Config::new(config.mss, seed);
+        cc.tolerant = config.tolerant;
+        let slots = (0..256).map(|_| None).collect();
+        let flow = Flow::new(
+            config.kind,
+            &cc,
+            10 * MS,
+            config.policy.delay_ns,
+            slots,
+            Instant(config.start),
+        );
+        Self {
+            flow,
+            config: *config,
+            again: VecDeque::new(),
+            next_chunk: 0,
+            credit: 0,
+            credit_at: config.start,
+            wake: u64::MAX,
+            lost: 0,
+            timeouts: 0,
+            sent: 0,
+        }
+    }
+
+    /// Changes where the data comes from.
+    pub(crate) fn set_source(&mut self, now: u64, source: Source) {
+        self.config.source = source;
+        self.credit = 0;
+        self.credit_at = now;
+    }
+
+    /// Whether there is something to send; if not, when there will be.
+    fn has_data(&mut self, now: u64) -> Result<(), u64> {
+        if !self.again.is_empty() {
+            return Ok(());
+        }
+        match self.config.source {
+            Source::Bulk => Ok(()),
+            Source::Paused => Err(u64::MAX),
+            Source::Rate(rate) => {
+                let rate = u128::from(rate);
+                self.credit += rate * u128::from(now - self.credit_at);
+                self.credit_at = now;
+                let need = u128::from(self.config.mss) * 1_000_000_000;
+                if self.credit >= need {
+                    return Ok(());
+                }
+                Err(now + (need - self.credit).div_ceil(rate.max(1)) as u64)
+            }
+        }
+    }
+
+    /// Sends what may be sent; when to be called again.
+    pub(crate) fn poll(&mut self, now: u64, mut out: impl FnMut(Packet)) -> u64 {
+        let at = Instant(now);
+        if self.flow.next_timeout().is_some_and(|t| t <= at) {
+            let (again, lost) = (&mut self.again, &mut self.lost);
+            let timeout = self.flow.on_timeout(at, |o| {
+                if let Outcome::Lost(chunk) = o {
+                    *lost += 1;
+                    if chunk != u64::MAX {
+                        again.push_back(chunk);
+                    }
+                }
+            });
+            if matches!(timeout, rds_proto::native::loss::Timeout::Probe { .. }) {
+                self.timeouts += 1;
+                // A probe is sent even if there is nothing to send.
+                if self.again.is_empty() && self.has_data(now).is_err() {
+                    self.again.push_back(u64::MAX);
+                }
+            }
+        }
+        let mss = self.config.mss;
+        let mut wake = loop {
+            if let Err(next) = self.has_data(now) {
+                self.flow.on_nothing_to_send();
+                break next;
+            }
+            match self.flow.permit(at, mss) {
+                Permit::Now => {}
+                Permit::At(next) => break next.0,
+                Permit::Window => break u64::MAX,
+                Permit::Memory => {
+                    let slots = 2 * self.flow.capacity();
+                    let grown = self.flow.grow((0..slots).map(|_| None).collect());
+                    assert!(grown.is_ok(), "there are more slots than before");
+                    continue;
+                }
+            }
+            let chunk = self.again.pop_front().unwrap_or_else(|| {
+                if matches!(self.config.source, Source::Rate(_)) {
+                    self.credit -= u128::from(mss) * 1_000_000_000;
+                }
+                self.next_chunk += 1;
+                self.next_chunk - 1
+            });
+            // The last packet that fits asks at once, as nothing follows it.
+            let inflight = self.flow.inflight();
+            let last = inflight + 2 * mss
+                > rds_proto::native::cc::Controller::cwnd(self.flow.controller());
+            let at_once = last || self.flow.asks_at_once(mss) || self.has_data(now).is_err();
+            let number = match self.flow.on_sent(at, mss, at_once, Some(chunk)) {
+                Ok(number) => number,
+                Err(_) => unreachable!("there was room"),
+            };
+            self.sent += 1;
+            out(Packet {
+                flow: 0,
+                number,
+                chunk,
+                size: mss,
+                at_once,
+                marked: false,
+            });
+        };
+        if let Some(timeout) = self.flow.next_timeout() {
+            wake = wake.min(timeout.0);
+        }
+        wake
+    }
+
+    /// Chunks that were sent at least once.
+    pub(crate) const fn chunks(&self) -> u64 {
+        self.next_chunk
+    }
+
+    pub(crate) fn on_ack(&mut self, now: u64, ack: &Ack) {
+        let (again, lost) = (&mut self.again, &mut self.lost);
+        let result = self.flow.on_ack(Instant(now), ack, |o| {
+            if let Outcome::Lost(chunk) = o {
+                *lost += 1;
+                if chunk != u64::MAX {
+                    again.push_back(chunk);
+                }
+            }
+        });
+        assert!(result.is_ok(), "the receiver is honest");
+    }
+}
+
+/// The receiver's end.
+pub(crate) struct Receiver {
+    received: Received,
+    policy: Policy,
+    chunks: Vec<u64>,
+    /// Bytes that came for the first time.
+    pub(crate) delivered: u64,
+    pub(crate) wake: u64,
+}
+
+impl Receiver {
+    pub(crate) fn new(policy: Policy) -> Self {
+        Self {
+            received: Received::default(),
+            policy,
+            chunks: Vec::new(),
+            delivered: 0,
+            wake: u64::MAX,
+        }
+    }
+
+    /// Whether a chunk has not come before.
+    fn is_new(&mut self, chunk: u64) -> bool {
+        if chunk == u64::MAX {
+            return false;
+        }
+        let (word, bit) = ((chunk / 64) as usize, chunk % 64);
+        if word >= self.chunks.len() {
+            self.chunks.resize(word + 64, 0);
+        }
+        let new = self.chunks[word] >> bit & 1 == 0;
+        self.chunks[word] |= 1 << bit;
+        new
+    }
+
+    pub(crate) fn on_packet(&mut self, now: u64, packet: &Packet) -> Option<Ack> {
+        let arrival = self.received.on_packet(
+            Instant(now),
+            &received::Packet {
+                number: packet.number,
+                eliciting: true,
+                at_once: packet.at_once,
+                marked: packet.marked,
+            },
+        );
+        if arrival == Arrival::New && self.is_new(packet.chunk) {
+            self.delivered += u64::from(packet.size);
+        }
+        self.poll(now)
+    }
+
+    /// The acknowledgement to send now, if one is due.
+    pub(crate) fn poll(&mut self, now: u64) -> Option<Ack> {
+        let at = Instant(now);
+        let ack = if self.received.is_due(at, &self.policy) {
+            self.received.ack(at)
+        } else {
+            None
+        };
+        self.wake = self
+            .received
+            .next_timeout(&self.policy)
+            .map_or(u64::MAX, |t| t.0);
+        ack
+    }
+}
