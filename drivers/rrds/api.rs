@@ -392,7 +392,7 @@ impl<M> Socket<M> {
     pub fn set_tos(&self, tos: u8) -> Result {
         let mut way = self.core.way.lock();
 
-        if way.transport.as_ref().is_none_or(|t| t.number() != 0) {
+        if !way.transport.as_ref().is_some_and(|t| t.has_services()) {
             return Err(EOPNOTSUPP);
         }
         way.tos = tos;

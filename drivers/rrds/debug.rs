@@ -7,7 +7,6 @@
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
-use crate::transport::rc::Shared;
 use kernel::{
     debugfs::{
         Dir,
@@ -19,58 +18,53 @@ use kernel::{
     sync::Arc, //
 };
 
-/// All paths.
-struct Paths(Arc<Shared>);
+/// What the files show. May sleep.
+pub(crate) trait Source: Send + Sync + 'static {
+    /// Writes a line for each path.
+    fn paths(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
-impl Writer for Paths {
+    /// Writes a line for each device that carries RDS.
+    fn devices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+/// All paths.
+struct Paths<S>(Arc<S>);
+
+impl<S: Source> Writer for Paths<S> {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "rrds paths 1")?;
-
-        let mut result = Ok(());
-        self.0.for_each_path(|path| {
-            if result.is_ok() {
-                result = path.dump(f);
-            }
-        });
-        result
+        self.0.paths(f)
     }
 }
 
 /// All devices that carry RDS.
-struct Stations(Arc<Shared>);
+struct Devices<S>(Arc<S>);
 
-impl Writer for Stations {
+impl<S: Source> Writer for Devices<S> {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "rrds devices 1")?;
-
-        let mut result = Ok(());
-        self.0.for_each_station(|station| {
-            if result.is_ok() {
-                result = station.dump(f);
-            }
-        });
-        result
+        self.0.devices(f)
     }
 }
 
 /// The files, as long as this exists. Without debugfs there are none, and that is no error.
 #[pin_data]
-pub(crate) struct Debug {
+pub(crate) struct Debug<S: Source> {
     #[pin]
-    paths: File<Paths>,
+    paths: File<Paths<S>>,
     #[pin]
-    devices: File<Stations>,
+    devices: File<Devices<S>>,
     dir: Dir,
 }
 
-impl Debug {
+impl<S: Source> Debug<S> {
     /// Makes the files. May sleep.
-    pub(crate) fn new(shared: Arc<Shared>) -> impl PinInit<Self, Error> {
+    pub(crate) fn new(source: Arc<S>) -> impl PinInit<Self, Error> {
         let dir = Dir::new(c"rrds");
 
         try_pin_init!(Self {
-            paths <- dir.read_only_file(c"paths", Paths(shared.clone())),
-            devices <- dir.read_only_file(c"devices", Stations(shared)),
+            paths <- dir.read_only_file(c"paths", Paths(source.clone())),
+            devices <- dir.read_only_file(c"devices", Devices(source)),
             dir,
         })
     }

@@ -43,7 +43,10 @@ mod trace;
 mod transport;
 
 use crate::{
-    debug::Debug,
+    debug::{
+        Debug,
+        Source, //
+    },
     socket::Socket,
     space::Space,
     transport::rc::{
@@ -51,7 +54,10 @@ use crate::{
         Devices, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    fmt,
+    prelude::*, //
+};
 use krdma::{
     net::{
         family,
@@ -86,12 +92,36 @@ module! {
     },
 }
 
+impl Source for rc::Shared {
+    fn paths(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut result = Ok(());
+
+        self.for_each_path(|path| {
+            if result.is_ok() {
+                result = path.dump(f);
+            }
+        });
+        result
+    }
+
+    fn devices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut result = Ok(());
+
+        self.for_each_station(|station| {
+            if result.is_ok() {
+                result = station.dump(f);
+            }
+        });
+        result
+    }
+}
+
 /// The module. What is dropped first comes first.
 #[pin_data]
 struct Rrds {
     /// Shows what there is.
     #[pin]
-    debug: Debug,
+    debug: Debug<rc::Shared>,
     /// Makes sockets.
     #[pin]
     sockets: family::Registration<Socket>,

@@ -313,8 +313,7 @@ impl Family for Socket {
             SET_TOS => {
                 let tos = user().reader().read::<u8>()?;
                 let mut locked = sock.lock();
-                // Only RDMA has types of service.
-                if locked.transport.as_ref().is_none_or(|t| t.number() != 0) {
+                if !locked.transport.as_ref().is_some_and(|t| t.has_services()) {
                     return Err(ENOIOCTLCMD);
                 }
                 if locked.tos != 0 || locked.route.is_some() {

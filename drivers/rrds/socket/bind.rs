@@ -114,12 +114,7 @@ pub(crate) fn bind_to(sock: &Open<'_, Socket>, to: Checked) -> Result {
     };
 
     let held = Held::new(&transport, sock.namespace(), &this.space)?;
-    let overhead = if transport.number() == super::loopback::NUMBER {
-        Overhead::Charged
-    } else {
-        Overhead::Wire
-    };
-    let place = take_place(sock, at, scope, overhead)?;
+    let place = take_place(sock, at, scope, transport.overhead())?;
     // Nothing fails from here on.
     this.names.lock().bound = Some(place.key().at());
     locked.scope = place.key().scope();

@@ -42,21 +42,23 @@ use kernel::{
 };
 use krdma::net::Namespace;
 use rds_proto::{
+    account::Overhead,
     consts::PING_PORT,
     send::Outcome,
     uapi::option::transport,
     wire::Addr, //
 };
 
-/// The number that SO_RDS_TRANSPORT tells.
-pub(crate) const NUMBER: i32 = transport::LOOPBACK;
-
 /// The transport.
 pub(crate) struct Loopback;
 
 impl Transport for Loopback {
     fn number(&self) -> i32 {
-        NUMBER
+        transport::LOOPBACK
+    }
+
+    fn overhead(&self) -> Overhead {
+        Overhead::Charged
     }
 
     fn owns(&self, _ns: &Namespace, _space: &Space, addr: Addr, _scope: u32) -> Result<bool> {

@@ -35,6 +35,7 @@ use krdma::net::{
     Namespace, //
 };
 use rds_proto::{
+    account::Overhead,
     stats::Counters,
     uapi::info::{
         Connection,
@@ -48,6 +49,16 @@ use rds_proto::{
 pub(crate) trait Transport: Send + Sync {
     /// The number that SO_RDS_TRANSPORT knows it by: 0 for RDMA, 3 for loopback.
     fn number(&self) -> i32;
+
+    /// Returns what receivers count as the memory that a message takes.
+    fn overhead(&self) -> Overhead {
+        Overhead::Wire
+    }
+
+    /// Returns whether there can be ways of different types of service to a peer.
+    fn has_services(&self) -> bool {
+        false
+    }
 
     /// A namespace has come, or was there when the module was loaded. May sleep.
     ///

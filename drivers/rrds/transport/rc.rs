@@ -457,6 +457,10 @@ impl Transport for Rc {
         transport::RDMA
     }
 
+    fn has_services(&self) -> bool {
+        true
+    }
+
     fn attach(&self, ns: NewNamespace<'_>, space: &Arc<Space>) -> Result {
         if let Some(ns) = ns.initial() {
             let this = self.0.data();
