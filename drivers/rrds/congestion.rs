@@ -108,7 +108,7 @@ impl Local {
 
 /// A port of a local address, of the one socket that is bound there: nobody else sets its bit in the map.
 ///
-/// It exists only while the socket has its [place](crate::space::Place) in the table of bound sockets, or
+/// It exists only while the socket has its place in the table of bound sockets, or
 /// the bit could be that of the next one.
 pub(crate) struct Port {
     local: Used,

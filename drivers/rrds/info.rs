@@ -6,10 +6,7 @@
 //! between, with some to spare. If more came in than that, and the caller has room for it, there is
 //! another pass.
 
-use crate::{
-    socket::Socket,
-    space::Space, //
-};
+use crate::socket::Socket;
 use kernel::{
     num::casts::u32_as_usize,
     page::PAGE_SIZE,
@@ -94,23 +91,25 @@ impl List {
     }
 
     /// Tells each record of the list.
-    fn for_each(self, v6: bool, space: &Space, mut tell: impl FnMut(&[u8])) {
+    fn for_each(self, v6: bool, sock: &Socket, mut tell: impl FnMut(&[u8])) {
+        let (space, directory) = (sock.space(), sock.directory());
+
         match self {
             Self::Counters => {
-                space.stats.for_each(&space.counted(), |name, count| {
-                    let counter = Counter { name, value: count };
-                    counter.encode(v6, &mut tell);
+                let counted = directory.counted(space);
+                space.stats.for_each(&counted, |name, value| {
+                    Counter { name, value }.encode(v6, &mut tell);
                 });
             }
             Self::Connections => {
-                for transport in space.transports.iter() {
+                for transport in directory.transports.iter() {
                     transport.for_each_connection(space, &mut |connection| {
                         connection.encode(v6, &mut tell)
                     });
                 }
             }
             Self::RdmaConnections => {
-                for transport in space.transports.iter() {
+                for transport in directory.transports.iter() {
                     transport.for_each_rdma_connection(space, &mut |connection| {
                         connection.encode(v6, &mut tell)
                     });
@@ -118,13 +117,13 @@ impl List {
             }
             Self::Unsent | Self::Unacked => {
                 let sent = matches!(self, Self::Unacked);
-                for transport in space.transports.iter() {
+                for transport in directory.transports.iter() {
                     transport.for_each_message(space, sent, &mut |message| {
                         message.encode(v6, &mut tell)
                     });
                 }
             }
-            Self::Received => space.for_each_socket(|sock| {
+            Self::Received => directory.for_each_socket(|sock| {
                 Socket::for_each_received(sock, |message| {
                     Listed {
                         seq: message.seq,
@@ -139,7 +138,7 @@ impl List {
                     .encode(v6, &mut tell)
                 });
             }),
-            Self::Sockets => space.for_each_socket(|sock| {
+            Self::Sockets => directory.for_each_socket(|sock| {
                 Socket::describe(sock).encode(v6, &mut tell);
             }),
         }
@@ -165,10 +164,10 @@ pub(crate) fn get(sock: &Open<'_, Socket>, name: i32, value: &mut OptionOut<'_>)
     }
     let (list, v6) = List::of(name).ok_or(ENOPROTOOPT)?;
     let stride = list.stride(v6);
-    let space = sock.data().space();
+    let this = sock.data();
 
     let mut count = 0_usize;
-    list.for_each(v6, space, |_| count = count.wrapping_add(1));
+    list.for_each(v6, this, |_| count = count.wrapping_add(1));
     let mut attempts = ATTEMPTS;
     let records = loop {
         let expected = count.saturating_add(count / 4).saturating_add(SPARE);
@@ -179,7 +178,7 @@ pub(crate) fn get(sock: &Open<'_, Socket>, name: i32, value: &mut OptionOut<'_>)
             )?,
             count: 0,
         };
-        list.for_each(v6, space, |record| records.push(record));
+        list.for_each(v6, this, |record| records.push(record));
 
         let total = records.count.saturating_mul(stride);
         value.set_len(i32::try_from(total).unwrap_or(i32::MAX));

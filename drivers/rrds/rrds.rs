@@ -15,7 +15,7 @@
 //! | that of a path | the connection to a peer, and what is sent on it | no |
 //! | [`Registry`](registry::Registry) | which sockets there are, and which watch for congestion | no |
 //! | sends, receives, names of a socket | its queues, their accounts, what lists show | no |
-//! | [`congestion`], [`Space`](space::Space), [`Binds`](space::Space::binds) | maps of ports, of addresses, of sockets | no |
+//! | [`congestion`], [`Space`](space::Space), the table of [bound sockets](socket::directory::Directory) | maps of ports, of addresses, of sockets | no |
 //!
 //! All but the first disable interrupts: completions may be handled in softirq context. Data is copied
 //! from and to user space with none of them held, and memory is allocated before they are taken.
@@ -43,12 +43,20 @@ mod trace;
 mod transport;
 
 use crate::{
+    backlog::Backlog,
     debug::{
         Debug,
         Source, //
     },
-    socket::Socket,
-    space::Space,
+    socket::{
+        directory::Tenant,
+        loopback::Loopback,
+        seam::{
+            Transport,
+            Transports, //
+        },
+        Socket, //
+    },
     transport::rc::{
         self,
         Devices, //
@@ -56,7 +64,8 @@ use crate::{
 };
 use kernel::{
     fmt,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 use krdma::{
     net::{
@@ -90,6 +99,23 @@ module! {
             description: "Times that a packet is sent again before its connection is given up, at most 7",
         },
     },
+}
+
+/// What makes the transports of a namespace.
+struct All(Arc<rc::Shared>);
+
+impl Transports for All {
+    fn make(&self) -> Result<KVec<Arc<dyn Transport>>> {
+        let mut transports: KVec<Arc<dyn Transport>> = KVec::with_capacity(2, GFP_KERNEL)?;
+
+        transports.push(Arc::new(Loopback, GFP_KERNEL)?, GFP_KERNEL)?;
+        transports.push(rc::Rc::new(&self.0)?, GFP_KERNEL)?;
+        Ok(transports)
+    }
+
+    fn backlog_elsewhere(&self) -> &Arc<Backlog> {
+        self.0.backlog_elsewhere()
+    }
 }
 
 impl Source for rc::Shared {
@@ -134,6 +160,7 @@ impl kernel::InPlaceModule for Rrds {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let shared = rc::Shared::new(module, params::ports())?;
+            let transports: Arc<dyn Transports> = Arc::new(All(shared.clone()), GFP_KERNEL)?;
 
             Ok(try_pin_init!(Self {
                 debug <- Debug::new(shared.clone()),
@@ -141,7 +168,7 @@ impl kernel::InPlaceModule for Rrds {
                 // The last step: from here on there may be sockets, and peers can connect.
                 sockets <- family::Registration::new(
                     params::family(),
-                    pernet::Registration::<Space>::new(module, shared),
+                    pernet::Registration::<Tenant>::new(module, transports),
                     module,
                 ),
             }? Error))

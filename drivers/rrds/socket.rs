@@ -12,7 +12,9 @@
 //! | What does a socket of the kernel's own have besides? | [`tap`] |
 
 mod bind;
+mod binds;
 mod control;
+pub(crate) mod directory;
 pub(crate) mod loopback;
 pub(crate) mod names;
 mod options;
@@ -23,6 +25,10 @@ pub(crate) mod tap;
 
 pub(crate) use bind::bind_to;
 use bind::Bound;
+use directory::{
+    Directory,
+    Tenant, //
+};
 pub(crate) use send::{
     cancel,
     copy,
@@ -116,6 +122,7 @@ use tap::Tap;
 #[pin_data]
 pub(crate) struct Socket {
     space: Arc<Space>,
+    directory: Arc<Directory>,
     #[pin]
     sends: SpinLockIrq<Sends>,
     #[pin]
@@ -187,7 +194,7 @@ krdma::family_slot!(Socket);
 impl Family for Socket {
     const NAME: &'static CStr = c"RDS";
 
-    type Shared = pernet::Registration<Space>;
+    type Shared = pernet::Registration<Tenant>;
     type Locked = Locked;
 
     fn taken(number: u8) {
@@ -201,16 +208,18 @@ impl Family for Socket {
     }
 
     fn create(
-        spaces: &Self::Shared,
+        tenants: &Self::Shared,
         ns: &Namespace,
         request: &Request,
     ) -> Result<(impl PinInit<Self, Error>, Locked)> {
         if request.kind != Request::SEQPACKET || request.protocol != 0 {
             return Err(ESOCKTNOSUPPORT);
         }
-        let space = spaces.get(ns).ok_or(EAFNOSUPPORT)?.into();
+        let tenant = tenants.get(ns).ok_or(EAFNOSUPPORT)?;
+        let (space, directory) = (tenant.space.clone(), tenant.directory.clone());
         let this = try_pin_init!(Self {
             space,
+            directory,
             sends <- new_spinlock_irq!(Sends::new(), "rrds::Socket::sends"),
             receives <- new_spinlock_irq!(Receives::new(), "rrds::Socket::receives"),
             names <- new_spinlock_irq!(Names::default(), "rrds::Socket::names"),
@@ -229,7 +238,7 @@ impl Family for Socket {
         let this = sock.data();
 
         this.owner.store(sock.owner(), Relaxed);
-        this.space.sockets.enter(sock, &this.listed)
+        this.directory.sockets.enter(sock, &this.listed)
     }
 
     fn release(sock: &Sock<Self>) {
@@ -251,9 +260,9 @@ impl Family for Socket {
         };
         drop(queue);
 
-        this.space.sockets.leave(&this.listed);
-        this.space.watchers.leave(&this.watching);
-        this.space.crowd.leave(&this.crowded);
+        this.directory.sockets.leave(&this.listed);
+        this.directory.watchers.leave(&this.watching);
+        this.directory.crowd.leave(&this.crowded);
         let held = bound.map(Bound::unbind);
         if let Some(port) = freed {
             let (addr, mask) = port.at();
@@ -499,7 +508,7 @@ impl Socket {
     pub(crate) fn watch(sock: &Sock<Self>) -> Result {
         let this = sock.data();
 
-        this.space.watchers.enter(sock, &this.watching)
+        this.directory.watchers.enter(sock, &this.watching)
     }
 
     /// Has the socket told when there may be room again on ways that are crowded: until then it is not
@@ -507,14 +516,14 @@ impl Socket {
     fn join_crowd(sock: &Sock<Self>) -> Result {
         let this = sock.data();
 
-        this.space.crowd.enter(sock, &this.crowded)
+        this.directory.crowd.enter(sock, &this.crowded)
     }
 
     /// Ends what [`join_crowd`](Self::join_crowd) began. Returns whether it was not over. Any context.
     fn leave_crowd(sock: &Sock<Self>) -> bool {
         let this = sock.data();
 
-        this.space.crowd.rise(&this.crowded)
+        this.directory.crowd.rise(&this.crowded)
     }
 
     fn is_in_crowd(&self) -> bool {
@@ -570,6 +579,11 @@ impl Socket {
         let key = locked.bound.as_ref()?.key();
 
         Some((key.at(), key.scope(), locked.transport.clone()?))
+    }
+
+    /// Returns the sockets of the namespace.
+    pub(crate) fn directory(&self) -> &Arc<Directory> {
+        &self.directory
     }
 
     /// Returns the namespace's state.

@@ -3,6 +3,11 @@
 //! The addresses of a socket: bind, connect, getsockname and getpeername (spec-bind, spec-connect).
 
 use super::{
+    binds::{
+        BindKey,
+        Entry,
+        Place, //
+    },
     names::{
         self,
         Checked,
@@ -17,12 +22,7 @@ use super::{
 };
 use crate::{
     congestion::Port,
-    message::Endpoint,
-    space::{
-        BindKey,
-        Entry,
-        Place, //
-    }, //
+    key::Endpoint, //
 };
 use core::net::{
     Ipv4Addr,
@@ -103,7 +103,7 @@ pub(crate) fn bind_to(sock: &Open<'_, Socket>, to: Checked) -> Result {
             transport
         }
         None => {
-            let mut transports = this.space.transports.iter();
+            let mut transports = this.directory.transports.iter();
             loop {
                 let transport = transports.next().ok_or(EADDRNOTAVAIL)?;
                 if owns(sock, transport, at.addr, scope)? {
@@ -139,7 +139,7 @@ fn take_place(
     scope: u32,
     overhead: Overhead,
 ) -> Result<Place> {
-    let binds = &sock.data().space.binds;
+    let binds = &sock.data().directory.binds;
 
     if at.port == PROBE_PORT {
         return Err(EINVAL);
@@ -177,7 +177,7 @@ fn take(sock: &Open<'_, Socket>, key: BindKey, overhead: Overhead) -> Result<Pla
     let entry = Entry::new(key, sock)?;
     let mut receives = this.receives.lock();
 
-    match Place::take(&this.space, entry) {
+    match Place::take(&this.directory, entry) {
         Ok(place) => {
             receives.port = Some(port);
             receives.overhead = overhead;

@@ -153,7 +153,7 @@ fn choose_transport(sock: &Open<'_, Socket>, value: OptionIn<'_>) -> Result {
         return Err(EINVAL);
     }
 
-    let transports = &sock.data().space.transports;
+    let transports = &sock.data().directory.transports;
     let transport = transports.iter().find(|t| t.number() == number);
     locked.transport = Some(transport.ok_or(ENOPROTOOPT)?.clone());
     Ok(())

@@ -16,9 +16,13 @@
 //! Sockets call the traits with none of their spinlocks held. The locks that the upward calls take
 //! nest inside those of a path, so all of them may be called with a path's lock held, in any context.
 
-pub(crate) use crate::key::RouteKey;
+pub(crate) use crate::{
+    key::RouteKey,
+    space::Delivered, //
+};
 
 use crate::{
+    backlog::Backlog,
     congestion::Peer,
     message::{
         Message,
@@ -107,8 +111,8 @@ pub(crate) trait Transport: Send + Sync {
 
     /// The congestion map of a local address has changed: it is to be sent to all peers of that
     /// address. May be called in any context, but without the lock of a path.
-    fn map_changed(&self, space: &Space, local: Addr) {
-        let _ = (space, local);
+    fn map_changed(&self, local: Addr) {
+        let _ = local;
     }
 
     /// Tells each connection, for listings.
@@ -133,6 +137,15 @@ pub(crate) trait Transport: Send + Sync {
     fn for_each_message(&self, space: &Space, sent: bool, tell: &mut dyn FnMut(&Listed)) {
         let _ = (space, sent, tell);
     }
+}
+
+/// What makes the transports of a namespace.
+pub(crate) trait Transports: Send + Sync {
+    /// Makes them, in the order in which they are asked whose an address is.
+    fn make(&self) -> Result<KVec<Arc<dyn Transport>>>;
+
+    /// Returns the account of what peers make all namespaces store but the initial one.
+    fn backlog_elsewhere(&self) -> &Arc<Backlog>;
 }
 
 /// A transport that a socket is bound to, or about to be, until this is dropped. May sleep then.
@@ -194,12 +207,4 @@ pub(crate) trait Route: Send + Sync {
     /// [`Path::cancel`](rds_proto::path::Path::cancel). Its [`Outgoing`] ends sooner or later, with
     /// whichever outcome.
     fn cancel(&self, message: &Message);
-}
-
-/// What became of a message that was delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Delivered {
-    /// The congestion map of the message's destination has changed: the caller is to call
-    /// [`Space::map_changed`], with nothing freed, once it has given up the lock of the path.
-    pub(crate) map_changed: bool,
 }

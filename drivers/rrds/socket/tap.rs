@@ -79,7 +79,7 @@ impl Tap {
         if !this.tap.populate(tap.clone()) {
             return Err(EBUSY);
         }
-        this.space.taps.enter(sock, &tap.listed)?;
+        this.directory.taps.enter(sock, &tap.listed)?;
         Ok(tap)
     }
 
@@ -163,7 +163,7 @@ pub(super) fn detach(sock: &Sock<Socket>) {
     let this = sock.data();
 
     if let Some(tap) = this.tap.as_ref() {
-        this.space.taps.leave(&tap.listed);
+        this.directory.taps.leave(&tap.listed);
     }
 }
 

@@ -533,7 +533,7 @@ impl Transport for Rc {
         Some(path)
     }
 
-    fn map_changed(&self, _space: &Space, local: Addr) {
+    fn map_changed(&self, local: Addr) {
         if let Some(realm) = self.realm() {
             realm.table.for_each_of(local, |path| path.map_changed());
         }

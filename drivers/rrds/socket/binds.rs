@@ -2,13 +2,13 @@
 
 //! Which socket is bound to which address.
 
-use super::Space;
-use crate::{
-    key::{
-        self,
-        Endpoint, //
-    },
-    socket::Socket, //
+use super::{
+    directory::Directory,
+    Socket, //
+};
+use crate::key::{
+    self,
+    Endpoint, //
 };
 use kernel::{
     new_spinlock_irq,
@@ -137,7 +137,7 @@ impl Entry {
 ///
 /// It keeps the socket, and so itself, if it is not taken out of it: a socket that is closed does that.
 pub(crate) struct Place {
-    space: Arc<Space>,
+    directory: Arc<Directory>,
     key: BindKey,
 }
 
@@ -146,12 +146,12 @@ impl Place {
     ///
     /// Errors: [`EADDRINUSE`] if another one is bound there. The entry comes back then, to be dropped
     /// without a lock.
-    pub(crate) fn take(space: &Arc<Space>, entry: Entry) -> Result<Self, (Error, Entry)> {
+    pub(crate) fn take(directory: &Arc<Directory>, entry: Entry) -> Result<Self, (Error, Entry)> {
         let key = entry.key;
 
-        space.binds.insert(entry)?;
+        directory.binds.insert(entry)?;
         Ok(Self {
-            space: space.clone(),
+            directory: directory.clone(),
             key,
         })
     }
@@ -164,7 +164,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.space.binds.remove(&self.key);
+        self.directory.binds.remove(&self.key);
     }
 }
 
