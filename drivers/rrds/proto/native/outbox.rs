@@ -17,6 +17,7 @@ mod take;
 mod tests;
 
 use super::slab::{List, Slab, Slots, NONE};
+use crate::consts::EXT_LEN;
 use crate::send::{Outcome, Payload};
 
 pub use entry::{Entry, Record, Ticket};
@@ -179,10 +180,11 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             return Err(message);
         };
         let (sport, dport, len) = (message.sport(), message.dport(), message.len());
+        let has_ext = message.extensions() != [0; EXT_LEN];
         let flow = flow::index(sport, dport, self.flows.len());
         let mut life = 0;
         if let Some(entry) = self.entries.get_mut(at) {
-            entry.begin(message, len, sport, dport);
+            entry.begin(message, len, sport, dport, has_ext);
             life = entry.life;
         }
         let large = len > self.limit;

@@ -51,6 +51,8 @@ pub struct Entry<M> {
     /// Pieces that records name.
     pub(super) pieces: u16,
     pub(super) state: State,
+    /// It has extension headers.
+    pub(super) has_ext: bool,
     pub(super) cancelled: bool,
     /// The peer knows that it is cancelled.
     pub(super) told: bool,
@@ -73,6 +75,7 @@ impl<M> Default for Entry<M> {
             dport: 0,
             pieces: 0,
             state: State::Free,
+            has_ext: false,
             cancelled: false,
             told: false,
             next: NONE,
@@ -96,8 +99,9 @@ impl<M> Linked for Entry<M> {
 
 impl<M> Entry<M> {
     #[inline]
-    pub(super) fn begin(&mut self, message: M, len: u32, sport: u16, dport: u16) {
+    pub(super) fn begin(&mut self, message: M, len: u32, sport: u16, dport: u16, has_ext: bool) {
         self.message = Some(message);
+        self.has_ext = has_ext;
         self.len = len;
         self.sport = sport;
         self.dport = dport;

@@ -76,20 +76,43 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             Class::Bulk => self.take_class(1, room, record),
             Class::Any => {
                 let first = usize::from(self.bulk_first);
-                self.take_class(first, room, record)
-                    .or_else(|| self.take_class(first ^ 1, room, record))
+                if self.has_class(first) {
+                    let taken = self.take_class(first, room, record);
+                    if taken.is_some() {
+                        return taken;
+                    }
+                }
+                if self.has_class(first ^ 1) {
+                    return self.take_class(first ^ 1, room, record);
+                }
+                None
             }
+        }
+    }
+
+    /// Whether there is something of a class.
+    #[inline]
+    const fn has_class(&self, class: usize) -> bool {
+        let [small, bulk] = &self.again;
+        match class {
+            0 => !(small.is_empty() && self.small.is_empty()),
+            _ => !(bulk.is_empty() && self.pieces.is_empty() && self.bulk.is_empty()),
         }
     }
 
     fn take_class(&mut self, class: usize, room: usize, record: u32) -> Option<Taken> {
         let mut skipped = 0_usize;
         loop {
-            let mut next = self.take_again(class, room, record);
-            if let (Next::Nothing, 1) = (&next, class) {
+            let again = self.again.get(class).is_some_and(|list| !list.is_empty());
+            let mut next = if again {
+                self.take_again(class, room, record)
+            } else {
+                Next::Nothing
+            };
+            if class == 1 && !self.pieces.is_empty() && matches!(next, Next::Nothing) {
                 next = self.take_piece(room, record);
             }
-            if let Next::Nothing = next {
+            if matches!(next, Next::Nothing) {
                 next = self.take_new(class, room, record);
             }
             match next {
@@ -407,14 +430,16 @@ fn piece_len(room: usize, rest: u32, ext: bool) -> Option<u32> {
 impl<M: Payload> Entry<M> {
     #[inline]
     fn ext(&self) -> Option<[u8; EXT_LEN]> {
-        let ext = self.message.as_ref()?.extensions();
-        (ext != [0; EXT_LEN]).then_some(ext)
+        if !self.has_ext {
+            return None;
+        }
+        Some(self.message.as_ref()?.extensions())
     }
 
     /// Bytes of a frame with all of it.
     #[inline]
     fn frame_len(&self) -> usize {
-        let ext = if self.ext().is_some() { EXT_LEN } else { 0 };
+        let ext = if self.has_ext { EXT_LEN } else { 0 };
         // CAST: widening on all machines of the kernel.
         (self.len as usize)
             .saturating_add(MESSAGE_HEADER_LEN)
@@ -430,8 +455,7 @@ impl<M: Payload> Entry<M> {
     /// Whether a frame with some of it fits.
     #[inline]
     fn fits_at_all(&self, room: usize, whole: usize) -> bool {
-        self.fits(room)
-            || (!self.fits(whole) && piece_len(room, self.len, self.ext().is_some()).is_some())
+        self.fits(room) || (!self.fits(whole) && piece_len(room, self.len, self.has_ext).is_some())
     }
 
     #[inline]

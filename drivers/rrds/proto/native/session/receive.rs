@@ -93,7 +93,24 @@ impl<T: Types> Session<T> {
             return Received::Duplicate;
         }
         let mut went = Frames_::default();
-        for frame in Frames::new(frames) {
+        let mut frames = Frames::new(frames);
+        loop {
+            if way.open {
+                while let Some((message, data)) = frames.message() {
+                    went.wanted = true;
+                    match self.inbox.message(&settings.limits, upper, &message, data) {
+                        Ok(()) => {}
+                        Err(Refusal::Memory) => went.refused = true,
+                        Err(Refusal::Violation) => {
+                            self.end(Reason::Violation);
+                            return Received::Ended;
+                        }
+                    }
+                }
+            }
+            let Some(frame) = frames.next() else {
+                break;
+            };
             let Ok(frame) = frame else {
                 self.end(Reason::Violation);
                 return Received::Ended;

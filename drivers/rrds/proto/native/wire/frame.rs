@@ -155,6 +155,20 @@ impl<'a> Frames<'a> {
         Self(Reader::new(bytes))
     }
 
+    /// Takes the next frame if it is a whole message without extension headers, as most are; else it is
+    /// left for the iterator.
+    #[inline]
+    pub fn message(&mut self) -> Option<(Message, &'a [u8])> {
+        let ([1, 0, high, low], rest) = self.0.rest().split_first_chunk::<4>()? else {
+            return None;
+        };
+        let len = u16::from_be_bytes([*high, *low]);
+        let (body, rest) = rest.split_at_checked(usize::from(len))?;
+        let message = Message::parse(0, body).ok()?;
+        self.0 = Reader::new(rest);
+        Some(message)
+    }
+
     #[inline]
     fn read(&mut self) -> Result<Frame<'a>, PacketError> {
         let [number, flags, high, low] = self.0.take()?;
@@ -229,6 +243,24 @@ mod tests {
             assert_eq!(frames.next(), None);
         }
         assert_eq!(Frames::new(&[]).next(), None);
+    }
+
+    #[test]
+    fn a_plain_message_is_taken_alone() {
+        let bytes = [1, 0, 0, 13, 0, 1, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 77];
+        let mut frames = Frames::new(&bytes);
+        let same = Frames::new(&bytes).next();
+        let (message, data) = frames.message().unwrap();
+        assert_eq!(same, Some(Ok(Frame::Message(message, data))));
+        assert_eq!(frames.next(), None);
+        // What is not, or not whole, is left.
+        for (at, byte) in [(0, 2), (1, 1), (2, 1), (3, 11)] {
+            let mut other = bytes;
+            other[at] = byte;
+            let mut frames = Frames::new(&other);
+            assert_eq!(frames.message(), None);
+            assert_eq!(frames.next(), Frames::new(&other).next());
+        }
     }
 
     #[test]
