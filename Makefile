@@ -73,6 +73,11 @@ build/programs/%: $$(wildcard tests/programs/%/*)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static -O2 -Wall -Werror -o $@ $(filter %.c,$^)
 
+# A plugin of QEMU that counts a node's instructions.
+build/insns.so: tools/insns/insns.c tools/insns/qemu-plugin.h
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -shared -fPIC -O2 -Wall -Wextra -Werror -o $@ $<
+
 # Kbuild skips depmod where the kernel's build folder has no System.map, which headers packages have
 # not; and it would sign with a key that only the kernel's own builder has.
 install: KDIR ?= /lib/modules/$(shell uname -r)/build

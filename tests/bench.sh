@@ -93,17 +93,10 @@ round() {
 	rds_round "$1" && verbs_round
 }
 
-# profiles LABEL FAMILY WORD...: where the processors are while these rows are measured.
-profiles() {
-	local count=$# at=0
-
-	# The arguments as kprof wants them are put behind, and those of this function are taken away.
-	while [ "$at" -lt "$count" ]; do
-		set -- "$@" "$1" /lab/bin/rds-bench --families "$2" --time "$PROFILE" --only "$3" "$FROM" "$TO" --
-		shift 3
-		at=$((at + 3))
-	done
-	/lab/bin/kprof "$@" 2>>"$SAMPLES" >/dev/null
+# counted WORD,..: the instructions of a message of these rows, which the emulator counts, and the symbols.
+counted() {
+	bench $C,$OURS --count "$COUNT" --only "$1" || return 1
+	[ "$SYMBOLS" = 0 ] || grep -i ' t ' /proc/kallsyms >>"$SAMPLES"
 }
 
 veth_pair v0 v1 "$FROM" "$TO" || die "no veth"
@@ -116,9 +109,7 @@ check "first messages and idle connections" rounds_of cold_round "$COLD_ROUNDS"
 check "rounds" rounds_of round "$ROUNDS"
 cat "$SAMPLES"
 : >"$SAMPLES"
-check "where the time goes" profiles \
-	"C: 64 B" $C rate-64-d16-s1 "rrds: 64 B" $OURS rate-64-d16-s1 \
-	"C: 64 KiB" $C flow-64K "rrds: 64 KiB" $OURS flow-64K
+check "instructions of a message" counted "$COUNTED"
 check "rrds unloads" unload rrds
 check "krdma unloads" unload krdma
 cat "$SAMPLES"

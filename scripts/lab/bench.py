@@ -15,17 +15,21 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from rich.console import Console
 
-from . import hosttests, ktap, qemu, run, table, topology
+from . import hosttests, insns, ktap, qemu, run, table, topology
 from .env import Env, LabError
 from .table import Steps
 
 C, OURS, VERBS = 21, 27, 0
 NAMES = {C: "c", OURS: "rrds", VERBS: "verbs"}
+
+# The modules of each implementation.
+OWN = {"c": ("rds", "rds_rdma"), "rrds": ("rrds", "krdma")}
 
 # What may be set in the environment: the variable, and the parameter of the test.
 SETTINGS = {
@@ -34,10 +38,6 @@ SETTINGS = {
     "BENCH_TIME": "TIME",
     "BENCH_ONLY": "ONLY",
 }
-
-# Where a processor is when it has nothing to do.
-IDLE = re.compile(r"halt|idle|mwait")
-COPIES = re.compile(r"^(rep_movs_alternative|_?copy_(to|from)_(iter|user)|__?copy_user|memcpy)")
 
 
 @dataclass(frozen=True)
@@ -155,53 +155,77 @@ def show(found: Sequence[Row], out: Console) -> None:
 
 @dataclass
 class Profile:
-    """Samples of where the processors were, by owner and function."""
+    """The instructions of a message of a row, or of a round trip, by owner and function."""
 
-    label: str
-    samples: dict[tuple[str, str], int] = field(default_factory=dict)
+    row: str
+    name: str
+    messages: int
+    count: insns.Count
 
-    @property
-    def busy(self) -> dict[tuple[str, str], int]:
-        return {pair: n for pair, n in self.samples.items() if not IDLE.search(pair[1])}
+    def each(self, number: int) -> float:
+        return number / self.messages
 
-    def shares(self) -> dict[str, float]:
-        """Parts of the busy time by owner, largest first; copying of data is apart."""
-        total = sum(self.busy.values()) or 1
-        sums: dict[str, int] = {}
-        for (owner, function), n in self.busy.items():
-            name = "copying" if COPIES.match(function) else owner
-            sums[name] = sums.get(name, 0) + n
-        return {name: n / total for name, n in sorted(sums.items(), key=lambda item: -item[1])}
+    def own(self) -> int:
+        """Instructions of the implementation itself."""
+        owners = self.count.owners()
+        return sum(owners.get(owner, 0) for owner in OWN[self.name])
 
     def json(self) -> dict[str, Any]:
         functions = [
-            {"owner": owner, "function": function, "samples": n}
-            for (owner, function), n in sorted(self.busy.items(), key=lambda item: -item[1])
+            {"owner": owner, "function": function, "instructions": self.each(n)}
+            for (owner, function), n in sorted(
+                self.count.functions.items(), key=lambda item: -item[1]
+            )
         ]
-        return {"profile": self.label, "shares": self.shares(), "functions": functions}
+        return {
+            "row": self.row,
+            "implementation": self.name,
+            "messages": self.messages,
+            "instructions": self.each(self.count.total),
+            "string_repetitions": self.each(self.count.repetitions),
+            "owners": {owner: self.each(n) for owner, n in self.count.owners().items()},
+            "functions": functions,
+        }
 
 
-def profiles(output: str) -> list[Profile]:
-    found: dict[str, Profile] = {}
-    for line in _lines(output):
-        if "profile" in line:
-            label = line["profile"]
-            one = found.setdefault(label, Profile(label))
-            one.samples[line["owner"], line["function"]] = line["samples"]
-    return list(found.values())
+def profiles(output: str, files: Sequence[Path]) -> list[Profile]:
+    """The profiles of a node, whose output has the symbols, and a line for each file of counts."""
+    counted = [line for line in _lines(output) if "counted" in line]
+    if not files:
+        return []
+    if len(counted) != len(files):
+        raise LabError(f"the bench counted {len(counted)} rows, but there are {len(files)} counts")
+    symbols = insns.Symbols(output.splitlines())
+    if not symbols:
+        raise LabError("the bench printed no symbols of the kernel")
+    return [
+        Profile(
+            line["counted"],
+            NAMES[line["family"]],
+            line["messages"],
+            insns.parse(file.read_text(), symbols),
+        )
+        for line, file in zip(counted, files, strict=True)
+    ]
 
 
 def show_profiles(found: Sequence[Profile], out: Console) -> None:
-    shares = [profile.shares() for profile in found]
-    owners = sorted({name for part in shares for name in part})
-    owners.sort(key=lambda name: -max(part.get(name, 0) for part in shares))
-    lines = [
-        (name, *(f"{100 * part[name]:.1f}" if name in part else "" for part in shares))
-        for name in owners
-    ]
-    columns = ("owner", *(profile.label for profile in found))
-    right = range(1, len(columns))
-    out.print(table.table("Where busy processors were, %", columns, lines, right=right))
+    """A line for each row that was counted for both. The ratio is as that of times: above 1, rrds is better."""
+    by_row: dict[str, dict[str, Profile]] = {}
+    for profile in found:
+        by_row.setdefault(profile.row, {})[profile.name] = profile
+    lines = []
+    for row, pair in by_row.items():
+        both = [pair[name] for name in OWN if name in pair]
+        cells = [f"{p.each(p.count.total):,.0f}" for p in both]
+        ratio = both[0].each(both[0].count.total) / both[-1].each(both[-1].count.total)
+        cells.append(f"{ratio:.2f}")
+        cells += [f"{p.each(p.own()):,.0f}" for p in both]
+        cells += [f"{p.each(p.count.repetitions):,.0f}" for p in both]
+        lines.append((row, *cells))
+    columns = ("", "C", "rrds", "ratio", "C's own", "rrds' own", "C: strings", "rrds: strings")
+    title = "Instructions of a message; repetitions of string instructions are apart"
+    out.print(table.table(title, columns, lines, right=range(1, len(columns))))
 
 
 def configured(test: topology.Test, environ: Mapping[str, str]) -> topology.Test:
@@ -230,7 +254,8 @@ def main(env: Env) -> int:
         return 1
 
     output = (env.logs / test.name / "a.out").read_text(errors="replace")
-    found, looks = rows(output), profiles(output)
+    found = rows(output)
+    looks = profiles(output, insns.files(env.logs / test.name, "a"))
     show(found, out)
     if looks:
         show_profiles(looks, out)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import qemu
+from . import insns, programs, qemu
 from .env import Env
 from .topology import NodeSpec, Test
 
@@ -46,12 +46,15 @@ class Logs:
     console: Path
     output: Path
     qemu: Path
+    counts: Path
 
     @classmethod
     def fresh(cls, folder: Path, name: str) -> Logs:
         folder.mkdir(parents=True, exist_ok=True)
-        logs = cls(*(folder / f"{name}.{kind}" for kind in ("console", "out", "qemu")))
-        for path in (logs.console, logs.output, logs.qemu):
+        kinds = ("console", "out", "qemu", "insns")
+        logs = cls(*(folder / f"{name}.{kind}" for kind in kinds))
+        old = (logs.console, logs.output, logs.qemu, *insns.files(folder, name))
+        for path in old:
             path.unlink(missing_ok=True)
         return logs
 
@@ -91,7 +94,13 @@ class Node:
         ours, theirs = socket.socketpair()
         fds = tuple(end.fileno() for end in wires)
         files = qemu.Files(
-            self.logs.console, self.logs.output, self.logs.qemu, theirs.fileno(), fds
+            self.logs.console,
+            self.logs.output,
+            self.logs.qemu,
+            theirs.fileno(),
+            fds,
+            programs.insns(env),
+            self.logs.counts,
         )
         line = qemu.command(self.spec, env.accel or qemu.default_accel(), kernel, initrd, files)
         began = time.monotonic()

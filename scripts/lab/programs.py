@@ -27,6 +27,11 @@ def path(env: Env, name: str) -> Path:
     return env.checkout / "build" / "tools" / PROFILE / name
 
 
+def insns(env: Env) -> Path:
+    """The plugin of QEMU that counts instructions."""
+    return env.checkout / "build" / "insns.so"
+
+
 async def _run(env: Env, *command: str) -> None:
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -42,10 +47,14 @@ async def _run(env: Env, *command: str) -> None:
         raise LabError(f"{' '.join(command)} failed: {last}")
 
 
-async def build(env: Env, names: Sequence[str]) -> None:
-    """Quick where nothing has changed. With the crates in the cache it needs no network."""
+async def build(env: Env, names: Sequence[str], *, counts: bool = False) -> None:
+    """Quick where nothing has changed. With the crates in the cache it needs no network. With `counts`,
+    the plugin that counts instructions is built, too.
+    """
     tools = [name for name in names if not _is_tests(env, name)]
     tests = [f"build/programs/{name}" for name in names if _is_tests(env, name)]
+    if counts:
+        tests.append(str(insns(env).relative_to(env.checkout)))
     if tools:
         bins = [word for name in tools for word in ("--bin", name)]
         manifest = str(env.checkout / "tools" / "Cargo.toml")

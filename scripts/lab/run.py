@@ -268,7 +268,8 @@ async def execute(env: Env, test: Test) -> Report:
     """
     try:
         await build_variants(env, test.builds)  # not on the test's time
-        await programs.build(env, test.programs)
+        counts = any(node.icount for node in test.nodes)
+        await programs.build(env, test.programs, counts=counts)
         return await Run(env, test).execute()
     except (LabError, OSError) as error:
         return Report(test, Result(test.name, Outcome.FAILED, str(error)))

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """What is made of the bench's measurements."""
 
+import tempfile
 import unittest
 from pathlib import Path
 
-from lab import bench, topology
+from lab import bench, insns, topology
 from lab.env import LabError
 
 TEST = Path(__file__).resolve().parents[3] / "tests" / "bench.toml"
@@ -46,21 +47,38 @@ class Rows(unittest.TestCase):
                 bench.rows(output)
 
 
+SYMBOLS = """\
+ffffffff81000000 T memcpy
+ffffffff81000100 t halt
+ffffffffc0000000 t transmit\t[rrds]
+ffffffffc0000800 d table\t[rrds]
+"""
+
+
 class Profiles(unittest.TestCase):
-    def test_shares_are_of_the_busy_time(self) -> None:
-        samples = {
-            ("kernel", "pv_native_safe_halt"): 900,
-            ("rrds", "_copy_to_iter"): 20,
-            ("rrds", "transmit"): 30,
-            ("rdma_rxe", "rxe_requester"): 50,
-        }
-        output = "".join(
-            f'{{"profile": "x", "owner": "{owner}", "function": "{function}", "samples": {n}}}\n'
-            for (owner, function), n in samples.items()
+    def test_counts_are_of_one_message(self) -> None:
+        counted = '{"counted": "rate-64-d16-s1", "family": 27, "messages": 10}\n'
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "a.insns.000").write_text(
+                "ffffffffc0000010 5 20 0\nffffffffc0000900 1 10 0\nffffffff81000004 1 640 1\n"
+                "401000 3 10 0\n"
+            )
+            files = insns.files(Path(folder), "a")
+            (profile,) = bench.profiles(counted + SYMBOLS, files)
+            with self.assertRaises(LabError):
+                bench.profiles(SYMBOLS, files)
+        self.assertEqual(
+            (profile.row, profile.name, profile.own()), ("rate-64-d16-s1", "rrds", 110)
         )
-        (profile,) = bench.profiles(output)
-        shares = {"rdma_rxe": 0.5, "rrds": 0.3, "copying": 0.2}
-        self.assertEqual(profile.shares(), shares)
+        got = profile.json()
+        self.assertEqual(got["owners"], {"rrds": 11, "program": 3})
+        self.assertEqual((got["instructions"], got["string_repetitions"]), (14, 64))
+
+    def test_what_is_no_count_is_an_error(self) -> None:
+        symbols = insns.Symbols(SYMBOLS.splitlines())
+        for text in ("ffffffff81000004 1 640\n", "x 1 1 0\n", "0 0 1 0\n"):
+            with self.subTest(text), self.assertRaises(LabError):
+                insns.parse(text, symbols)
 
 
 class Settings(unittest.TestCase):

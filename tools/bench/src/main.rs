@@ -3,7 +3,7 @@
 //! Measures implementations of RDS sockets between two addresses of one host, in turn.
 //!
 //! ```text
-//! rds-bench [--families N,..] [--rounds N] [--time MS] [--only WORD,..] [--cold FIRST-LAST] FROM TO
+//! rds-bench [--families N,..] [--rounds N] [--time MS | --count N] [--only WORD,..] [--cold FIRST-LAST] FROM TO
 //! ```
 //!
 //! Each round measures each row for each family, one right after the other and in another order than in
@@ -19,18 +19,25 @@
 //! ```text
 //! {"row": "rate-64-d16-s1", "family": 21, "value": 5120.5}
 //! ```
+//!
+//! With `--count` each row goes on for so many messages or round trips, between two marks for an emulator
+//! that counts instructions (`tools/insns`), and the line says how many it were:
+//!
+//! ```text
+//! {"counted": "rate-64-d16-s1", "family": 21, "messages": 1000}
+//! ```
 
 #![forbid(unsafe_code)]
 
 mod measure;
 
-use measure::{Bench, Failure};
+use measure::{Bench, Failure, Window};
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: rds-bench [--families N,..] [--rounds N] [--time MS] [--only WORD,..] \
-                     [--cold FIRST-LAST] FROM TO";
+const USAGE: &str = "usage: rds-bench [--families N,..] [--rounds N] [--time MS | --count N] \
+                     [--only WORD,..] [--cold FIRST-LAST] FROM TO";
 
 /// What is measured with the connection up.
 #[derive(Clone, Copy)]
@@ -69,7 +76,7 @@ const fn one_way(size: usize, depth: usize, sockets: usize) -> Row {
 struct Options {
     families: Vec<u16>,
     rounds: usize,
-    time: Duration,
+    window: Window,
     only: Vec<String>,
     cold: Option<(u8, u8)>,
     from: IpAddr,
@@ -82,14 +89,16 @@ fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut addresses = Vec::new();
-    let (mut families, mut rounds, mut time) = (vec![21], 1, Duration::from_millis(200));
+    let (mut families, mut rounds) = (vec![21], 1);
+    let mut window = Window::Time(Duration::from_millis(200));
     let (mut only, mut cold) = (Vec::new(), None);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
         match arg.as_str() {
             "--families" => families = value()?.split(',').map(number).collect::<Result<_, _>>()?,
             "--rounds" => rounds = number(&value()?)?,
-            "--time" => time = Duration::from_millis(number(&value()?)?),
+            "--time" => window = Window::Time(Duration::from_millis(number(&value()?)?)),
+            "--count" => window = Window::Count(number(&value()?)?),
             "--only" => only = value()?.split(',').map(String::from).collect(),
             "--cold" => {
                 let text = value()?;
@@ -109,7 +118,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
     Ok(Options {
         families,
         rounds,
-        time,
+        window,
         only,
         cold,
         from,
@@ -121,11 +130,58 @@ fn tell(row: &str, family: u16, value: f64) {
     println!("{{\"row\": \"{row}\", \"family\": {family}, \"value\": {value:.3}}}");
 }
 
+fn tell_counted(row: &str, family: u16, messages: usize) {
+    println!("{{\"counted\": \"{row}\", \"family\": {family}, \"messages\": {messages}}}");
+}
+
 /// The families, in the order in which `turn` takes them.
 fn in_turn(families: &[u16], turn: usize) -> impl Iterator<Item = u16> + '_ {
     let first = turn % families.len();
 
     families[first..].iter().chain(&families[..first]).copied()
+}
+
+/// Measures a row for a family, and prints it.
+fn measure(
+    options: &Options,
+    bench: &mut Bench,
+    name: &str,
+    row: Row,
+    family: u16,
+) -> Result<(), Failure> {
+    let counted = matches!(options.window, Window::Count(_));
+    match row {
+        Row::RoundTrip { size } => {
+            let times = bench.round_trips(family, size, options.window)?;
+            if counted {
+                tell_counted(name, family, times.len());
+                return Ok(());
+            }
+            for percent in [50, 90, 99] {
+                let value = measure::percentile(times, percent).as_secs_f64() * 1e6;
+                tell(&format!("{name}-p{percent}"), family, value);
+            }
+        }
+        Row::OneWay {
+            size,
+            depth,
+            sockets,
+        } => {
+            let flow = bench.one_way(family, size, depth, sockets, options.window)?;
+            if counted {
+                tell_counted(name, family, flow.messages);
+                return Ok(());
+            }
+            let rate = flow.messages as f64 / flow.time.as_secs_f64();
+            let value = if name.starts_with("flow") {
+                rate * size as f64 / f64::from(1 << 20)
+            } else {
+                rate
+            };
+            tell(name, family, value);
+        }
+    }
+    Ok(())
 }
 
 fn steady(options: &Options, bench: &mut Bench) -> Result<(), Failure> {
@@ -136,28 +192,7 @@ fn steady(options: &Options, bench: &mut Bench) -> Result<(), Failure> {
                 continue;
             }
             for family in in_turn(&options.families, round + at) {
-                match *row {
-                    Row::RoundTrip { size } => {
-                        let times = bench.round_trips(family, size, options.time)?;
-                        for percent in [50, 90, 99] {
-                            let value = measure::percentile(times, percent).as_secs_f64() * 1e6;
-                            tell(&format!("{name}-p{percent}"), family, value);
-                        }
-                    }
-                    Row::OneWay {
-                        size,
-                        depth,
-                        sockets,
-                    } => {
-                        let rate = bench.one_way(family, size, depth, sockets, options.time)?;
-                        let value = if name.starts_with("flow") {
-                            rate * size as f64 / f64::from(1 << 20)
-                        } else {
-                            rate
-                        };
-                        tell(name, family, value);
-                    }
-                }
+                measure(options, bench, name, *row, family)?;
             }
         }
     }
@@ -220,9 +255,11 @@ mod tests {
         let got = got.unwrap();
         assert_eq!((got.families, got.rounds), (vec![21, 27], 3));
         assert_eq!(
-            (got.time, got.cold),
-            (Duration::from_millis(50), Some((1, 8)))
+            (got.window, got.cold),
+            (Window::Time(Duration::from_millis(50)), Some((1, 8)))
         );
+        let got = options("--count 100 10.0.0.1 10.0.0.2").unwrap();
+        assert_eq!(got.window, Window::Count(100));
         for bad in [
             "10.0.0.1",
             "10.0.0.1 10.0.0.2 10.0.0.3",

@@ -2,6 +2,7 @@
 
 //! What is measured, and how.
 
+use raw_calls::{mark, Mark};
 use rds::{must_wait, Family, RecvFlags, SendFlags, Socket, Transport, MAX_MESSAGE};
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -42,6 +43,47 @@ fn failed(family: u16, what: &str) -> impl Fn(io::Error) -> Failure + '_ {
         what: format!("family {family}: {what}"),
         why: error.to_string(),
     }
+}
+
+/// How long a measurement goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// So long; and what is under way at a time arrives [`WINDOWS`] times at least.
+    Time(Duration),
+    /// Until so many messages have arrived, or round trips are made. Its ends are [marked](mark).
+    Count(usize),
+}
+
+impl Window {
+    fn begin(self) -> Instant {
+        if let Self::Count(_) = self {
+            mark(Mark::Begin);
+        }
+        Instant::now()
+    }
+
+    fn end(self) {
+        if let Self::Count(_) = self {
+            mark(Mark::End);
+        }
+    }
+
+    /// Whether it is over when `count` have arrived, of which `under_way` are at a time.
+    fn is_over(self, passed: Duration, count: usize, under_way: usize) -> bool {
+        match self {
+            Self::Time(time) => passed >= time && count >= WINDOWS * under_way,
+            Self::Count(wanted) => count >= wanted,
+        }
+    }
+}
+
+/// What came of a measurement one way.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow {
+    /// Messages that arrived.
+    pub messages: usize,
+    /// How long it took.
+    pub time: Duration,
 }
 
 /// Two sockets that are connected to each other, one of each address.
@@ -122,7 +164,7 @@ impl Bench {
         &mut self,
         family: u16,
         size: usize,
-        time: Duration,
+        window: Window,
     ) -> Result<&[Duration], Failure> {
         let pair = self.pair(family, 0)?;
         let data = &self.data[..size];
@@ -138,31 +180,29 @@ impl Bench {
         }
 
         self.times.clear();
-        let begun = Instant::now();
+        let begun = window.begin();
         let mut last = begun;
-        while last - begun < time && self.times.len() < TIMES {
+        while !window.is_over(last - begun, self.times.len(), 0) && self.times.len() < TIMES {
             trip(&mut self.room).map_err(&failed)?;
             let now = Instant::now();
             self.times.push(now - last);
             last = now;
         }
+        window.end();
         self.times.sort_unstable();
         Ok(&self.times)
     }
 
     /// Sends messages of `size` bytes one way, over `sockets` pairs of sockets with `depth` messages of
-    /// each under way. Returns how many arrived in a second.
-    ///
-    /// What is under way at first has arrived once before the time is taken, and [`WINDOWS`] times as
-    /// much by its end.
+    /// each under way. What is under way at first has arrived once before the window begins.
     pub fn one_way(
         &mut self,
         family: u16,
         size: usize,
         depth: usize,
         sockets: usize,
-        time: Duration,
-    ) -> Result<f64, Failure> {
+        window: Window,
+    ) -> Result<Flow, Failure> {
         let pairs = (0..sockets).map(|_| self.pair(family, 0));
         let mut pairs = pairs.collect::<Result<Vec<_>, _>>()?;
         let data = &self.data[..size];
@@ -171,7 +211,7 @@ impl Bench {
         let mut begun = None;
         let mut turn = 0;
 
-        let rate = loop {
+        let flow = loop {
             for pair in &mut pairs {
                 fill(pair, data, depth).map_err(failed("send"))?;
             }
@@ -183,12 +223,13 @@ impl Bench {
             }
 
             match begun {
-                None if received >= depth * sockets => begun = Some((Instant::now(), received)),
+                None if received >= depth * sockets => begun = Some((window.begin(), received)),
                 None => {}
                 Some((start, before)) => {
-                    let passed = start.elapsed();
-                    if passed >= time && received - before >= WINDOWS * depth * sockets {
-                        break (received - before) as f64 / passed.as_secs_f64();
+                    let (time, messages) = (start.elapsed(), received - before);
+                    if window.is_over(time, messages, depth * sockets) {
+                        window.end();
+                        break Flow { messages, time };
                     }
                 }
             }
@@ -198,7 +239,7 @@ impl Bench {
                 take(pair, &mut self.room, size, true).map_err(failed("receive"))?;
             }
         }
-        Ok(rate)
+        Ok(flow)
     }
 
     /// Sends the first message of a type of service, and returns after what time it arrived.

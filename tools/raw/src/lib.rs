@@ -9,11 +9,13 @@
 
 mod arena;
 mod call;
+mod mark;
 mod process;
 mod ring;
 
 pub use arena::{Addr, Arena, PIECE};
 pub use call::{call, marks_compat, Call, Got, MSG_CMSG_COMPAT};
+pub use mark::{mark, Mark};
 pub use process::{catch, fork, shared, thread_id};
 pub use ring::{Entry, Request, Ring};
 
