@@ -3,7 +3,7 @@
 //! Congestion control of datagram lanes.
 //!
 //! A [`Controller`] decides how many bytes may be in flight and how fast they leave. It sees what
-//! the [`Delivery`] of its flow measured; it holds no packets, reads no clock and allocates nothing.
+//! the `Delivery` of its flow measured; it holds no packets, reads no clock and allocates nothing.
 //! All arithmetic is on integers: volumes in bytes, rates in bytes a second, times in nanoseconds,
 //! gains in hundredths.
 //!

@@ -7,7 +7,7 @@ use crate::native::cc::units::saturate;
 /// Resolution of timers, in nanoseconds.
 pub(super) const GRANULARITY_NS: u64 = 10_000;
 
-/// See the [module](self). RFC 9002, section 5; in nanoseconds, of which four seconds are the most.
+/// See the module. RFC 9002, section 5; in nanoseconds, of which four seconds are the most.
 #[derive(Clone, Copy, Debug)]
 pub struct Rtt {
     latest: u32,
