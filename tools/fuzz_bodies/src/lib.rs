@@ -12,17 +12,20 @@
 //! | `operations` | calls of a path, frames out to a model peer | order, framing, one end per message |
 //! | `native_packet` | a packet of the native protocol | parsing is total; what parses is emitted alike |
 //! | `native_private` | private data of its lanes | parsing is total; round trip |
+//! | `native_flow` | calls of a datagram lane, a peer that may lie | tokens return once; it never stalls |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod bytes;
+mod flow;
 mod frames;
 mod native;
 mod operations;
 mod wire;
 
 pub use bytes::Random;
+pub use flow::native_flow;
 pub use frames::frames;
 pub use native::{native_packet, native_private};
 pub use operations::operations;
@@ -40,7 +43,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "header",
         run: header,
@@ -80,6 +83,11 @@ pub const TARGETS: [Target; 8] = [
         name: "native_private",
         run: native_private,
         max_len: 200,
+    },
+    Target {
+        name: "native_flow",
+        run: native_flow,
+        max_len: 512,
     },
 ];
 
@@ -152,5 +160,10 @@ mod tests {
     #[test]
     fn native_private() {
         over_corpus_and_noise("native_private");
+    }
+
+    #[test]
+    fn native_flow() {
+        over_corpus_and_noise("native_flow");
     }
 }

@@ -194,6 +194,7 @@ fn seeds(name: &str) -> Vec<(&'static str, Vec<u8>)> {
         ],
         "native_packet" => native_packets(),
         "native_private" => native_private(),
+        "native_flow" => native_flow(),
         _ => vec![
             (
                 "traffic",
@@ -308,6 +309,33 @@ fn native_packets() -> Vec<(&'static str, Vec<u8>)> {
                     ])
             }),
         ),
+    ]
+}
+
+/// Calls of a datagram lane: much sent and acknowledged, losses, silence, lies.
+fn native_flow() -> Vec<(&'static str, Vec<u8>)> {
+    let round = [&[0, 20, 2, 0, 4, 3, 20, 1][..], &[0; 20], &[5]].concat();
+    let rounds = round.repeat(12);
+    let losses = [0, 30, 8, 1, 1, 8, 1, 1, 2, 0, 4, 3, 20, 1];
+    let after = [5, 6, 0, 10, 3, 10, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5];
+    let silence = [
+        0, 10, 2, 0, 4, 3, 3, 1, 0, 0, 0, 5, 0, 10, 6, 6, 6, 6, 0, 2, 3, 9, 0,
+    ];
+    let lies = [
+        0, 40, 7, 70, 255, 255, 255, 255, 0, 1, 0, 0, 7, 10, 255, 255, 255, 255, 1,
+    ];
+    vec![
+        ("bulk", [&[0, 1, 0, 0], &rounds[..]].concat()),
+        ("cubic", [&[1, 1, 0, 0], &rounds[..]].concat()),
+        (
+            "loss",
+            [&[0, 1, 0, 1], &losses[..], &[3; 20], &after].concat(),
+        ),
+        (
+            "silence",
+            [&[2, 1, 0, 0], &silence[..], &[0; 9], &[5]].concat(),
+        ),
+        ("forged", [&[0, 1, 0, 0], &lies[..], &[0, 1, 0, 0]].concat()),
     ]
 }
 
