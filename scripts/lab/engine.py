@@ -19,6 +19,7 @@ from .ktap import Count
 STEPS = 100_000
 SEEDS = 1000
 LONG_SEEDS = 10_000
+NATIVE_SEEDS = 30
 FUZZ_SECONDS = 5
 LONG_FUZZ_SECONDS = 600
 # One that the unit tests notice; all are looked up in the source.
@@ -33,13 +34,13 @@ class Work:
     command: Callable[[Env], list[str]]
 
 
-def _sim(seeds: int) -> Callable[[Env], list[str]]:
+def _sim(seeds: int, *more: str) -> Callable[[Env], list[str]]:
     def command(env: Env) -> list[str]:
         manifest = str(env.checkout / "tools" / "Cargo.toml")
         cargo = ["cargo", "run", "--quiet", "--release", "--locked", "--manifest-path", manifest]
         jobs = str(len(os.sched_getaffinity(0)))
         numbers = ["--seeds", f"0..{seeds}", "--steps", str(STEPS), "--jobs", jobs]
-        return [*cargo, "-p", "rds_sim", "--bin", "rds-sim", "--", *numbers]
+        return [*cargo, "-p", "rds_sim", "--bin", "rds-sim", "--", *more, *numbers]
 
     return command
 
@@ -76,6 +77,10 @@ TEST = (
     Work("no panic in the protocol engine's object code", _script("panics", "check.sh")),
     Work(f"fuzzing: {FUZZ_SECONDS} s each target", _fuzz(FUZZ_SECONDS)),
     Work("a bug made on purpose", _script("mutants", "mutants.py", arguments=[MUTANT])),
+    Work(
+        f"simulator: {NATIVE_SEEDS} worlds of the native protocol, of {STEPS} steps",
+        _sim(NATIVE_SEEDS, "--native"),
+    ),
 )
 
 
