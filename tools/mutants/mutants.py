@@ -28,6 +28,7 @@ ENGINE = Path("drivers/rrds/proto")
 WORK = ROOT / "build" / "mutants"
 TRACEPOINTS = Path("drivers/rrds/tracepoints.h")
 SEEDS = 600
+NATIVE_SEEDS = 60
 STEPS = 20_000
 
 
@@ -80,11 +81,13 @@ def simulate(source: Path) -> str | None:
     if code != 0:
         raise SystemExit(f"mutants: the simulator does not compile:\n{output[-3000:]}")
     binary = str(WORK / "target" / "release" / "rds-sim")
-    code, output = run([binary, "--seeds", f"0..{SEEDS}", "--steps", str(STEPS)], source, 300)
-    if code == 0:
-        return None
-    seed = re.search(r"^seed (\d+) failed", output, re.MULTILINE)
-    return f"seed {seed[1]}" if seed else "time limit"
+    for worlds, seeds in (([], SEEDS), (["--native"], NATIVE_SEEDS)):
+        numbers = ["--seeds", f"0..{seeds}", "--steps", str(STEPS)]
+        code, output = run([binary, *worlds, *numbers], source, 300)
+        if code != 0:
+            seed = re.search(r"^seed (\d+) failed", output, re.MULTILINE)
+            return " ".join([*worlds, f"seed {seed[1]}" if seed else "time limit"])
+    return None
 
 
 def places(tree: Path, mutants: Iterable[Mutant] = MUTANTS) -> dict[str, Place]:
