@@ -98,8 +98,8 @@ fn after_drain_the_queue_is_at_most_a_quarter_more_than_the_path_holds() {
     }
 }
 
-// A hundred flows take minutes to even out, with the draft's law as with this one: the index is about
-// 0.94 then. The figure `sharing` shows it.
+// A hundred flows are not here: their index is about 0.9 after a minute, with the draft's law as with
+// this one. The figure `sharing` shows it.
 #[test]
 fn equal_flows_get_equal_shares() {
     let [_, fast, slow, _] = places();
