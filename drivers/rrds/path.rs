@@ -29,9 +29,10 @@ pub(crate) use table::{
 };
 
 use crate::{
+    clock,
     congestion::Used,
+    key::RouteKey,
     message::Outgoing,
-    socket::seam::RouteKey,
     space::{
         PeerOfPath,
         Space, //
@@ -39,8 +40,7 @@ use crate::{
     trace,
     transport::rc::{
         Link,
-        Realm,
-        Shared, //
+        Realm, //
     },
 };
 use connect::Connections;
@@ -201,7 +201,7 @@ impl Path {
         let mut engine = Engine::new(
             identity,
             slots(SLOTS, GFP_KERNEL)?,
-            seq::initial(Shared::time_of_day()),
+            seq::initial(clock::time_of_day()),
         );
         if is_local {
             engine.set_loopback();
@@ -233,7 +233,7 @@ impl Path {
                         heard: None,
                         timed: false,
                         starved: false,
-                        history: History::new(Shared::now()),
+                        history: History::new(clock::now()),
                         rtt: Rtt::default(),
                         throttle: log::of_path(),
                     }),
@@ -327,7 +327,7 @@ impl Path {
         // One that was handed over just now is measured.
         let demands = engine.sender().queue.demanded();
         if demands > demanded && rtt.is_idle() {
-            rtt.on_demand(demands, Shared::now());
+            rtt.on_demand(demands, clock::now());
         }
         *starved = matches!(end, Transmit::Stopped(_));
         matches!(end, Transmit::Budget)
@@ -412,7 +412,7 @@ impl State {
             return None;
         }
         self.timed = true;
-        let now = Shared::now();
+        let now = clock::now();
         let probe = now.after(self.settings.probe_ns);
         let due = self.engine.next_timeout().unwrap_or(probe);
         Some(until(due.min(probe), now))
@@ -480,7 +480,7 @@ impl Path {
         if state.engine.state() == ConnState::Up {
             state.engine.want();
         } else {
-            state.engine.connect(Shared::now());
+            state.engine.connect(clock::now());
             self.waker.wake();
         }
     }
@@ -625,6 +625,6 @@ impl Work for Path {
         }
         let due = state.engine.next_timeout();
         state.timed = due.is_some();
-        due.map(|due| until(due, Shared::now()))
+        due.map(|due| until(due, clock::now()))
     }
 }

@@ -11,6 +11,7 @@ use super::{
     State, //
 };
 use crate::{
+    clock,
     congestion::Peer,
     message::{
         Message,
@@ -20,7 +21,6 @@ use crate::{
         Route,
         RouteKey, //
     },
-    transport::rc::Shared, //
 };
 use kernel::{
     prelude::*,
@@ -103,7 +103,7 @@ impl Path {
 
             state.idle = match state.idle {
                 _ if !is_idle => None,
-                None => Some(Shared::now()),
+                None => Some(clock::now()),
                 since => since,
             };
             is_idle
@@ -180,7 +180,7 @@ impl Route for Held {
     }
 
     fn connect(&self) {
-        self.0.state.lock().engine.connect(Shared::now());
+        self.0.state.lock().engine.connect(clock::now());
         self.0.waker.wake();
     }
 

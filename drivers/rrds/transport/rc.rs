@@ -192,16 +192,6 @@ impl Shared {
         }
     }
 
-    /// Returns the time, on the clock that paths use.
-    pub(crate) fn now() -> Instant {
-        clock::now()
-    }
-
-    /// Returns the time of day in nanoseconds since 1970.
-    pub(crate) fn time_of_day() -> u64 {
-        clock::time_of_day()
-    }
-
     /// Takes room for a line about a connection in the log. Returns how many found none since the last
     /// one did. Any context.
     pub(crate) fn may_log(&self, now: Instant) -> Option<u64> {
