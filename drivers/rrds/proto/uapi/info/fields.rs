@@ -23,7 +23,8 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn put(&mut self, bytes: &[u8]) -> &mut Self {
-        for (to, from) in self.bytes.iter_mut().skip(self.at).zip(bytes) {
+        let free = self.bytes.get_mut(self.at..).unwrap_or_default();
+        for (to, from) in free.iter_mut().zip(bytes) {
             *to = *from;
         }
         self.skip(bytes.len())
