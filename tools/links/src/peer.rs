@@ -260,7 +260,7 @@ impl Receiver {
         if word >= self.chunks.len() {
             self.chunks.resize(word + 64, 0);
         }
-        let new = self.chunks[word] >> bit & 1 == 0;
+        let new = (self.chunks[word] >> bit) & 1 == 0;
         self.chunks[word] |= 1 << bit;
         new
     }
