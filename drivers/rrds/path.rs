@@ -564,11 +564,11 @@ impl State {
     fn queue(&mut self, message: Outgoing, ack_required: bool) -> Result<u64, (Outgoing, Lack)> {
         let user = message.owner().user();
         let queue = &self.engine.sender().queue;
-        let (live, slots) = (queue.live(), queue.capacity());
+        let (used, slots) = (queue.occupied(), queue.capacity());
 
         let taken = match user {
-            Some(user) => self.shares.take(user, live as u64, slots as u64),
-            None if live < slots => Take::Taken,
+            Some(user) => self.shares.take(user, used as u64, slots as u64),
+            None if used < slots => Take::Taken,
             None => Take::Refused,
         };
         match taken {
@@ -587,25 +587,25 @@ impl State {
     /// Whether a user may queue no more in so many slots.
     #[inline]
     fn is_full(&self, user: Option<u32>, slots: usize) -> bool {
-        let live = self.engine.sender().queue.live();
+        let used = self.engine.sender().queue.occupied();
 
         match user {
             Some(user) => {
-                shares::is_refused(self.shares.of(user).into(), live as u64, slots as u64)
+                shares::is_refused(self.shares.of(user).into(), used as u64, slots as u64)
             }
-            None => live >= slots,
+            None => used >= slots,
         }
     }
 
     /// Notes that a sender was refused.
     fn crowd(&mut self) {
-        self.crowded = Some(self.engine.sender().queue.live());
+        self.crowded = Some(self.engine.sender().queue.occupied());
     }
 
     /// Whether it is worth another try for senders that were refused.
     fn is_relieved(&self) -> bool {
         self.crowded
-            .is_some_and(|then| self.engine.sender().queue.live() <= then - then / RELIEF)
+            .is_some_and(|then| self.engine.sender().queue.occupied() <= then - then / RELIEF)
     }
 }
 

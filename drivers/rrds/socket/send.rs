@@ -470,11 +470,13 @@ impl<'a> Caller<'a> {
             Ok(admitted) => admitted,
             Err(err) => return Err(Refusal::Final(err, outgoing.take_back())),
         };
-        self.sock.data().space.stats.send_queued.add(1);
         // Who waits for the end is told without delay.
         let ack_required = admitted.ack_required || token.is_some() || self.demands;
         match route.send(outgoing, ack_required, self.flags) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.sock.data().space.stats.send_queued.add(1);
+                Ok(())
+            }
             // It is told how the message ended in any case, now that it was admitted.
             Err(_) if token.is_some() => Ok(()),
             Err((_, Some(refused))) => Err(Refusal::Share(refused)),
@@ -498,9 +500,11 @@ impl<'a> Caller<'a> {
         let end = sock.wait(&mut self.timeout, || {
             (!this.is_in_crowd() || route.has_room(this.user())).then_some(())
         });
-        Socket::leave_crowd(sock);
+        // All of the socket's tasks share its seat: the others look for themselves, and take it again.
+        Socket::on_relief(sock);
         match end {
             Wait::Ready(()) => Ok(()),
+            _ if self.nonblocking => Err(EAGAIN),
             Wait::TimedOut => Err(ETIMEDOUT),
             Wait::Signal => Err(ERESTARTSYS),
         }

@@ -142,6 +142,23 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         self.ring.len().saturating_sub(self.gone as usize)
     }
 
+    /// Number of slots that no other message can have. Those whose message has left count as well as long as
+    /// they are too few to be taken out.
+    pub fn occupied(&self) -> usize {
+        if self.is_compactable() {
+            self.live()
+        } else {
+            self.ring.len()
+        }
+    }
+
+    /// Whether slots whose message has left are taken out when all are in use.
+    fn is_compactable(&self) -> bool {
+        let gone = self.gone as usize;
+
+        gone != 0 && gone >= self.ring.capacity() / 4
+    }
+
     /// Whether anything is to be handed over, on this connection or the next, or acknowledged.
     pub fn has_live(&self) -> bool {
         self.next_live(0).is_some()
@@ -274,8 +291,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
     /// Takes out the slots of cancelled messages if they are a quarter or more of all, which keeps the
     /// cost per cancelled message constant.
     fn compact(&mut self) {
-        let gone = self.gone as usize;
-        if gone == 0 || gone < self.ring.capacity() / 4 {
+        if !self.is_compactable() {
             return;
         }
         let mut sent = self.sent;

@@ -347,6 +347,26 @@ fn slots_of_cancelled_messages_are_used_again() {
 }
 
 #[test]
+fn a_message_is_refused_if_and_only_if_all_slots_are_occupied() {
+    let mut a = up();
+    a.path.grow(slots(16)).unwrap();
+    let first = a.path.sender().queue.next_seq();
+    for i in 0..16 {
+        a.send(i, 1);
+    }
+    // Behind one that waits, as long as they are too few to be taken out.
+    for seq in first + 5..first + 8 {
+        a.path.cancel(seq);
+        assert_eq!(a.path.sender().queue.occupied(), 16);
+        assert!(a.path.queue(Msg::new(16, 1), false).is_err());
+    }
+    assert_eq!(a.path.sender().queue.live(), 13);
+    a.path.cancel(first + 8);
+    assert_eq!(a.path.sender().queue.occupied(), 12);
+    assert!(a.path.queue(Msg::new(16, 1), false).is_ok());
+}
+
+#[test]
 fn a_half_full_socket_and_the_budget_demand_acknowledgements() {
     let mut a = up();
     a.path.grow(slots(32)).unwrap();
