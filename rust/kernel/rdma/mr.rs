@@ -297,10 +297,9 @@ impl Mr {
     /// Notes that the peer has revoked the region's key by the message that `completion` is of.
     ///
     /// Returns whether it has: the message was received by a queue pair of the region's protection domain,
-    /// and names the key of the registration. That is not known if the receive was posted more than 128
-    /// registrations of the region ago, and requests have [revoked](crate::rdma::post::Links::invalidate)
-    /// earlier ones since: then the message may be about one of these, which had the same key. The region
-    /// stays exposed, and a request has to revoke this one as well.
+    /// and names the key of the registration. That is not known if the receive was posted more than 64
+    /// registrations of the region ago: then the message may be about an earlier one, which had the same key.
+    /// The region stays exposed, and a request has to [revoke](crate::rdma::post::Links::invalidate) it.
     pub fn revoked_by(&self, completion: &Completion<'_>) -> bool {
         completion
             .received()

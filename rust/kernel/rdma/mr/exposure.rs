@@ -4,11 +4,10 @@
 //! region, shared by who describes requests and who is told of their ends.
 //!
 //! The part of a key that changes has eight bits, so that after 256 rounds a key comes round. A message that
-//! has revoked it in the earlier round may not have been looked at yet. If its invalidation was the end of
-//! that round as we know it, it was. If a request of ours was, a message that came before that request may
-//! still be in the completion queue. So each receive is stamped when it is posted, by a [clock](Stamp)
-//! that ticks where such rounds lie behind; and of a message whose receive was posted before that
-//! it is not taken that it is about the current round.
+//! has revoked it in the earlier round may come late: its completion waits in a queue, or somebody shows it
+//! twice. So each receive is stamped when it is posted, by a [clock](Stamp) that ticks with the blocks of
+//! rounds; and of a message whose receive was posted before the last block it is not taken that it is about
+//! the current round.
 
 use super::state::{
     End,
@@ -29,10 +28,13 @@ use kernel::{
     },
 };
 
-/// Rounds between two looks at the clock: half of those that have different keys.
-const BLOCK: u64 = 128;
+/// Rounds between two ticks of the clock: a quarter of those that have different keys.
+///
+/// Half of them would do if a key ended with its round. But a device may take it as valid, and let peers
+/// revoke it once more, until the next one is registered.
+const BLOCK: u64 = 64;
 
-/// Counts the blocks of rounds, of all regions, in which a request of ours has ended a round.
+/// Counts the blocks of rounds, of all regions.
 static CLOCK: Atomic<u64> = Atomic::new(0);
 
 /// When a receive was posted, by the clock, or somewhat before.
@@ -64,13 +66,11 @@ impl Stamp {
 /// of the current round if it has the value of that, provided that `block` is the current block.
 pub(crate) struct Exposure {
     state: Atomic<u64>,
-    /// Whether a request of ours has ended a round of the current block.
-    doubt: Atomic<bool>,
     /// The first round of the current block, as far as somebody has registered the region in it.
     block: Atomic<u64>,
-    /// A stamp that is later than all rounds before the last block that a request of ours has ended.
+    /// A stamp that was taken when the last block began.
     since: Atomic<u64>,
-    /// The same for the rounds before the current block.
+    /// A stamp that was taken when the current block began.
     next: Atomic<u64>,
 }
 
@@ -83,7 +83,6 @@ impl Exposure {
                 round: Round(1),
                 phase: Phase::Idle,
             })),
-            doubt: Atomic::new(false),
             block: Atomic::new(0),
             since: Atomic::new(Stamp::OLDEST.0),
             next: Atomic::new(Stamp::OLDEST.0),
@@ -148,13 +147,11 @@ impl Exposure {
         if block == self.block.load(Relaxed) {
             return;
         }
-        // INVARIANT: A round of the current block has the key of one before the last block; the receives of
-        // what has come in before a request of ours ended such a round were posted before `next` was taken.
+        // INVARIANT: A round of the current block has the key of one that was at least two blocks before the
+        // last. The device knows a later key since before `next` was taken, so whatever has revoked the
+        // earlier one had come in by then, and its receive was posted before that.
         self.since.store(self.next.load(Relaxed), Relaxed);
-        if self.doubt.load(Relaxed) {
-            self.doubt.store(false, Relaxed);
-            self.next.store(Stamp::tick().0, Relaxed);
-        }
+        self.next.store(Stamp::tick().0, Relaxed);
         self.block.store(block, Release);
     }
 
@@ -177,15 +174,7 @@ impl Exposure {
     /// The request that was to revoke the key of a round has ended.
     pub(crate) fn invalidated(&self, round: Round, end: End) {
         // It can't fail.
-        let _ = self.change(|state| {
-            let next = state.invalidated(round, end);
-
-            if next.round != state.round {
-                // Before the next round can begin.
-                self.doubt.store(true, Relaxed);
-            }
-            Ok(next)
-        });
+        let _ = self.change(|state| Ok(state.invalidated(round, end)));
     }
 
     /// A peer has revoked the key that `is_key` knows a round by, by a message whose receive was posted at
@@ -336,30 +325,51 @@ mod tests {
         Ok(())
     }
 
+    /// Ends a round by a message of a peer, and returns it.
+    fn revoked_round(exposure: &Exposure) -> Result<Round> {
+        let round = exposure.register()?;
+
+        exposure.registered(round, End::Done);
+        assert!(exposure.revoked(Stamp::now(), |other| same_key(other, round)));
+        Ok(round)
+    }
+
     #[test]
-    fn a_receive_may_be_posted_long_before() -> Result {
+    fn a_receive_may_be_posted_a_block_before() -> Result {
+        for end in [round, revoked_round] {
+            let exposure = Exposure::new();
+            let old = Stamp::now();
+            for _ in 0..1000 {
+                end(&exposure)?;
+            }
+
+            let posted = Stamp::now();
+            for _ in 0..BLOCK {
+                end(&exposure)?;
+            }
+            let now = exposure.register()?;
+            assert!(!exposure.revoked(old, |round| round == now));
+            assert!(exposure.revoked(posted, |round| round == now));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_message_counts_for_its_round_only() -> Result {
         let exposure = Exposure::new();
-        let old = Stamp::now();
-
-        // All rounds are ended by peers: nothing is left that could be late.
-        for _ in 0..1000 {
-            let round = exposure.register()?;
-
-            exposure.registered(round, End::Done);
-            assert!(exposure.revoked(old, |other| same_key(other, round)));
-        }
-
-        // With ours in between it may be as many rounds ago as a block has.
-        for _ in 0..1000 {
-            round(&exposure)?;
-        }
         let posted = Stamp::now();
-        for _ in 0..BLOCK {
-            round(&exposure)?;
+        let first = exposure.register()?;
+        let is_key = |round| same_key(round, first);
+
+        assert!(exposure.revoked(posted, is_key));
+        for _ in 0..255 {
+            revoked_round(&exposure)?;
         }
         let now = exposure.register()?;
-        assert!(!exposure.revoked(old, |round| round == now));
-        assert!(exposure.revoked(posted, |round| round == now));
+        assert!(is_key(now) && now != first);
+        // The same message once more.
+        assert!(!exposure.revoked(posted, is_key));
+        assert!(!exposure.is_idle());
         Ok(())
     }
 
