@@ -44,6 +44,7 @@ pub fn unreliable<'a>(this: &'a Piece, links: &mut Links<'a, '_, Uc>, at: Remote
     links.register(&this.mr, Access::default(), Flags::default())?; //~ E0599
     links.invalidate(&this.mr, Flags::default())?; //~ E0599
     links.fetch_add(this.room.sge_mut(), at, 1, Flags::default())?; //~ E0599
+    links.send_invalidate(&[this.room.sge()], 1, Flags::default())?; //~ E0599
     links.read(&[this.room.sge_mut()], at, Flags::default()) //~ E0599
 }
 

@@ -123,16 +123,16 @@ impl Loan {
             letter: letter(self.qp.device(), Message::Written)?,
             loan: self.clone(),
         };
-        let with = match self.revoker {
-            Revoker::B => With::Nothing,
-            Revoker::A => With::Invalidate(remote.key),
-        };
         let mut batch: SendBatch<'_, _> = SendBatch::new(&self.qp);
 
         batch
             .push(Request::new(writing, GFP_KERNEL)?, |writing, links| {
                 links.write(&[writing.bytes.sge()], remote, None, Flags::default())?;
-                links.send(&[writing.letter.sge()], with, Flags::default())
+                let letter = &[writing.letter.sge()];
+                match self.revoker {
+                    Revoker::B => links.send(letter, With::Nothing, Flags::default()),
+                    Revoker::A => links.send_invalidate(letter, remote.key, Flags::default()),
+                }
             })
             .map_err(|refused| refused.error)?;
         batch.post().map_err(|unposted| unposted.error)

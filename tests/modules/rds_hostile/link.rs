@@ -515,7 +515,7 @@ impl Link {
             match carrier {
                 Carrier::Send => links.send(sges, With::Nothing, flags),
                 Carrier::Immediate(data) => links.send(sges, With::Immediate(data), flags),
-                Carrier::Invalidate(key) => links.send(sges, With::Invalidate(key), flags),
+                Carrier::Invalidate(key) => links.send_invalidate(sges, key, flags),
                 Carrier::Write(addr, key) => links.write(sges, at(addr, key), None, none),
                 Carrier::WriteImmediate(addr, key) => {
                     links.write(sges, at(addr, key), Some(7), flags)

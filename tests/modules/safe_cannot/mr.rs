@@ -30,8 +30,7 @@ use krdma::rdma::{
         Flags,
         Links,
         RecvBatch,
-        SendBatch,
-        With, //
+        SendBatch, //
     },
     qp::Receive,
     request::Status,
@@ -199,9 +198,7 @@ fn send_revocation(from: &Qp, key: u32) -> Result {
     let mut batch: SendBatch<'_, _> = SendBatch::new(from);
     batch
         .push(Message::new(from, None, &sent)?, |message, links| {
-            let with = With::Invalidate(key);
-
-            links.send(&[message.buffer.sge()], with, Flags::default())
+            links.send_invalidate(&[message.buffer.sge()], key, Flags::default())
         })
         .map_err(|refused| refused.error)?;
     batch.post().map_err(|unposted| unposted.error)?;
@@ -405,9 +402,7 @@ fn early_revocation(bench: &Bench<'_>) -> Result {
     let mut batch: SendBatch<'_, _> = SendBatch::new(&a);
     batch
         .push(Message::new(&a, None, &sent)?, |message, links| {
-            let with = With::Invalidate(key);
-
-            links.send(&[message.buffer.sge()], with, Flags::default())
+            links.send_invalidate(&[message.buffer.sge()], key, Flags::default())
         })
         .map_err(|refused| refused.error)?;
     batch.post().map_err(|unposted| unposted.error)?;

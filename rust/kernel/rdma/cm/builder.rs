@@ -255,10 +255,16 @@ impl<'a> Builder<'a> {
         let mut owner =
             Connection::alloc(Charge::to(self.owner)?, self.space, State::New, Nothing)?;
 
-        self.create(&mut owner)?;
-        // SAFETY: The id is valid, and nobody else knows it. The address is copied.
-        to_result(unsafe { bindings::rdma_bind_addr(owner.id().core().raw(), addr.as_raw()) })?;
-        // SAFETY: As above. The device of a bound id does not change; it is registered while the id
+        let bound = self.create(&mut owner).and_then(|()| {
+            // SAFETY: The id is valid, and nobody else knows it. The address is copied.
+            to_result(unsafe { bindings::rdma_bind_addr(owner.id().core().raw(), addr.as_raw()) })
+        });
+        if let Err(err) = bound {
+            // Who asks again and again has to wait for each.
+            owner.close();
+            return Err(err);
+        }
+        // SAFETY: The id is valid. The device of a bound id does not change; it is registered while the id
         // exists.
         let dev = unsafe { (*owner.id().core().raw()).device };
         // SAFETY: As above.
@@ -271,7 +277,7 @@ impl<'a> Builder<'a> {
             // SAFETY: As above.
             Ok(unsafe { Device::from_raw(dev) }.into())
         };
-        // Who asks again and again has to wait for each.
+        // As above.
         owner.close();
         dev
     }

@@ -232,6 +232,11 @@ impl<T: Handler> Id<T> {
         if self.device() != Some(qp.device()) {
             return Err(EINVAL);
         }
+        // The connection manager has attributes for these. A reset would have to wait for handlers, which may
+        // wait for the id's lock.
+        if !matches!(state, QpState::Init | QpState::Rtr | QpState::Rts) {
+            return Err(EINVAL);
+        }
 
         if state == QpState::Rtr {
             // What the peer may do is an attribute of this state only, and was not known yet when a side

@@ -113,8 +113,6 @@ pub enum With {
     Nothing,
     /// Immediate data, given in the host's byte order.
     Immediate(u32),
-    /// The order to revoke this key of the receiver.
-    Invalidate(u32),
 }
 
 /// A link of any kind, as C takes it. All begin with the plain one.
@@ -158,8 +156,7 @@ impl<'a, S: Connected> Links<'a, '_, S> {
             with,
             bindings::ib_wr_opcode_IB_WR_SEND,
             bindings::ib_wr_opcode_IB_WR_SEND_WITH_IMM,
-            Some(bindings::ib_wr_opcode_IB_WR_SEND_WITH_INV),
-        )?;
+        );
         let send = self.common(opcode, ex, data.into().data(), flags)?;
 
         self.add(RawLink { send });
@@ -181,8 +178,7 @@ impl<'a, S: Connected> Links<'a, '_, S> {
             immediate.map_or(With::Nothing, With::Immediate),
             bindings::ib_wr_opcode_IB_WR_RDMA_WRITE,
             bindings::ib_wr_opcode_IB_WR_RDMA_WRITE_WITH_IMM,
-            None,
-        )?;
+        );
         let rdma = bindings::ib_rdma_wr {
             wr: self.common(opcode, ex, data.into().data(), flags)?,
             remote_addr: remote.addr,
@@ -225,8 +221,7 @@ impl<'a, S: Datagram> Links<'a, '_, S> {
             immediate.map_or(With::Nothing, With::Immediate),
             bindings::ib_wr_opcode_IB_WR_SEND,
             bindings::ib_wr_opcode_IB_WR_SEND_WITH_IMM,
-            None,
-        )?;
+        );
         let ud = bindings::ib_ud_wr {
             wr: self.common(opcode, ex, data.into().data(), flags)?,
             ah: ah.as_raw(),
@@ -241,6 +236,30 @@ impl<'a, S: Datagram> Links<'a, '_, S> {
 }
 
 impl<'a, S: Reliable> Links<'a, '_, S> {
+    /// Sends a message, and has the peer's device revoke `key`, one of the peer's.
+    pub fn send_invalidate<'s>(
+        &mut self,
+        data: impl Into<Gather<'a, 's>>,
+        key: u32,
+        flags: Flags,
+    ) -> Result
+    where
+        'a: 's,
+    {
+        let ex = bindings::ib_send_wr__bindgen_ty_2 {
+            invalidate_rkey: key,
+        };
+        let send = self.common(
+            bindings::ib_wr_opcode_IB_WR_SEND_WITH_INV,
+            ex,
+            data.into().data(),
+            flags,
+        )?;
+
+        self.add(RawLink { send });
+        Ok(())
+    }
+
     /// Reads from a peer's memory.
     pub fn read(&mut self, sges: &[SgeMut<'a>], remote: Remote, flags: Flags) -> Result {
         let rdma = bindings::ib_rdma_wr {
@@ -462,22 +481,15 @@ impl<S> Links<'_, '_, S> {
         with: With,
         plain: bindings::ib_wr_opcode,
         immediate: bindings::ib_wr_opcode,
-        invalidate: Option<bindings::ib_wr_opcode>,
-    ) -> Result<(bindings::ib_wr_opcode, bindings::ib_send_wr__bindgen_ty_2)> {
+    ) -> (bindings::ib_wr_opcode, bindings::ib_send_wr__bindgen_ty_2) {
         match with {
-            With::Nothing => Ok((plain, pin_init::zeroed())),
-            With::Immediate(data) => Ok((
+            With::Nothing => (plain, pin_init::zeroed()),
+            With::Immediate(data) => (
                 immediate,
                 bindings::ib_send_wr__bindgen_ty_2 {
                     imm_data: data.to_be(),
                 },
-            )),
-            With::Invalidate(key) => Ok((
-                invalidate.ok_or(EINVAL)?,
-                bindings::ib_send_wr__bindgen_ty_2 {
-                    invalidate_rkey: key,
-                },
-            )),
+            ),
         }
     }
 
