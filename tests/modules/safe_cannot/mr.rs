@@ -477,8 +477,8 @@ fn late_message(bench: &Bench<'_>) -> Result {
     expect_free(mr)
 }
 
-/// A receive that has waited for longer than it takes for a key to come round, where peers have revoked all
-/// keys before.
+/// A receive that has waited for longer than it takes for a key to come round: its message is not believed,
+/// and a request has to revoke the key.
 fn old_receive(bench: &Bench<'_>) -> Result {
     let (a, b) = bench.pair(&bench.pd)?;
     let (c, d) = bench.pair(&bench.pd)?;
@@ -501,7 +501,14 @@ fn old_receive(bench: &Bench<'_>) -> Result {
     expect(
         "whether a message has revoked",
         has_revoked(&received)?,
-        true,
+        false,
+    )?;
+    expect("whether the region is exposed", mr.is_exposed(), true)?;
+    act(&b, &mr, &ends, invalidate)?;
+    expect(
+        "an invalidation after the peer's",
+        ends.next()?,
+        Status::Success,
     )?;
     expect_free(mr)
 }
