@@ -7,6 +7,7 @@
 use rds_sim::config::Config;
 use rds_sim::native;
 use rds_sim::world::{Report, Sim};
+use std::fmt::Debug;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -70,36 +71,11 @@ fn main() -> ExitCode {
     if o.native {
         return many_native(&o);
     }
-    let started = Instant::now();
-    let next = AtomicU64::new(o.first);
-    let failed = AtomicBool::new(false);
-    let total = Mutex::new(Report::default());
-    std::thread::scope(|scope| {
-        for _ in 0..o.jobs.max(1) {
-            scope.spawn(|| loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= o.end || failed.load(Ordering::Relaxed) {
-                    break;
-                }
-                match catch_unwind(AssertUnwindSafe(|| Sim::new(seed).run(o.steps))) {
-                    Ok(report) => {
-                        let mut sum = total.lock().expect("no one panics holding it");
-                        *sum = add(&sum, &report);
-                    }
-                    Err(_) => {
-                        failed.store(true, Ordering::Relaxed);
-                        eprintln!("seed {seed} failed: {:?}", Config::from_seed(seed));
-                        eprintln!("repeat: rds-sim --seed {seed} --steps {}", o.steps);
-                    }
-                }
-            });
-        }
-    });
-    if failed.into_inner() {
+    let world = |seed| Sim::new(seed).run(o.steps);
+    let count = |sum: &mut Report, report: &Report| *sum = add(sum, report);
+    let Some((r, seconds)) = many(&o, "", Config::from_seed, world, count) else {
         return ExitCode::FAILURE;
-    }
-    let r = total.into_inner().expect("no one panicked");
-    let seconds = started.elapsed().as_secs_f64();
+    };
     println!(
         "sim: {} seeds, {} steps, {:.1} s, {:.2} M steps/s",
         o.end - o.first,
@@ -115,6 +91,49 @@ fn main() -> ExitCode {
     r.counters
         .for_each(|name, value| println!("sim:   {name} {value}"));
     ExitCode::SUCCESS
+}
+
+/// Runs the world of each seed, several at a time. Returns what they report together and how many seconds it
+/// took, or, if one fails, nothing: it says then which one, with its settings, and how to repeat it.
+fn many<R: Default + Send, C: Debug>(
+    o: &Options,
+    flag: &str,
+    config: impl Fn(u64) -> C + Sync,
+    world: impl Fn(u64) -> R + Sync,
+    add: impl Fn(&mut R, &R) + Sync,
+) -> Option<(R, f64)> {
+    let started = Instant::now();
+    let next = AtomicU64::new(o.first);
+    let failed = AtomicBool::new(false);
+    let total = Mutex::new(R::default());
+    std::thread::scope(|scope| {
+        for _ in 0..o.jobs.max(1) {
+            scope.spawn(|| loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= o.end || failed.load(Ordering::Relaxed) {
+                    break;
+                }
+                match catch_unwind(AssertUnwindSafe(|| world(seed))) {
+                    Ok(report) => {
+                        add(
+                            &mut total.lock().expect("no one panics holding it"),
+                            &report,
+                        );
+                    }
+                    Err(_) => {
+                        failed.store(true, Ordering::Relaxed);
+                        eprintln!("seed {seed} failed: {:?}", config(seed));
+                        eprintln!("repeat: rds-sim {flag}--seed {seed} --steps {}", o.steps);
+                    }
+                }
+            });
+        }
+    });
+    if failed.into_inner() {
+        return None;
+    }
+    let sum = total.into_inner().expect("no one panicked");
+    Some((sum, started.elapsed().as_secs_f64()))
 }
 
 fn add(a: &Report, b: &Report) -> Report {
@@ -134,34 +153,11 @@ fn add(a: &Report, b: &Report) -> Report {
 
 /// Worlds of the native protocol.
 fn many_native(o: &Options) -> ExitCode {
-    let started = Instant::now();
-    let next = AtomicU64::new(o.first);
-    let failed = AtomicBool::new(false);
-    let total = Mutex::new(native::Report::default());
-    std::thread::scope(|scope| {
-        for _ in 0..o.jobs.max(1) {
-            scope.spawn(|| loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= o.end || failed.load(Ordering::Relaxed) {
-                    break;
-                }
-                let run = || native::World::new(seed).run(o.steps);
-                match catch_unwind(AssertUnwindSafe(run)) {
-                    Ok(report) => total.lock().expect("no one panics holding it").add(&report),
-                    Err(_) => {
-                        failed.store(true, Ordering::Relaxed);
-                        eprintln!("seed {seed} failed: {:?}", native::Config::from_seed(seed));
-                        eprintln!("repeat: rds-sim --native --seed {seed} --steps {}", o.steps);
-                    }
-                }
-            });
-        }
-    });
-    if failed.into_inner() {
+    let world = |seed| native::World::new(seed).run(o.steps);
+    let count = native::Report::add;
+    let Some((r, seconds)) = many(o, "--native ", native::Config::from_seed, world, count) else {
         return ExitCode::FAILURE;
-    }
-    let r = total.into_inner().expect("no one panicked");
-    let seconds = started.elapsed().as_secs_f64();
+    };
     println!(
         "sim: native: {} seeds, {} steps, {seconds:.1} s, {:.2} M steps/s",
         o.end - o.first,
