@@ -519,20 +519,16 @@ impl Socket {
         this.directory.crowd.enter(sock, &this.crowded)
     }
 
-    /// Ends what [`join_crowd`](Self::join_crowd) began. Returns whether it was not over. Any context.
-    fn leave_crowd(sock: &Sock<Self>) -> bool {
-        let this = sock.data();
-
-        this.directory.crowd.rise(&this.crowded)
-    }
-
     fn is_in_crowd(&self) -> bool {
         self.crowded.is_taken()
     }
 
-    /// There may be room on a way that was crowded. Any context.
+    /// There may be room on a way that was crowded: ends what [`join_crowd`](Self::join_crowd) began. Any
+    /// context.
     pub(crate) fn on_relief(sock: &Sock<Self>) {
-        if Self::leave_crowd(sock) {
+        let this = sock.data();
+
+        if this.directory.crowd.rise(&this.crowded) {
             Self::on_room(sock);
         }
     }
