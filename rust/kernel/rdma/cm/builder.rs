@@ -251,35 +251,34 @@ impl<'a> Builder<'a> {
             IpAddr::V4(ip) => SocketAddr::from((ip, 0)),
             IpAddr::V6(ip) => SocketAddrV6::new(ip, 0, 0, scope).into(),
         };
-        let mut addr = RawAddr::from(addr);
         let mut owner =
             Connection::alloc(Charge::to(self.owner)?, self.space, State::New, Nothing)?;
+        let dev = self.bound_device(&mut owner, RawAddr::from(addr));
 
-        let bound = self.create(&mut owner).and_then(|()| {
-            // SAFETY: The id is valid, and nobody else knows it. The address is copied.
-            to_result(unsafe { bindings::rdma_bind_addr(owner.id().core().raw(), addr.as_raw()) })
-        });
-        if let Err(err) = bound {
-            // Who asks again and again has to wait for each.
-            owner.close();
-            return Err(err);
-        }
-        // SAFETY: The id is valid. The device of a bound id does not change; it is registered while the id
-        // exists.
-        let dev = unsafe { (*owner.id().core().raw()).device };
-        // SAFETY: As above.
-        let attr = unsafe { (*owner.id().core().raw()).route.addr.dev_addr.sgid_attr };
-        // SAFETY: The id has a reference to the entry of its device's table, if it is bound to one.
-        let is_ours = attr.is_null() || unsafe { is_of_namespace(attr, self.net) };
-        let dev = if dev.is_null() || !is_ours {
-            Err(ENODEV)
-        } else {
-            // SAFETY: As above.
-            Ok(unsafe { Device::from_raw(dev) }.into())
-        };
-        // As above.
+        // Who asks again and again has to wait for each.
         owner.close();
         dev
+    }
+
+    /// Binds a new id to an address, and returns the device that it is bound to.
+    fn bound_device(&self, owner: &mut Owner<Nothing>, mut addr: RawAddr) -> Result<ARef<Device>> {
+        self.create(owner)?;
+        let raw = owner.id().core().raw();
+
+        // SAFETY: The id is valid, and nobody else knows it. The address is copied.
+        to_result(unsafe { bindings::rdma_bind_addr(raw, addr.as_raw()) })?;
+        // SAFETY: As above. The device of a bound id does not change; it is registered while the id
+        // exists.
+        let dev = unsafe { (*raw).device };
+        // SAFETY: As above.
+        let attr = unsafe { (*raw).route.addr.dev_addr.sgid_attr };
+        // SAFETY: The id has a reference to the entry of its device's table, if it is bound to one.
+        let is_ours = attr.is_null() || unsafe { is_of_namespace(attr, self.net) };
+        if dev.is_null() || !is_ours {
+            return Err(ENODEV);
+        }
+        // SAFETY: As above.
+        Ok(unsafe { Device::from_raw(dev) }.into())
     }
 
     /// Makes the `rdma_cm_id`, and sets the options.
