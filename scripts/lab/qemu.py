@@ -53,8 +53,8 @@ class Files:
     control_fd: int
     wire_fds: tuple[int, ...]
     # The plugin that counts instructions, and what the names of its files begin with.
-    insns: Path | None = None
-    counts: Path | None = None
+    insns: Path
+    counts: Path
 
 
 def _accel_arguments(accel: str, cpus: int, icount: bool) -> list[str]:
@@ -94,7 +94,7 @@ def command(node: NodeSpec, accel: str, kernel: Path, initrd: Path, files: Files
     line += ["-device", "virtserialport,bus=ports.0,nr=1,chardev=out,name=lab.out"]
     line += ["-chardev", f"socket,id=ctl,fd={files.control_fd}"]
     line += ["-device", "virtserialport,bus=ports.0,nr=2,chardev=ctl,name=lab.ctl"]
-    if accel == "tcg" and node.icount and files.insns:
+    if accel == "tcg" and node.icount:
         line += ["-plugin", f"{files.insns},out={files.counts}"]
     for nic, fd in zip(node.nics, files.wire_fds, strict=True):
         line += ["-netdev", f"dgram,id=net{nic.slot},local.type=fd,local.str={fd}"]
