@@ -21,3 +21,13 @@ pub use header::{checksum, Flags, Header};
 pub use private::{
     private_len, Capabilities, OwnKind, PrivateBytes, PrivateData, RejectDatum, Version, MINOR_MASK,
 };
+
+/// Writes `bytes` into `data` at `at`, as far as they fit, and returns where they end.
+pub(crate) fn put(data: &mut [u8], at: usize, bytes: &[u8]) -> usize {
+    let free = data.get_mut(at..).unwrap_or_default();
+
+    for (to, from) in free.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    at.saturating_add(bytes.len())
+}

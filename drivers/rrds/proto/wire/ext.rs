@@ -6,7 +6,7 @@
 //! `net/rds/message.c`. An extension is a type byte and as many data bytes as the type implies. Type 0
 //! ends the list; there is no end mark when the 16 bytes are full.
 
-use super::Cookie;
+use super::{put, Cookie};
 use crate::consts::EXT_LEN;
 
 /// Which way an RDMA operation moved data, in an RDMA_BYTES extension.
@@ -158,14 +158,6 @@ impl ExtensionWriter {
     pub const fn finish(&self) -> [u8; EXT_LEN] {
         self.space
     }
-}
-
-/// Writes `bytes` into `data` at `at` and returns where they end.
-fn put(data: &mut [u8], at: usize, bytes: &[u8]) -> usize {
-    for (to, from) in data.iter_mut().skip(at).zip(bytes) {
-        *to = *from;
-    }
-    at.saturating_add(bytes.len())
 }
 
 #[cfg(test)]

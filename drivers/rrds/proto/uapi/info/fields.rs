@@ -2,7 +2,7 @@
 
 //! Writing and reading the fields of a record one after the other, both total.
 
-use crate::wire::Addr;
+use crate::wire::{put, Addr};
 
 /// Fills a buffer from its start. What does not fit is left out.
 pub(super) struct Writer<'a> {
@@ -23,11 +23,8 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn put(&mut self, bytes: &[u8]) -> &mut Self {
-        let free = self.bytes.get_mut(self.at..).unwrap_or_default();
-        for (to, from) in free.iter_mut().zip(bytes) {
-            *to = *from;
-        }
-        self.skip(bytes.len())
+        self.at = put(self.bytes, self.at, bytes);
+        self
     }
 
     /// Leaves zeros.
