@@ -77,8 +77,6 @@ pub use service::{
     Ud, //
 };
 
-use order::Stranded;
-
 /// Where a queue pair receives.
 pub enum Receive {
     /// In a queue of its own, whose requests complete here.
@@ -148,9 +146,6 @@ struct Inner {
     order: Order,
     /// Of a service of datagrams: the requests that are sent and whose handlers have not returned.
     sending: Atomic<u32>,
-    /// Requests that were posted in part.
-    #[pin]
-    stranded: Stranded,
     /// The multicast groups that the queue pair is attached to.
     #[pin]
     groups: Mutex<KVec<(Gid, u16)>>,
@@ -345,7 +340,6 @@ impl Inner {
             emptying <- new_mutex!(()),
             qp_type,
             sending: Atomic::new(0),
-            stranded <- Stranded::new(),
             groups <- new_mutex!(KVec::new()),
             last_wqe <- Opaque::ffi_init(|slot| {
                 // SAFETY: `slot` is valid for writes, and pinned.

@@ -73,6 +73,9 @@ pub(crate) struct Header {
     pub(crate) next: *mut Header,
     /// Whether the request need not be signalled.
     pub(crate) silent: bool,
+    /// Whether a driver has refused a link of the request and taken those before. Protected by the
+    /// lock of the order.
+    pub(crate) partial: bool,
     /// The queue that the request has `entries` of, or null.
     pub(crate) room: *const Room,
     /// How many entries of a queue the request takes.
@@ -112,6 +115,7 @@ impl Header {
             order: ptr::null(),
             next: ptr::null_mut(),
             silent: false,
+            partial: false,
             room: ptr::null(),
             entries: 0,
             counted: ptr::null(),
@@ -242,6 +246,7 @@ impl<T: Operation> Request<T> {
             (*header).status = bindings::ib_wc_status_IB_WC_SUCCESS;
             (*header).order = ptr::null();
             (*header).silent = false;
+            (*header).partial = false;
             (*header).room = ptr::null();
             (*header).counted = ptr::null();
             (*header).registers = Tie::NONE;

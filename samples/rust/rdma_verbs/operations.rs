@@ -276,24 +276,51 @@ fn refused(a: &Qp, log: &Arc<Log>, remote: Remote) -> Result {
     });
     match masked {
         Ok(()) => log.expect("a masked operation", 1, Status::Success)?,
-        Err(err) => expect_error("a masked operation", Err::<(), _>(err), EINVAL)?,
+        Err(err) => expect_error("a masked operation", Err::<(), _>(err), EOPNOTSUPP)?,
     }
     expect("requests that were refused and yet ended", log.len(), 0)?;
+    posted_in_part(a, log, remote)
+}
 
-    // The first link of this is posted, the second one is not: nobody gets the request back.
-    expect_error(
-        "a request of which the second link is refused",
-        post(a, log, 0, 8, |piece, links| {
-            let odd = Remote {
-                addr: remote.addr + 1,
-                ..remote
-            };
+/// Requests of which the driver takes the first link and refuses the second one. Nobody gets them back at once.
+fn posted_in_part(a: &Qp, log: &Arc<Log>, remote: Remote) -> Result {
+    let post_in_part = |byte| {
+        expect_error(
+            "a request of which the second link is refused",
+            post(a, log, byte, 8, |piece, links| {
+                let odd = Remote {
+                    addr: remote.addr + 1,
+                    ..remote
+                };
 
-            links.send(&[piece.buffer.sge()], With::Nothing, Flags::default())?;
-            links.fetch_add(piece.buffer.sge_mut(), odd, 1, Flags::default())
-        }),
-        EINVAL,
-    )
+                links.write(&[piece.buffer.sge()], remote, None, Flags::default())?;
+                links.fetch_add(piece.buffer.sge_mut(), odd, 1, Flags::default())
+            }),
+            EINVAL,
+        )
+    };
+
+    // They end with a later request.
+    post_in_part(0x11)?;
+    post_in_part(0x22)?;
+    post(a, log, 0, 8, |piece, links| {
+        links.read(&[piece.buffer.sge_mut()], remote, Flags::default())
+    })?;
+    log.expect("a part", 2, Status::LocalQpOperation)?;
+    expect(
+        "what the part has written",
+        log.next()?.word,
+        0x2222_2222_2222_2222,
+    )?;
+
+    // Or as the queue pair is emptied. What was posted of them may not be acknowledged by then.
+    post_in_part(0x33)?;
+    a.drain()?;
+    match log.next()?.status {
+        Status::LocalQpOperation | Status::Flushed => {}
+        status => expect("a part", status, Status::Flushed)?,
+    }
+    expect("requests that ended once more", log.len(), 0)
 }
 
 /// What an unreliable connection has: sends and writes, and nothing is acknowledged.

@@ -182,9 +182,10 @@ impl<'q, T: Operation, const N: usize, const P: usize, S: Service> SendBatch<'q,
     /// [`ESHUTDOWN`] if it is being emptied, as it goes, is reset or drained, and the driver's. A link takes
     /// its place in the queue until the handler of its request is called.
     ///
-    /// Of a request with several links that fit in part only, the hardware has some: it is kept until
-    /// the queue pair goes, without a call of its handler. Move the queue pair to the error state
-    /// then.
+    /// Of a request with several links a driver may take the first and refuse another. It is not returned:
+    /// its handler is called with [`Status::LocalQpOperation`](crate::rdma::request::Status::LocalQpOperation) when
+    /// the device is done with what it has, right before that of a later request, or as the queue pair is
+    /// [drained](crate::rdma::Qp::drain). Move the queue pair to the error state then.
     ///
     /// Does not sleep.
     pub fn post(&mut self) -> core::result::Result<(), Unposted<T, N>> {
@@ -235,7 +236,7 @@ impl<'q, T: Operation, const N: usize, const P: usize, S: Service> SendBatch<'q,
             self.reset();
             return Ok(());
         }
-        let (last, unposted) = self.unposted(Error::from_errno(ret), bad);
+        let (last, unposted) = self.unposted(Error::from_errno(ret), bad, order.as_deref_mut());
         if let Some(mut order) = order {
             // SAFETY: It was locked all along. If none was posted it ends where it did before.
             unsafe { order.cut(last.unwrap_or(before)) };
@@ -293,12 +294,13 @@ impl<'q, T: Operation, const N: usize, const P: usize, S: Service> SendBatch<'q,
         unsafe { Unposted::new(error, headers) }
     }
 
-    /// Tells the requests that were posted, the last of which is returned, from the others.
+    /// Tells the requests that were posted, in part or whole, from the others. Returns the last of them.
     #[cold]
     fn unposted(
         &mut self,
         error: Error,
         bad: *const bindings::ib_send_wr,
+        mut order: Option<&mut List>,
     ) -> (Option<*mut Header>, Unposted<T, N>) {
         // A driver that does not say which link was bad has taken none. (One for iWARP takes some and says
         // nothing: `Qp::new` refuses such devices.)
@@ -315,15 +317,16 @@ impl<'q, T: Operation, const N: usize, const P: usize, S: Service> SendBatch<'q,
                 // The hardware has it.
                 last = Some(*header);
                 *header = ptr::null_mut();
-            } else if self.first_link[i] < bad {
+            } else if let Some(order) = order.as_mut().filter(|_| self.first_link[i] < bad) {
                 // The hardware has a part of it. No datagram is among these, as each has one link.
                 //
                 // CAST: There are not more than fit in a batch.
                 //
-                // SAFETY: The request is ours, and nobody gets it back.
-                unsafe { self.qp.strand(*header, (bad - self.first_link[i]) as u32) };
+                // SAFETY: `enlist` has appended it, and the order was locked since. Its last link, which is the
+                // one that may be signalled, was not posted.
+                unsafe { order.note_partial(*header, (bad - self.first_link[i]) as u32) };
+                last = Some(*header);
                 *header = ptr::null_mut();
-                ours += 1;
             } else {
                 ours += 1;
                 // SAFETY: The hardware has nothing of it.

@@ -7,16 +7,17 @@
 //! are called before that of the request that was. InfiniBand and RoCE promise that order; iWARP devices
 //! may not keep it, and [`Qp::new`](super::Qp::new) refuses them.
 //!
+//! A driver may refuse a link of a request and have taken those before. Such a request is posted in part, and
+//! none of its links is signalled. It stays in the order, so a later completion tells that the device is done
+//! with it, and its handler is called with an error.
+//!
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h) (`enum ib_sig_type`)
 
 use crate::{
     bindings,
     rdma::request::Header, //
 };
-use core::{
-    mem,
-    ptr, //
-};
+use core::ptr;
 use kernel::{
     new_spinlock_irq,
     prelude::*,
@@ -43,6 +44,8 @@ pub(crate) struct List {
     last: *mut Header,
     /// Links at the end of the list that are not signalled.
     silent: u32,
+    /// Links of the listed requests that were posted in part.
+    partial: u32,
     /// How many of these there may be: the hardware gives back their places in the queue only with the
     /// completion of a later one.
     limit: u32,
@@ -60,6 +63,7 @@ impl Order {
                 first: ptr::null_mut(),
                 last: ptr::null_mut(),
                 silent: 0,
+                partial: 0,
                 limit: entries / 2,
             }),
         })
@@ -90,6 +94,14 @@ impl Order {
         // SAFETY: The request is in the list, so it is alive, and its `next` is valid.
         let next = unsafe { (*header).next };
 
+        if list.partial != 0 {
+            // SAFETY: Both are in the list, `first` not behind `header`.
+            let links = unsafe { partial_links(first, header) };
+
+            // OVERFLOW: They were added.
+            list.partial = list.partial.wrapping_sub(links);
+        }
+
         // INVARIANT: What is before `next` is handled.
         list.first = next;
         if next.is_null() {
@@ -101,6 +113,52 @@ impl Order {
         if !ptr::eq(first, header) {
             // SAFETY: These were in the list up to now. `wc` is valid.
             unsafe { call_handlers(first, header, cq, (*wc).qp) };
+        }
+    }
+
+    /// Returns how many links of requests that were posted in part are listed.
+    pub(crate) fn partial_links(&self) -> u32 {
+        self.list.lock().partial
+    }
+
+    /// Takes all requests out. Returns them, and how many of their links were posted.
+    ///
+    /// # Safety
+    ///
+    /// No request may be listed but those posted in part, and the hardware must have given them up.
+    pub(crate) unsafe fn abandon(&self) -> (Abandoned, u32) {
+        let mut list = self.list.lock();
+        let (first, links) = (list.first, list.partial);
+
+        // INVARIANT: The list is empty. The requests in it become those of the result.
+        list.first = ptr::null_mut();
+        list.last = ptr::null_mut();
+        list.partial = 0;
+        (Abandoned(first), links)
+    }
+}
+
+/// Requests whose completion nothing tells any more. They are dropped with this, without a call of their
+/// handlers.
+///
+/// # Invariants
+///
+/// From the first on, each naming the `next`, are requests that this owns.
+#[must_use = "drop it with no lock held"]
+pub(crate) struct Abandoned(*mut Header);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        let mut header = self.0;
+
+        while !header.is_null() {
+            // SAFETY: By the type invariant, we own the request.
+            header = unsafe {
+                let next = (*header).next;
+
+                Header::drop_request(header);
+                next
+            };
         }
     }
 }
@@ -141,11 +199,29 @@ impl List {
         signal && silent
     }
 
+    /// Notes that of the last request `links` links were posted, and not all. It is to be
+    /// [cut](Self::cut) to.
+    ///
+    /// # Safety
+    ///
+    /// The request must be in the list, not signalled as it was posted, and the lock held since it was
+    /// appended.
+    pub(crate) unsafe fn note_partial(&mut self, header: *mut Header, links: u32) {
+        // SAFETY: It is in the list, so it is alive. What was posted of it completes by `fault` only, which
+        // uses neither field; the handler is called once the lock is released.
+        unsafe {
+            (*header).partial = true;
+            (*header).entries = links;
+        }
+        // OVERFLOW: The queue has not so many.
+        self.partial = self.partial.wrapping_add(links);
+    }
+
     /// Takes out what was appended and not posted.
     ///
     /// # Safety
     ///
-    /// `last` must be the last that was posted, of those appended since `end` was returned by
+    /// `last` must be the last that was posted, in part or whole, of those appended since `end` was returned by
     /// [`end`](Self::end), or `end` if none was. The lock must have been held since.
     pub(crate) unsafe fn cut(&mut self, last: *mut Header) {
         // INVARIANT: What was after it is not posted.
@@ -161,94 +237,31 @@ impl List {
     }
 }
 
-/// The requests of a send queue that were posted in part: a driver has refused one of their links, and has
-/// taken those before. Handlers add to them, in softirq context too.
+/// Returns how many links were posted of the requests from `first` to `last` that were posted in part.
 ///
-/// The links that were posted are not signalled, so that nothing tells when the hardware is done with them. A
-/// request is kept until the queue pair is destroyed or reset, and its links take their places in the queue
-/// until then.
-#[pin_data]
-pub(crate) struct Stranded {
-    #[pin]
-    list: SpinLockIrq<StrandedList>,
-}
-
-/// # Invariants
+/// # Safety
 ///
-/// From `first` on, each naming the `next`, are requests that the list owns.
-struct StrandedList {
-    first: *mut Header,
-    /// How many of their links were posted.
-    links: u32,
-}
+/// The requests must be in a list whose lock the caller holds, or have been taken out of it by him.
+unsafe fn partial_links(first: *mut Header, last: *mut Header) -> u32 {
+    let (mut header, mut links) = (first, 0u32);
 
-// SAFETY: The requests are owned by the list, and are `Send`.
-unsafe impl Send for StrandedList {}
+    loop {
+        // SAFETY: By the function's requirements, it is alive.
+        let this = unsafe { &*header };
 
-impl Stranded {
-    /// There is none.
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            // INVARIANT: The list is empty.
-            list <- new_spinlock_irq!(StrandedList {
-                first: ptr::null_mut(),
-                links: 0,
-            }),
-        })
-    }
-
-    /// Keeps a request of which `links` links were posted.
-    ///
-    /// # Safety
-    ///
-    /// The caller must own the request, and gives it up.
-    pub(crate) unsafe fn add(&self, header: *mut Header, links: u32) {
-        let mut list = self.list.lock();
-
-        // INVARIANT: The request is the list's, and what was the first is behind it.
-        //
-        // SAFETY: The header is valid, and the caller's.
-        unsafe { (*header).next = list.first };
-        list.first = header;
-        // OVERFLOW: The queue has not so many.
-        list.links = list.links.wrapping_add(links);
-    }
-
-    /// Returns how many links of such requests were posted.
-    pub(crate) fn links(&self) -> u32 {
-        self.list.lock().links
-    }
-
-    /// Drops the requests. Returns how many of their links were posted.
-    ///
-    /// # Safety
-    ///
-    /// The hardware must have given them up.
-    pub(crate) unsafe fn end(&self) -> u32 {
-        let (mut header, links) = {
-            let mut list = self.list.lock();
-
-            // INVARIANT: The list is empty.
-            (
-                mem::replace(&mut list.first, ptr::null_mut()),
-                mem::take(&mut list.links),
-            )
-        };
-
-        while !header.is_null() {
-            // SAFETY: By the type invariant, the list owned the request, and the hardware has no part of it.
-            header = unsafe {
-                let next = (*header).next;
-
-                Header::drop_request(header);
-                next
-            };
+        if this.partial {
+            // OVERFLOW: The queue has not so many.
+            links = links.wrapping_add(this.entries);
         }
-        links
+        if ptr::eq(header, last) {
+            return links;
+        }
+        header = this.next;
     }
 }
 
-/// Calls the handlers of requests that are done, and were not signalled.
+/// Calls the handlers of requests that are done, and were not signalled. Those that were posted in part have
+/// failed.
 ///
 /// # Safety
 ///
@@ -263,16 +276,22 @@ unsafe fn call_handlers(
     let mut header = first;
 
     while !ptr::eq(header, end) {
+        // SAFETY: The request is alive until its handler is called; it is in no list.
+        let status = if unsafe { (*header).partial } {
+            bindings::ib_wc_status_IB_WC_LOC_QP_OP_ERR
+        } else {
+            bindings::ib_wc_status_IB_WC_SUCCESS
+        };
         let mut wc = bindings::ib_wc {
             __bindgen_anon_1: bindings::ib_wc__bindgen_ty_1 {
                 wr_cqe: header.cast(),
             },
-            status: bindings::ib_wc_status_IB_WC_SUCCESS,
+            status,
             qp,
             ..pin_init::zeroed()
         };
 
-        // SAFETY: The request is alive until its handler is called; it is in no list.
+        // SAFETY: As above.
         let (next, done) = unsafe {
             (*header).order = ptr::null();
             ((*header).next, (*header).cqe.done)
@@ -288,19 +307,32 @@ unsafe fn call_handlers(
 #[kunit_tests(krdma_qp_order)]
 mod tests {
     use super::*;
-    use kernel::sync::atomic::{
-        ordering::Relaxed,
-        Atomic, //
+    use crate::rdma::{
+        Completion,
+        Operation,
+        Request, //
+    };
+    use kernel::sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc, //
     };
 
-    /// Handlers that were called.
+    /// Handlers that were called, and those that were told of an error.
     static CALLED: Atomic<u32> = Atomic::new(0);
+    static FAILED: Atomic<u32> = Atomic::new(0);
 
     /// # Safety
     ///
-    /// There are no requirements.
-    unsafe extern "C" fn count(_cq: *mut bindings::ib_cq, _wc: *mut bindings::ib_wc) {
+    /// `wc` must be valid.
+    unsafe extern "C" fn count(_cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
         CALLED.fetch_add(1, Relaxed);
+        // SAFETY: By the function's requirements.
+        if unsafe { (*wc).status } != bindings::ib_wc_status_IB_WC_SUCCESS {
+            FAILED.fetch_add(1, Relaxed);
+        }
     }
 
     fn request(silent: bool) -> Result<KBox<Header>> {
@@ -407,23 +439,46 @@ mod tests {
         assert!(order.lock().end().is_null());
         Ok(())
     }
-}
 
-#[kunit_tests(krdma_qp_stranded)]
-mod stranded_tests {
-    use super::*;
-    use crate::rdma::{
-        Completion,
-        Operation,
-        Request, //
-    };
-    use kernel::sync::{
-        atomic::{
-            ordering::Relaxed,
-            Atomic, //
-        },
-        Arc, //
-    };
+    #[test]
+    fn what_was_posted_in_part_fails_with_a_later_one() -> Result {
+        let order = KBox::pin_init(Order::new(8), GFP_KERNEL)?;
+        let mut requests = [
+            request(true)?,
+            request(true)?,
+            request(true)?,
+            request(true)?,
+            request(false)?,
+        ];
+        let [a, b, c, d, e] = requests.each_mut().map(|request| &raw mut **request);
+        let failed = FAILED.load(Relaxed);
+
+        // SAFETY: The requests are ours, and live as long as the list, which no hardware works on.
+        unsafe {
+            let mut list = order.lock();
+            for (header, links) in [(a, 1), (b, 3), (c, 1)] {
+                list.append(header, links, false);
+            }
+            list.note_partial(b, 2);
+            list.cut(b);
+            assert!(ptr::eq(list.end(), b));
+            // What comes next is signalled.
+            assert!(list.append(d, 1, false));
+            drop(list);
+            assert_eq!(order.partial_links(), 2);
+
+            assert_eq!(complete(&order, a), 0);
+            assert_eq!(order.partial_links(), 2);
+            assert_eq!(complete(&order, d), 1);
+            assert_eq!(order.partial_links(), 0);
+            assert_eq!(FAILED.load(Relaxed), failed + 1);
+
+            order.lock().append(e, 1, false);
+            assert_eq!(complete(&order, e), 0);
+        }
+        assert_eq!(FAILED.load(Relaxed), failed + 1);
+        Ok(())
+    }
 
     /// Counts its drops, and must not be handled.
     struct Counted(Arc<Atomic<u32>>);
@@ -441,25 +496,32 @@ mod stranded_tests {
     }
 
     #[test]
-    fn they_are_kept_until_the_end_and_dropped_once() -> Result {
-        let stranded = KBox::pin_init(Stranded::new(), GFP_KERNEL)?;
+    fn what_nothing_completes_is_dropped_once() -> Result {
+        let order = KBox::pin_init(Order::new(8), GFP_KERNEL)?;
         let dropped = Arc::new(Atomic::new(0), GFP_KERNEL)?;
 
-        // SAFETY: There is none.
-        assert_eq!(unsafe { stranded.end() }, 0);
         for round in 0..2 {
             for links in 1..=3 {
-                let request = Request::new(Counted(dropped.clone()), GFP_KERNEL)?;
+                let header =
+                    Request::into_header(Request::new(Counted(dropped.clone()), GFP_KERNEL)?);
+                let mut list = order.lock();
 
-                // SAFETY: The request is given up.
-                unsafe { stranded.add(Request::into_header(request), links) };
+                // SAFETY: The request is the list's from here on.
+                unsafe {
+                    list.append(header, links + 1, false);
+                    list.note_partial(header, links);
+                    list.cut(header);
+                }
             }
-            assert_eq!(stranded.links(), 6);
-            assert_eq!(dropped.load(Relaxed), 3 * round);
+            assert_eq!(order.partial_links(), 6);
 
-            // SAFETY: No hardware has them.
-            assert_eq!(unsafe { stranded.end() }, 6);
-            assert_eq!(stranded.links(), 0);
+            // SAFETY: All were posted in part, and no hardware has them.
+            let (abandoned, links) = unsafe { order.abandon() };
+            assert_eq!(links, 6);
+            assert_eq!(order.partial_links(), 0);
+            assert!(order.lock().end().is_null());
+            assert_eq!(dropped.load(Relaxed), 3 * round);
+            drop(abandoned);
             assert_eq!(dropped.load(Relaxed), 3 * (round + 1));
         }
         Ok(())

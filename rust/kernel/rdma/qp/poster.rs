@@ -25,7 +25,6 @@ use crate::{
             Failed,
             RecvQueue, //
         },
-        request::Header,
         room::Room,
         Device,
         Pd, //
@@ -155,17 +154,7 @@ impl<'a, S> Poster<'a, S> {
         self.0.ptr.as_ptr()
     }
 
-    /// Keeps a request of which `links` links were posted, until the queue pair goes or is reset.
-    ///
-    /// # Safety
-    ///
-    /// The caller must own the request, and gives it up.
-    pub(crate) unsafe fn strand(&self, header: *mut Header, links: u32) {
-        // SAFETY: By the function's requirements.
-        unsafe { self.0.stranded.add(header, links) };
-    }
-
-    /// The entries of the send queue. Requests of which the hardware has a part only keep theirs.
+    /// The entries of the send queue.
     #[inline]
     pub(crate) fn send_room(&self) -> &'a Room {
         &self.0.send_room

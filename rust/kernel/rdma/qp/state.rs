@@ -57,8 +57,8 @@ impl Inner {
         qp_attr::check(attr, mask, self.pd.device())?;
         self.refuse_handlers()?;
 
-        let _guard = self.emptying.lock();
-        let ret = loop {
+        let guard = self.emptying.lock();
+        let (ret, abandoned) = loop {
             let emptied = self.empty();
             let mut used = self.used.lock();
 
@@ -67,15 +67,18 @@ impl Inner {
                 continue;
             }
             let ret = self.modify_unchecked(attr, mask);
-            if ret.is_ok() {
+            let abandoned = ret.is_ok().then(|| {
                 *used = false;
                 self.send_room.close();
                 self.recv_room.close();
-                self.forget();
-            }
-            break ret;
+                self.forget()
+            });
+            break (ret, abandoned);
         };
         self.unshut();
+        drop(guard);
+        // What their drops do is the client's.
+        drop(abandoned);
         ret
     }
 

@@ -16,6 +16,7 @@
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
 use super::{
+    order::Abandoned,
     Inner,
     ReceiveQueue, //
 };
@@ -113,17 +114,19 @@ impl Inner {
         self.send_room.unshut();
     }
 
-    /// Forgets the requests that were posted in part, which the hardware has given up, and what was said
-    /// of a shared queue. To be called after a reset, with the queues shut.
-    pub(super) fn forget(&self) {
+    /// Forgets what was said of a shared queue, and the requests that were posted in part and not completed,
+    /// as the device has taken no marker. To be called after a reset, with the queues shut and emptied.
+    pub(super) fn forget(&self) -> Abandoned {
         // The queue pair can take requests of a shared queue again.
         //
         // SAFETY: The completion was initialized; its count is a single word.
         unsafe { (&raw mut (*self.last_wqe.get()).done).write_volatile(0) };
-        // SAFETY: The queue pair was reset.
-        let links = unsafe { self.stranded.end() };
+        // SAFETY: Nothing else is in use in the send queue, as that was emptied and is shut. The hardware has
+        // given up all that was posted, as the queue pair was reset.
+        let (abandoned, links) = unsafe { self.order.abandon() };
 
         self.send_room.give_back(links);
+        abandoned
     }
 
     /// Moves the queue pair to the error state, however often it takes: before that the device works on
@@ -155,15 +158,17 @@ impl Inner {
         };
     }
 
-    /// Whether all that was posted has completed, and nobody is about to post. Handlers may still run, but
-    /// those of datagrams that were sent.
+    /// Whether all that was posted has completed, but requests that were posted in part, and nobody is about to
+    /// post. Handlers may still run, but those of datagrams that were sent.
+    ///
+    /// A marker completes requests that were posted in part. A device that takes none is not waited for.
     ///
     /// To be called with the queues shut.
     fn is_idle(&self) -> bool {
         // Before the entries in use, among which they are.
-        let stranded = self.stranded.links();
+        let partial = self.order.partial_links();
 
-        self.send_room.used() <= stranded
+        self.send_room.used() <= partial
             && self.recv_room.used() == 0
             // The acquire pairs with the release of each handler that has returned.
             && self.sending.load(Acquire) == 0
@@ -262,10 +267,10 @@ impl PinnedDrop for Inner {
         // runs.
         unsafe { bindings::ib_destroy_qp_user(self.ptr.as_ptr(), ptr::null_mut()) };
 
-        // The hardware has given up what it had of these.
-        //
-        // SAFETY: As it has given up the queue pair.
-        unsafe { self.stranded.end() };
+        // SAFETY: The queue was emptied, and the hardware has given up the queue pair.
+        let (abandoned, _) = unsafe { self.order.abandon() };
+
+        drop(abandoned);
     }
 }
 
@@ -329,8 +334,7 @@ impl Marker {
         // SAFETY: As above. An order that is there is that of a queue pair that is being emptied.
         if let Some(order) = unsafe { (*marker).header.order.as_ref() } {
             // SAFETY: The marker is in the order, as that is not null, and this is its handler. The hardware
-            // has done what is before the marker and not completed before it flushed the marker; that ended
-            // without an error, or it would have been signalled.
+            // is done with what is before the marker and not completed, as it has flushed the marker.
             unsafe { order.complete(marker.cast(), cq, wc) };
         }
         // SAFETY: The completion was initialized. The marker may be gone after.
