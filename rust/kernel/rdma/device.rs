@@ -330,11 +330,13 @@ impl Attributes<'_> {
     /// Returns how far the device's atomic operations are atomic.
     #[inline]
     pub fn atomic_capability(&self) -> AtomicCapability {
-        match self.0.atomic_cap {
-            bindings::ib_atomic_cap_IB_ATOMIC_HCA => AtomicCapability::Device,
-            bindings::ib_atomic_cap_IB_ATOMIC_GLOB => AtomicCapability::Global,
-            _ => AtomicCapability::None,
-        }
+        AtomicCapability::from_raw(self.0.atomic_cap)
+    }
+
+    /// Returns how far the device's masked atomic operations are atomic.
+    #[inline]
+    pub fn masked_atomic_capability(&self) -> AtomicCapability {
+        AtomicCapability::from_raw(self.0.masked_atomic_cap)
     }
 }
 
@@ -347,6 +349,17 @@ pub enum AtomicCapability {
     Device,
     /// Also with those of the processors and of other devices.
     Global,
+}
+
+impl AtomicCapability {
+    #[inline]
+    fn from_raw(raw: bindings::ib_atomic_cap) -> Self {
+        match raw {
+            bindings::ib_atomic_cap_IB_ATOMIC_HCA => Self::Device,
+            bindings::ib_atomic_cap_IB_ATOMIC_GLOB => Self::Global,
+            _ => Self::None,
+        }
+    }
 }
 
 /// As the RDMA tools name them.
@@ -370,5 +383,14 @@ mod tests {
         assert_eq!(NodeType::from_raw(4), NodeType::Rnic);
         assert_eq!(NodeType::from_raw(4711), NodeType::Unknown(4711));
         assert_eq!(NodeType::Rnic.transport(), "iWARP");
+        assert_eq!(
+            [0, 1, 2, 4711].map(AtomicCapability::from_raw),
+            [
+                AtomicCapability::None,
+                AtomicCapability::Device,
+                AtomicCapability::Global,
+                AtomicCapability::None
+            ]
+        );
     }
 }

@@ -6,6 +6,7 @@ use super::Filler;
 use crate::{
     bindings,
     rdma::{
+        device::AtomicCapability,
         dma::Piece,
         mr::{
             Access,
@@ -279,6 +280,10 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
 
     /// Adds to eight bytes of a peer's memory, atomically. The old value, in the host's byte order,
     /// goes to `result`, of eight bytes.
+    ///
+    /// Errors: [`EOPNOTSUPP`] if the device has no atomic operations
+    /// ([`Attributes::atomic_capability`](crate::rdma::device::Attributes::atomic_capability)); [`EINVAL`] if
+    /// `result` has another length.
     pub fn fetch_add(
         &mut self,
         result: SgeMut<'a>,
@@ -287,6 +292,7 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
         flags: Flags,
     ) -> Result {
         self.atomic(
+            self.qp.device().attributes().atomic_capability(),
             bindings::ib_wr_opcode_IB_WR_ATOMIC_FETCH_AND_ADD,
             result,
             remote,
@@ -296,6 +302,9 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
     }
 
     /// Adds to fields of eight bytes of a peer's memory: no carry crosses a bit set in `boundary`.
+    ///
+    /// Errors: As for [`fetch_add`](Self::fetch_add), by
+    /// [`Attributes::masked_atomic_capability`](crate::rdma::device::Attributes::masked_atomic_capability).
     pub fn masked_fetch_add(
         &mut self,
         result: SgeMut<'a>,
@@ -305,6 +314,7 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
         flags: Flags,
     ) -> Result {
         self.atomic(
+            self.qp.device().attributes().masked_atomic_capability(),
             bindings::ib_wr_opcode_IB_WR_MASKED_ATOMIC_FETCH_AND_ADD,
             result,
             remote,
@@ -318,6 +328,8 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
 
     /// Sets eight bytes of a peer's memory to `swap` if they are `compare`, atomically. The old value
     /// goes to `result`, of eight bytes.
+    ///
+    /// Errors: As for [`fetch_add`](Self::fetch_add).
     pub fn compare_swap(
         &mut self,
         result: SgeMut<'a>,
@@ -327,6 +339,7 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
         flags: Flags,
     ) -> Result {
         self.atomic(
+            self.qp.device().attributes().atomic_capability(),
             bindings::ib_wr_opcode_IB_WR_ATOMIC_CMP_AND_SWP,
             result,
             remote,
@@ -340,6 +353,8 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
 
     /// As [`compare_swap`](Self::compare_swap), of the bits that the masks name. Each is a value and
     /// its mask.
+    ///
+    /// Errors: As for [`masked_fetch_add`](Self::masked_fetch_add).
     pub fn masked_compare_swap(
         &mut self,
         result: SgeMut<'a>,
@@ -349,6 +364,7 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
         flags: Flags,
     ) -> Result {
         self.atomic(
+            self.qp.device().attributes().masked_atomic_capability(),
             bindings::ib_wr_opcode_IB_WR_MASKED_ATOMIC_CMP_AND_SWP,
             result,
             remote,
@@ -449,12 +465,16 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
 
     fn atomic(
         &mut self,
+        capability: AtomicCapability,
         opcode: bindings::ib_wr_opcode,
         result: SgeMut<'a>,
         remote: Remote,
         flags: Flags,
         operands: impl FnOnce(&mut bindings::ib_atomic_wr),
     ) -> Result {
+        if capability == AtomicCapability::None {
+            return Err(EOPNOTSUPP);
+        }
         if result.len() != 8 {
             return Err(EINVAL);
         }
