@@ -2,26 +2,51 @@
 # shellcheck shell=busybox
 # The module runs its cases while a device is added, and says how each went. Each becomes a test here.
 
+# run_cases COMMAND...: loads the module, and writes how each case went to /tmp/cases.
+run_cases() {
+	mark
+	"$@" || die "safe_cannot does not load"
+	klog | sed -n 's/.*safe_cannot: rxe0: \(.*: .*ok\)\(: .*\)\?$/\1/p' >/tmp/cases
+}
+
+# report_cases: the tests of what run_cases has written.
+report_cases() {
+	local line
+
+	while IFS= read -r line; do
+		case $line in
+		*': not ok') not_ok "${line%: not ok}" ;;
+		*': ok') ok "${line%: ok}" ;;
+		esac
+	done </tmp/cases
+	diag "$(klog | grep safe_cannot)"
+	check "no case is missing here" logged "safe_cannot: rxe0: [0-9]* of $(wc -l </tmp/cases) ok"
+}
+
 veth_pair v0 v1 10.9.0.1 10.9.0.2 || die "no veth"
 rxe_add rxe0 v0 || die "no rxe0"
 load krdma || die "krdma does not load"
 # The pool's completion queues, which are ib_core's, stay as long as the device.
 resources() { rdma_resources | sed 's/ cq [0-9]*//'; }
 before=$(resources)
-mark
-load safe_cannot || die "safe_cannot does not load"
-klog | sed -n 's/.*safe_cannot: rxe0: \(.*: .*ok\)\(: .*\)\?$/\1/p' >/tmp/cases
-plan $(($(wc -l </tmp/cases) + 6))
-while IFS= read -r line; do
-	case $line in
-	*': not ok') not_ok "${line%: not ok}" ;;
-	*': ok') ok "${line%: ok}" ;;
-	esac
-done </tmp/cases
-diag "$(klog | grep safe_cannot)"
-check "no case is missing here" logged "safe_cannot: rxe0: [0-9]* of $(wc -l </tmp/cases) ok"
+
+run_cases load safe_cannot
+elsewhere=$(grep -c '^elsewhere: ' /tmp/cases)
+plan $(($(wc -l </tmp/cases) + elsewhere + 9))
+report_cases
 check "safe_cannot unloads" unload safe_cannot
 check "what it had left has gone before its code" logged "safe_cannot: the last job goes"
+
+# Somebody gives an interface of another namespace the address that the device has here.
+if ! ip netns add elsewhere || ! ip -n elsewhere link set lo up || ! ip -n elsewhere addr add 10.9.0.1/32 dev lo; then
+	die "no namespace"
+fi
+run_cases ip netns exec elsewhere insmod /lab/modules/safe_cannot.ko
+report_cases
+check_eq "the cases of addresses have run there" "$(grep -c '^elsewhere: ' /tmp/cases)" "$elsewhere"
+check "safe_cannot unloads again" unload safe_cannot
+ip netns del elsewhere
+
 check_eq "nothing is left" "$(resources)" "$before"
 check_eq "no completion queue but the pool's is left" "$(rdma resource show cq | grep -vcF '[ib_core]')" 0
 check "krdma unloads" unload krdma

@@ -15,12 +15,18 @@
 //! | `posting.rs` | posting while a queue pair or a shared queue goes or is reset, and in states that refuse it |
 //! | `drains.rs` | queue pairs that are drained by several at a time, or were never used |
 //! | `own.rs` | who ends what, where and when |
+//! | `elsewhere.rs` | addresses of devices of another network namespace |
+//!
+//! Loaded in another namespace than the initial one, it runs the cases of the last file only.
 
 use kernel::prelude::*;
-use krdma::rdma::{
-    client::Registration,
-    Client,
-    Device, //
+use krdma::{
+    net::Namespace,
+    rdma::{
+        client::Registration,
+        Client,
+        Device, //
+    }, //
 };
 
 #[path = "safe_cannot/bench.rs"]
@@ -29,6 +35,8 @@ mod bench;
 mod counted;
 #[path = "safe_cannot/drains.rs"]
 mod drains;
+#[path = "safe_cannot/elsewhere.rs"]
+mod elsewhere;
 #[path = "safe_cannot/mr.rs"]
 mod mr;
 #[path = "safe_cannot/own.rs"]
@@ -55,6 +63,7 @@ const TOPICS: &[(&str, &[Case])] = &[
     ("posting", posting::CASES),
     ("drains", drains::CASES),
     ("own", own::CASES),
+    ("elsewhere", elsewhere::CASES),
 ];
 
 #[pin_data]
@@ -92,8 +101,12 @@ impl Client for Devices {
 impl Devices {
     fn run(&self, dev: &Device) -> Result {
         let (mut cases, mut good) = (0, 0);
+        let at_home = *elsewhere::namespace()? == *Namespace::initial();
 
         for (topic, table) in TOPICS {
+            if !at_home && *topic != "elsewhere" {
+                continue;
+            }
             for (name, case) in *table {
                 let ret = dev
                     .ports()

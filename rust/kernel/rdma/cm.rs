@@ -68,6 +68,7 @@ mod event;
 mod id;
 mod listener;
 mod multicast;
+mod namespace;
 mod path;
 
 use crate::bindings;

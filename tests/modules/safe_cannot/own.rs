@@ -214,7 +214,7 @@ fn id_from_within(bench: &Bench<'_>) -> Result {
 }
 
 /// Returns an IPv4 address of the device.
-fn address(bench: &Bench<'_>) -> Result<Ipv4Addr> {
+pub(crate) fn address(bench: &Bench<'_>) -> Result<Ipv4Addr> {
     let port = bench.dev().ports().next().ok_or(ENODEV)?;
 
     port.gids(port.query()?.gid_table_len())

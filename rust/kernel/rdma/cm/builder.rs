@@ -18,6 +18,7 @@ use super::{
         Acceptor,
         Listener, //
     },
+    namespace,
     PortSpace, //
 };
 use crate::{
@@ -43,10 +44,7 @@ use kernel::{
         to_result, //
     },
     prelude::*,
-    sync::{
-        aref::ARef,
-        rcu, //
-    },
+    sync::aref::ARef,
     time::Delta, //
 };
 
@@ -240,10 +238,6 @@ impl<'a> Builder<'a> {
 
     /// Returns the device that has a local address, by a network interface of the namespace.
     ///
-    /// C does not look at the interface where the address is one of an interface that is no Ethernet, as `lo`
-    /// and tunnels (`cma_validate_port`). It finds the device of another namespace then, and anybody may give
-    /// any address to an interface of a namespace of his own.
-    ///
     /// Errors: [`EADDRNOTAVAIL`] if the address is not one of this namespace, [`ENODEV`] if it is, and no
     /// device has it, or if it is a wildcard; [`ENOMEM`].
     pub fn device_of(&self, addr: IpAddr, scope: u32) -> Result<ARef<Device>> {
@@ -271,10 +265,7 @@ impl<'a> Builder<'a> {
         // exists.
         let dev = unsafe { (*raw).device };
         // SAFETY: As above.
-        let attr = unsafe { (*raw).route.addr.dev_addr.sgid_attr };
-        // SAFETY: The id has a reference to the entry of its device's table, if it is bound to one.
-        let is_ours = attr.is_null() || unsafe { is_of_namespace(attr, self.net) };
-        if dev.is_null() || !is_ours {
+        if dev.is_null() || !unsafe { namespace::is_own(raw) } {
             return Err(ENODEV);
         }
         // SAFETY: As above.
@@ -327,24 +318,6 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Returns whether the network interface that a GID comes from is in a namespace. One that comes from no
-/// interface, as on InfiniBand, is not in another one.
-///
-/// # Safety
-///
-/// `attr` must be a valid entry of the table of a registered device.
-unsafe fn is_of_namespace(attr: *const bindings::ib_gid_attr, ns: &Namespace) -> bool {
-    let _rcu = rcu::read_lock();
-
-    // SAFETY: By the function's requirements. We are in an RCU read-side critical section.
-    let netdev = unsafe { bindings::rdma_read_gid_attr_ndev_rcu(attr) };
-    match from_err_ptr(netdev) {
-        // SAFETY: The interface is not freed before the end of the RCU read-side critical section.
-        Ok(netdev) => unsafe { bindings::dev_net(netdev) == ns.as_raw() },
-        Err(err) => err == ENODEV,
-    }
-}
-
 /// The handler of an id that is never used for a connection.
 struct Nothing;
 
@@ -380,6 +353,10 @@ impl super::id::Core {
 
         // SAFETY: As above.
         to_result(unsafe { bindings::rdma_bind_addr(self.raw(), addr.as_raw()) })?;
+        // SAFETY: As above.
+        if !unsafe { namespace::is_own(self.raw()) } {
+            return Err(ENODEV);
+        }
         // SAFETY: The id is valid and bound, and nobody else changes it: its state is `New`.
         to_result(unsafe { bindings::rdma_listen(self.raw(), backlog) })?;
         self.started(State::Listening);

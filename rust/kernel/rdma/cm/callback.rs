@@ -8,7 +8,8 @@ use super::{
         Core,
         Role, //
     },
-    listener::Request, //
+    listener::Request,
+    namespace, //
 };
 use crate::bindings;
 use core::{
@@ -60,9 +61,22 @@ pub(super) unsafe extern "C" fn on_event(
 
     match core.role() {
         Role::Connection(deliver) => {
+            let resolved = event.event == bindings::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_RESOLVED;
+            let refused = bindings::rdma_cm_event {
+                event: bindings::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_ERROR,
+                status: ENODEV.to_errno(),
+                ..pin_init::zeroed()
+            };
+            // SAFETY: The id is valid, and C has bound it before it reports this event.
+            let event = if resolved && !unsafe { namespace::is_own(id) } {
+                &refused
+            } else {
+                event
+            };
+
             core.advance(event.event);
             in_callback(core, || {
-                // SAFETY: The event is for `id` and is being reported. `core` is of the type that
+                // SAFETY: The event is for `id` and is being reported, by C or here. `core` is of the type that
                 // `deliver` is for, as it was made with it.
                 unsafe { deliver(core, Event::from_raw(id, event, core.service_type())) };
             });
