@@ -360,10 +360,8 @@ mod tests {
     fn some_are_signalled_although_they_need_not_be() -> Result {
         let order = KBox::pin_init(Order::new(8), GFP_KERNEL)?;
         let mut requests: KVec<KBox<Header>> = KVec::new();
-        let mut list = order.lock();
-
         // Links, whether the queue is full with them, and whether the last must be signalled.
-        for (links, full, signal) in [
+        let cases = [
             (1, false, false),
             (3, false, false),
             // More than half of the queue.
@@ -375,12 +373,15 @@ mod tests {
             (1, true, true),
             (4, false, false),
             (1, false, true),
-        ] {
-            let mut header = request(true)?;
+        ];
 
+        for _ in cases {
+            requests.push(request(true)?, GFP_KERNEL)?;
+        }
+        let mut list = order.lock();
+        for ((links, full, signal), header) in cases.into_iter().zip(requests.iter_mut()) {
             // SAFETY: The request is ours, and lives as long as the list, which no hardware works on.
-            assert_eq!(unsafe { list.append(&mut *header, links, full) }, signal);
-            requests.push(header, GFP_KERNEL)?;
+            assert_eq!(unsafe { list.append(&mut **header, links, full) }, signal);
         }
         Ok(())
     }
