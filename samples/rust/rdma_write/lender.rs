@@ -76,8 +76,10 @@ struct Loan {
 
 #[derive(Clone, Copy)]
 enum State {
-    Lent,
-    Written,
+    /// Whether the request that registers the region has ended. A's message may come before that.
+    Lent { registered: bool },
+    /// Whether the key is to be revoked when that has ended.
+    Written { revoke: bool },
     Over(Result<(), Failure>),
 }
 
@@ -93,7 +95,7 @@ impl Loan {
                 qp,
                 mr: Arc::new(mr, GFP_KERNEL)?,
                 waker,
-                state <- new_mutex!(State::Lent),
+                state <- new_mutex!(State::Lent { registered: false }),
             }? Error),
             GFP_KERNEL,
         )
@@ -159,6 +161,23 @@ impl Loan {
         batch.post().map_err(|unposted| unposted.error)
     }
 
+    /// The region is registered: from here on its key can be revoked.
+    fn registered(self: &Arc<Self>) -> Result {
+        let revoke = match &mut *self.state.lock() {
+            State::Lent { registered } => {
+                *registered = true;
+                false
+            }
+            State::Written { revoke } => core::mem::take(revoke),
+            State::Over(_) => false,
+        };
+
+        if revoke {
+            self.revoke()?;
+        }
+        Ok(())
+    }
+
     /// Looks at the memory that was lent.
     fn inspect(&self) -> Result<(), Failure> {
         let mut bytes = KVec::from_elem(0, LEN, GFP_KERNEL).map_err(|_| Failure::Local(ENOMEM))?;
@@ -177,9 +196,11 @@ impl Loan {
 
         match *state {
             State::Over(_) => return,
-            State::Lent => *state = State::Over(Err(Failure::Disconnected)),
-            State::Written if self.mr.is_exposed() => *state = State::Over(Err(Failure::Confused)),
-            State::Written => *state = State::Over(self.inspect()),
+            State::Lent { .. } => *state = State::Over(Err(Failure::Disconnected)),
+            State::Written { .. } if self.mr.is_exposed() => {
+                *state = State::Over(Err(Failure::Confused));
+            }
+            State::Written { .. } => *state = State::Over(self.inspect()),
         }
         drop(state);
         self.waker.wake();
@@ -202,15 +223,23 @@ impl Side for Loan {
 
         self.inspect()?;
         pr_info!("B: the other side has written {} bytes\n", LEN);
-        *self.state.lock() = State::Written;
 
-        if self.mr.revoked_by(completion) {
+        let revoked = self.mr.revoked_by(completion);
+        let mut state = self.state.lock();
+        let registered = matches!(*state, State::Lent { registered: true });
+        *state = State::Written {
+            revoke: !revoked && !registered,
+        };
+        drop(state);
+
+        if revoked {
             pr_info!("B: the other side has revoked the key\n");
-            self.tell()
+            self.tell().map_err(Failure::Local)
+        } else if registered {
+            self.revoke().map_err(Failure::Local)
         } else {
-            self.revoke()
+            Ok(())
         }
-        .map_err(Failure::Local)
     }
 
     fn fail(&self, failure: Failure) {
@@ -233,8 +262,13 @@ struct Lending {
 
 impl Operation for Lending {
     fn done(this: Pin<KBox<rdma::Request<Self>>>, completion: &Completion<'_>) {
+        let loan = &this.data().loan;
         if !completion.status().is_success() {
-            this.data().loan.fail_by(completion.status());
+            return loan.fail_by(completion.status());
+        }
+
+        if let Err(err) = loan.registered() {
+            loan.fail(Failure::Local(err));
         }
     }
 }
