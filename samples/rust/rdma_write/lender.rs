@@ -77,9 +77,13 @@ struct Loan {
 #[derive(Clone, Copy)]
 enum State {
     /// Whether the request that registers the region has ended. A's message may come before that.
-    Lent { registered: bool },
+    Lent {
+        registered: bool,
+    },
     /// Whether the key is to be revoked when that has ended.
-    Written { revoke: bool },
+    Written {
+        revoke: bool,
+    },
     Over(Result<(), Failure>),
 }
 
