@@ -66,7 +66,7 @@ impl Upper for Up {
 
     fn deliver_stored(&mut self, _info: &Info, _stored: ()) {}
 
-    fn map(&mut self, _update: &MapUpdate<'_>) {}
+    fn map(&mut self, _update: &MapUpdate<'_>, _clear: u16) {}
 
     fn slots(&mut self, _count: usize) -> Option<Self::Slots> {
         None
@@ -104,7 +104,7 @@ impl Sink<Message> for Packet {
     }
 }
 
-fn session(number: u32) -> Session<Kinds> {
+fn session(number: u32, settings: Settings) -> Session<Kinds> {
     let outbox = Outbox::new(
         (0..1024).map(|_| Entry::default()).collect(),
         vec![Record::default(); 64],
@@ -114,7 +114,7 @@ fn session(number: u32) -> Session<Kinds> {
     );
     let incarnation = NonZeroU32::new(number).expect("above 0");
     let lanes = vec![None, None].into_iter().collect();
-    let mut session = Session::new(number, incarnation, outbox, lanes);
+    let mut session = Session::new(number, incarnation, settings, outbox, lanes);
     let lane = Reliable::new(Role::Any, 65536, u16::MAX, 1 << 40);
     assert!(session.lane_up(Instant(0), 0, lane).is_ok());
     session
@@ -134,7 +134,7 @@ fn main() {
         },
         ..Settings::default()
     };
-    let (mut a, mut b) = (session(1), session(2));
+    let (mut a, mut b) = (session(1, settings), session(2, settings));
     let (mut up_a, mut up_b) = (Up(0), Up(0));
     let mut packet = Packet {
         bytes: Vec::with_capacity(65536),
@@ -150,18 +150,18 @@ fn main() {
         }
         loop {
             packet.bytes.clear();
-            match a.transmit(&settings, now, 0, &[], &mut packet) {
+            match a.transmit(now, 0, &[], &mut packet) {
                 Transmit::Packet { .. } => {
-                    b.on_packet(&settings, now, 0, &packet.bytes, &mut up_b);
+                    b.on_packet(now, 0, &packet.bytes, &mut up_b);
                 }
                 _ => break,
             }
         }
         loop {
             packet.bytes.clear();
-            match b.transmit(&settings, now, 0, &[], &mut packet) {
+            match b.transmit(now, 0, &[], &mut packet) {
                 Transmit::Packet { .. } => {
-                    a.on_packet(&settings, now, 0, &packet.bytes, &mut up_a);
+                    a.on_packet(now, 0, &packet.bytes, &mut up_a);
                 }
                 _ => break,
             }

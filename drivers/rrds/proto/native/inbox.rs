@@ -59,8 +59,9 @@ pub trait Upper {
     /// Hands up a message that is complete. This cannot fail.
     fn deliver_stored(&mut self, info: &Info, stored: Self::Stored);
 
-    /// The peer's congestion map changes.
-    fn map(&mut self, update: &MapUpdate<'_>);
+    /// The peer's congestion map changes. Blocks to be cleared that the update does not have are the bits
+    /// of `clear`; all that are not have never been set, or are clear.
+    fn map(&mut self, update: &MapUpdate<'_>, clear: u16);
 
     /// Makes `count` empty slots, a power of two. `None` if there is no memory.
     fn slots(&mut self, count: usize) -> Option<Self::Slots>;

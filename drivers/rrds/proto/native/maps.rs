@@ -190,20 +190,44 @@ impl Update {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MapReceiver {
     last: Option<u32>,
+    /// Blocks in which a bit may be set.
+    set: u16,
 }
 
 impl MapReceiver {
-    /// Whether an update is to be applied.
-    pub fn accepts(&mut self, update: &MapUpdate<'_>) -> bool {
+    /// The peer is in another life, and starts over; what it is known to have congested stays so until
+    /// it says otherwise.
+    pub fn restart(&mut self) {
+        self.last = None;
+    }
+
+    /// Whether an update is to be applied: if so, the blocks that are to be cleared beyond those that it
+    /// has, which are not clear yet.
+    pub fn accept(&mut self, update: &MapUpdate<'_>) -> Option<u16> {
         let serial = update.serial();
         // CAST: a difference as a signed number.
         let newer = self
             .last
             .is_none_or(|last| serial.wrapping_sub(last) as i32 > 0);
-        if newer {
-            self.last = Some(serial);
+        if !newer {
+            return None;
         }
-        newer
+        self.last = Some(serial);
+        match update {
+            MapUpdate::Ports { ports, .. } => {
+                for (port, congested) in ports.entries() {
+                    self.set |= if congested { block(port) } else { 0 };
+                }
+                Some(0)
+            }
+            MapUpdate::Blocks {
+                mask, rest_clear, ..
+            } => {
+                let clear = if *rest_clear { self.set & !mask } else { 0 };
+                self.set = (self.set & !clear) | mask;
+                Some(clear)
+            }
+        }
     }
 }
 
@@ -214,7 +238,7 @@ mod tests {
     use std::vec::Vec;
 
     /// Applies an update to a map, as a receiver does.
-    fn apply(map: &mut [u8; 8192], update: &MapUpdate<'_>) {
+    fn apply(map: &mut [u8; 8192], update: &MapUpdate<'_>, clear: u16) {
         match update {
             MapUpdate::Ports { ports, .. } => {
                 for (port, congested) in ports.entries() {
@@ -222,17 +246,12 @@ mod tests {
                     map[byte] = (map[byte] & !bit) | if congested { bit } else { 0 };
                 }
             }
-            MapUpdate::Blocks {
-                mask,
-                rest_clear,
-                blocks,
-                ..
-            } => {
+            MapUpdate::Blocks { mask, blocks, .. } => {
                 let mut from = blocks.chunks(512);
                 for (n, to) in map.chunks_mut(512).enumerate() {
                     if mask & (1 << n) != 0 {
                         to.copy_from_slice(from.next().unwrap());
-                    } else if *rest_clear {
+                    } else if clear & (1 << n) != 0 {
                         to.fill(0);
                     }
                 }
@@ -249,7 +268,7 @@ mod tests {
                 seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 seed >> 8
             };
-            let (mut map, mut peer) = ([0_u8; 8192], [0xa5_u8; 8192]);
+            let (mut map, mut peer) = ([0_u8; 8192], [0_u8; 8192]);
             let spread = 1 + random() % 8;
             map[1] = 1;
             let mut sender = MapSender::default();
@@ -288,8 +307,8 @@ mod tests {
                         let Some(Ok(Frame::Map(update))) = Frames::new(&bytes).next() else {
                             panic!("not a map");
                         };
-                        if receiver.accepts(&update) {
-                            apply(&mut peer, &update);
+                        if let Some(clear) = receiver.accept(&update) {
+                            apply(&mut peer, &update, clear);
                         }
                     }
                 }
@@ -316,5 +335,33 @@ mod tests {
         sender.on_acked();
         let update = sender.take(9000).unwrap();
         assert_eq!(update.emit(&[], |_| {}), 12 + 9 * 512);
+    }
+
+    /// What costs the peer twelve bytes costs no more than what it spent before.
+    #[test]
+    fn only_what_was_set_is_cleared() {
+        let mut receiver = MapReceiver::default();
+        let mut accept = |serial, ports: &[(u16, bool)], mask: u16, clear: bool| {
+            let mut room = [0; 2000];
+            let mut w = crate::native::wire::Writer::new(&mut room);
+            if ports.is_empty() {
+                assert!(MapUpdate::emit_blocks(
+                    serial, mask, clear, &[1; 8192], &mut w
+                ));
+            } else {
+                assert!(MapUpdate::emit_ports(serial, ports, &mut w));
+            }
+            let Some(Ok(Frame::Map(update))) = Frames::new(w.written()).next() else {
+                panic!("not a map");
+            };
+            receiver.accept(&update)
+        };
+        assert_eq!(accept(1, &[], 0, true), Some(0));
+        assert_eq!(accept(2, &[(4096, true), (9000, false)], 0, false), Some(0));
+        assert_eq!(accept(3, &[], 0b1000, false), Some(0));
+        assert_eq!(accept(3, &[], 0, true), None);
+        assert_eq!(accept(4, &[], 0b1000, true), Some(0b10));
+        assert_eq!(accept(5, &[], 0, true), Some(0b1000));
+        assert_eq!(accept(6, &[], 0, true), Some(0));
     }
 }

@@ -11,13 +11,14 @@
 
 mod entry;
 mod flow;
+mod run;
 mod take;
 
 #[cfg(test)]
 mod tests;
 
 use super::slab::{List, Slab, Slots, NONE};
-use crate::consts::EXT_LEN;
+use crate::consts::{EXT_LEN, MAX_MESSAGE_LEN};
 use crate::send::{Outcome, Payload};
 
 pub use entry::{Entry, Record, Ticket};
@@ -25,7 +26,7 @@ pub use flow::Flow;
 pub use take::{Class, Taken};
 
 use entry::State;
-use flow::Turn;
+use flow::Turns;
 
 /// What a message is charged beyond its length: spec-native-quota.
 pub const OVERHEAD: u32 = 256;
@@ -35,6 +36,15 @@ pub const fn charge(len: u32) -> u64 {
     // CAST: widening; `From` is not const.
     (len as u64).saturating_add(OVERHEAD as u64)
 }
+
+/// What large messages leave of the peer's quota to small ones.
+pub const SMALL_SHARE: u64 = 64 << 10;
+
+/// Longest message that can count as small.
+const MAX_SMALL: u32 = 16 << 10;
+
+/// The smallest quota: the longest message fits beside the share of small ones.
+pub const MIN_QUOTA: u64 = charge(MAX_MESSAGE_LEN).saturating_add(SMALL_SHARE);
 
 /// How the cancelling of a message went.
 #[derive(Debug, PartialEq, Eq)]
@@ -53,8 +63,8 @@ pub struct Outbox<M, E, R, F> {
     entries: Slab<Entry<M>, E>,
     records: Slab<Record, R>,
     flows: F,
-    small: Turn,
-    bulk: Turn,
+    /// Flows that have something to send, by class.
+    turns: [Turns; 2],
     /// What has a number and is to be sent again, whole, or is to be cancelled, by class.
     again: [List; 2],
     /// Records of pieces that are to be sent again.
@@ -66,11 +76,15 @@ pub struct Outbox<M, E, R, F> {
     next_id: u64,
     charged: u64,
     quota: u64,
+    /// The first quota that the peer told: how much it lets us have under way.
+    width: u64,
+    /// What large messages that are not acknowledged are charged.
+    large: u64,
+    /// What the large message is charged that waits for quota, or 0.
+    wanted: u64,
+    /// What small ones keep free for it.
+    kept: u64,
     window: u32,
-    /// A large message waits for quota.
-    waits: bool,
-    /// What small messages took meanwhile.
-    passed: u64,
     /// The next packet for everything starts with large messages.
     bulk_first: bool,
     /// A message whose frame has at most this length is not cut.
@@ -79,8 +93,6 @@ pub struct Outbox<M, E, R, F> {
     limit: u32,
     /// Something waits for quota or window.
     blocked: bool,
-    /// Messages at the front of their flows that have a number.
-    begun: u32,
     marker: core::marker::PhantomData<M>,
 }
 
@@ -92,8 +104,7 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             entries: Slab::new(entries),
             records: Slab::new(records),
             flows,
-            small: Turn::default(),
-            bulk: Turn::default(),
+            turns: [Turns::default(); 2],
             again: [List::default(); 2],
             pieces: List::default(),
             done: List::default(),
@@ -103,13 +114,14 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             charged: 0,
             quota: 0,
             window: 0,
-            waits: false,
-            passed: 0,
+            width: 0,
+            large: 0,
+            wanted: 0,
+            kept: 0,
             bulk_first: false,
             whole: 0,
-            limit: small,
+            limit: small.min(MAX_SMALL),
             blocked: false,
-            begun: 0,
             marker: core::marker::PhantomData,
         };
         outbox.flows.iter_mut().for_each(|f| *f = Flow::default());
@@ -144,12 +156,20 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
 
     /// Whether a message or piece waits to be sent, be it blocked.
     pub const fn has_work(&self) -> bool {
-        let [small, bulk] = &self.again;
+        let ([small, bulk], [small_turns, bulk_turns]) = (&self.again, &self.turns);
         !(small.is_empty()
             && bulk.is_empty()
             && self.pieces.is_empty()
-            && self.small.is_empty()
-            && self.bulk.is_empty())
+            && small_turns.is_empty()
+            && bulk_turns.is_empty())
+    }
+
+    /// Whether something can be sent without quota or a number: nothing of it has to wait for the peer.
+    pub(super) const fn can_go_on(&self) -> bool {
+        let ([small, bulk], [small_turns, bulk_turns]) = (&self.again, &self.turns);
+        !(small.is_empty() && bulk.is_empty() && self.pieces.is_empty())
+            || small_turns.has_begun()
+            || bulk_turns.has_begun()
     }
 
     /// Takes what the peer says of its quota. The largest counts.
@@ -158,6 +178,9 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         if quota > self.quota {
             self.quota = quota;
             self.blocked = false;
+            if self.width == 0 {
+                self.width = quota;
+            }
         }
     }
 
@@ -192,12 +215,9 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             let was_idle = flow_.queue.is_empty();
             flow_.queue.push_back(&mut self.entries, at);
             if was_idle {
-                let turn = if large {
-                    &mut self.bulk
-                } else {
-                    &mut self.small
-                };
-                turn.push_back(&mut self.flows, flow);
+                let [small, bulk] = &mut self.turns;
+                let turns = if large { bulk } else { small };
+                turns.push_back(&mut self.flows, false, flow);
             }
         }
         Ok(Ticket { at, life })
@@ -251,11 +271,12 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             Outcome::Done
         };
         let (life, message) = (entry.life, entry.message.take());
-        self.entries.release(at);
-        if let Some(entry) = self.entries.get_mut(at) {
-            // Tickets of the message name nothing any more.
-            entry.life = life.wrapping_add(1);
-        }
+        // Tickets of the message name nothing any more.
+        *entry = Entry {
+            life: life.wrapping_add(1),
+            ..Entry::default()
+        };
+        self.entries.give_back(at);
         if let Some(message) = message {
             tell(message, outcome);
         }
@@ -263,8 +284,7 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
 
     /// Returns all messages, sent or not: the session is no more.
     pub fn drain(&mut self, mut tell: impl FnMut(M, Outcome)) {
-        self.small = Turn::default();
-        self.bulk = Turn::default();
+        self.turns = [Turns::default(); 2];
         for flow in self.flows.iter_mut() {
             *flow = Flow::default();
         }
@@ -276,7 +296,9 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         }
         self.again = [List::default(); 2];
         self.done = List::default();
-        self.begun = 0;
+        self.large = 0;
+        self.wanted = 0;
+        self.kept = 0;
         self.oldest = NONE;
         self.newest = NONE;
         while let Some(at) = self.pieces.pop_front(&mut self.records) {
@@ -332,11 +354,9 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         let Some(r) = self.records.get_mut(record) else {
             return;
         };
-        let (mut list, part) = (core::mem::take(&mut r.entries), r.part.take());
+        let (list, part) = (core::mem::take(&mut r.entries), r.part.take());
         self.records.release(record);
-        while let Some(at) = list.pop_front(&mut self.entries) {
-            self.finish(at);
-        }
+        self.finish_all(list);
         if let Some(part) = part {
             let Some(entry) = self.entries.get_mut(part.entry) else {
                 return;
@@ -370,18 +390,11 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             return;
         }
         entry.state = State::Done;
-        let (older, newer) = (entry.older, entry.newer);
-        if let Some(e) = self.entries.get_mut(older) {
-            e.newer = newer;
-        } else {
-            self.oldest = newer;
-            self.blocked = false;
+        let (older, newer, len) = (entry.older, entry.newer, entry.len);
+        if len > self.limit {
+            self.acknowledge_large(charge(len));
         }
-        if let Some(e) = self.entries.get_mut(newer) {
-            e.older = older;
-        } else {
-            self.newest = older;
-        }
+        self.unlink(older, newer);
         self.done.push_back(&mut self.entries, at);
     }
 
@@ -444,9 +457,12 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             }
             at = older;
         }
-        self.begun = 0;
         self.charged = 0;
         self.quota = 0;
+        self.width = 0;
+        self.large = 0;
+        self.wanted = 0;
+        self.kept = 0;
         self.blocked = false;
         self.flows.iter_mut().for_each(|flow| flow.last = 0);
         self.line_up();
@@ -454,8 +470,7 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
 
     /// Gives every flow that has something to send its turn.
     fn line_up(&mut self) {
-        self.small = Turn::default();
-        self.bulk = Turn::default();
+        self.turns = [Turns::default(); 2];
         for at in 0..self.flows.len() {
             let Some(flow) = self.flows.get_mut(at) else {
                 continue;
@@ -465,12 +480,10 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             let Some(entry) = self.entries.get(first) else {
                 continue;
             };
-            let turn = if entry.len > self.limit {
-                &mut self.bulk
-            } else {
-                &mut self.small
-            };
-            turn.push_back(&mut self.flows, at);
+            let (large, begun) = (entry.len > self.limit, entry.state == State::Begun);
+            let [small, bulk] = &mut self.turns;
+            let turns = if large { bulk } else { small };
+            turns.push_back(&mut self.flows, begun, at);
         }
     }
 

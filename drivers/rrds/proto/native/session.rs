@@ -27,7 +27,7 @@ use super::arrivals::{AckPolicy, Arrivals};
 use super::inbox::{Inbox, Limits, Upper};
 use super::lane::{Lane, Role};
 use super::maps::{MapReceiver, MapSender};
-use super::outbox::{Class, Entry, Flow, Outbox, Record};
+use super::outbox::{Class, Entry, Flow, Outbox, Record, MIN_QUOTA};
 
 use super::slab::{List, Slots};
 use super::wire::Reason;
@@ -64,7 +64,8 @@ pub trait Types {
     type Upper: Upper;
 }
 
-/// What can be tuned.
+/// What can be tuned when a session begins. The peer is told most of it, and keeps to it: none of it
+/// changes afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What we can take in.
@@ -75,6 +76,20 @@ pub struct Settings {
     pub room: u16,
     /// When packets are acknowledged.
     pub ack: AckPolicy,
+}
+
+impl Settings {
+    /// What a peer can do with: at least the smallest quota, window and packet.
+    fn sane(self) -> Self {
+        Self {
+            limits: Limits {
+                window: self.limits.window.max(1),
+                quota: self.limits.quota.max(MIN_QUOTA),
+            },
+            max_packet: self.max_packet.max(MIN_PACKET),
+            ..self
+        }
+    }
 }
 
 impl Default for Settings {
@@ -153,6 +168,7 @@ pub struct Session<T: Types> {
     /// What the peer is to call the session.
     number: u32,
     incarnation: NonZeroU32,
+    settings: Settings,
     peer: Option<Peer>,
     lanes: T::Lanes,
     /// Numbers of the next packets; they go on when a lane of the same number comes again.
@@ -164,6 +180,8 @@ pub struct Session<T: Types> {
     /// Packets that the peer lets us have under way.
     room: u16,
     in_flight: u32,
+    /// Packets that left since one asked for an acknowledgement at once.
+    unasked: u16,
     /// What was handed up when the quota was last told.
     told: u64,
     /// The peer is in a life that knows nothing of our congestion map.
@@ -191,15 +209,19 @@ impl<T: Types> fmt::Debug for Session<T> {
 impl<T: Types> Session<T> {
     /// A session without lanes. The peer is to call it `number`, which is not 0; `incarnation` is this
     /// host's life. `outbox` is empty, and `lanes` are, too.
+    ///
+    /// Settings that a peer could not do with are raised to the least that it can.
     pub fn new(
         number: u32,
         incarnation: NonZeroU32,
+        settings: Settings,
         outbox: Outbox<T::Message, T::Entries, T::Records, T::Flows>,
         lanes: T::Lanes,
     ) -> Self {
         Self {
             number,
             incarnation,
+            settings: settings.sane(),
             peer: None,
             lanes,
             next: [0; MAX_LANES],
@@ -209,10 +231,16 @@ impl<T: Types> Session<T> {
             peer_maps: MapReceiver::default(),
             room: 1,
             in_flight: 0,
+            unasked: 0,
             told: 0,
             maps_wanted: false,
             ended: None,
         }
+    }
+
+    /// What the session was set up with.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// What the peer calls the session.

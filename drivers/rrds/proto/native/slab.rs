@@ -110,9 +110,17 @@ impl<T: Linked, S: Slots<T>> Slab<T, S> {
     /// Gives a slot back that was taken; what is in it is dropped.
     #[inline]
     pub fn release(&mut self, at: u32) {
-        let free = self.free;
         if let Some(slot) = self.get_mut(at) {
             *slot = T::default();
+        }
+        self.give_back(at);
+    }
+
+    /// Gives a slot back that was taken, as it is.
+    #[inline]
+    pub fn give_back(&mut self, at: u32) {
+        let free = self.free;
+        if let Some(slot) = self.get_mut(at) {
             slot.set_next(free);
             // INVARIANT: the slot is not in use any more.
             self.free = at;
@@ -207,6 +215,28 @@ impl List {
         Some(at)
     }
 
+    /// Takes out the slots from the first one up to `last`, which is in the list.
+    #[inline]
+    pub fn split_through<T: Linked, S: Slots<T>>(
+        &mut self,
+        slab: &mut Slab<T, S>,
+        last: u32,
+    ) -> Self {
+        let Some(slot) = slab.get_mut(last) else {
+            return Self::default();
+        };
+        let taken = Self {
+            head: self.head,
+            tail: last,
+        };
+        self.head = slot.next();
+        slot.set_next(NONE);
+        if self.head == NONE {
+            self.tail = NONE;
+        }
+        taken
+    }
+
     /// Appends all slots of `other`.
     #[inline]
     pub fn append<T: Linked, S: Slots<T>>(&mut self, slab: &mut Slab<T, S>, other: Self) {
@@ -285,7 +315,7 @@ mod tests {
         for _ in 0..20_000 {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let which = (seed >> 30) as usize & 1;
-            match (seed >> 24) % 7 {
+            match (seed >> 24) % 8 {
                 0..=2 => {
                     let Some(at) = slab.take() else { continue };
                     if seed & 0x1000 == 0 {
@@ -300,6 +330,17 @@ mod tests {
                     let at = lists[which].pop_front(&mut slab);
                     assert_eq!(at, models[which].pop_front());
                     at.into_iter().for_each(|at| slab.release(at));
+                }
+                6 => {
+                    let count = (seed as usize >> 8) % (models[which].len() + 1);
+                    if count == 0 {
+                        continue;
+                    }
+                    let last = models[which][count - 1];
+                    let taken = lists[which].split_through(&mut slab, last);
+                    lists[1 - which].append(&mut slab, taken);
+                    let taken: Vec<_> = models[which].drain(..count).collect();
+                    models[1 - which].extend(taken);
                 }
                 _ => {
                     let other = core::mem::take(&mut lists[1 - which]);

@@ -6,7 +6,7 @@ use crate::rng::Rng;
 use rds_proto::native::arrivals::AckPolicy;
 use rds_proto::native::inbox::Limits;
 use rds_proto::native::lane::Role;
-use rds_proto::native::outbox::charge;
+use rds_proto::native::outbox::{charge, MIN_QUOTA};
 use rds_proto::native::session::Settings;
 
 /// How often faults happen: once in so many occasions, 0 for never.
@@ -92,12 +92,12 @@ impl Config {
             sockets: rng.range(1, 5) as usize,
             max_len,
             small: [0, 64, 2000, 4096][rng.index(4)],
-            depth: rng.range(1, if max_len > 100_000 { 8 } else { 60 }) as usize,
+            depth: rng.range(1, if max_len > 100_000 { 12 } else { 60 }) as usize,
             delay: [2_000, 50_000, 500_000][rng.index(3)],
             settings: Settings {
                 limits: Limits {
                     window: [2, 17, 64, 4096][rng.index(4)],
-                    quota: charge(max_len) * rng.range(1, 9),
+                    quota: MIN_QUOTA + charge(max_len) * rng.below(8),
                 },
                 max_packet,
                 room: [1, 4, 256][rng.index(3)],

@@ -134,7 +134,7 @@ impl Upper for Holder {
         self.delivered.push((*info, stored.data));
     }
 
-    fn map(&mut self, update: &MapUpdate<'_>) {
+    fn map(&mut self, update: &MapUpdate<'_>, clear: u16) {
         match update {
             MapUpdate::Ports { ports, .. } => {
                 for (port, congested) in ports.entries() {
@@ -143,17 +143,12 @@ impl Upper for Holder {
                     *byte = (*byte & !bit) | if congested { bit } else { 0 };
                 }
             }
-            MapUpdate::Blocks {
-                mask,
-                rest_clear,
-                blocks,
-                ..
-            } => {
+            MapUpdate::Blocks { mask, blocks, .. } => {
                 let mut from = blocks.chunks(512);
                 for (n, to) in self.map.chunks_mut(512).enumerate() {
                     if mask & (1 << n) != 0 {
                         to.copy_from_slice(from.next().expect("one for each bit"));
-                    } else if *rest_clear {
+                    } else if clear & (1 << n) != 0 {
                         to.fill(0);
                     }
                 }
@@ -232,6 +227,7 @@ impl Node {
                     session: Session::new(
                         1 + peer as u32 + 16 * u32::from(epoch),
                         incarnation.expect("above 0"),
+                        config.settings,
                         outbox,
                         lanes,
                     ),

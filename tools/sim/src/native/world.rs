@@ -284,9 +284,7 @@ impl World {
                 };
                 let map = self.nodes[node].map.clone();
                 let end = &mut self.nodes[node].ends[peer];
-                let built = end
-                    .session
-                    .transmit(&settings, now, lane, &map, &mut packet);
+                let built = end.session.transmit(now, lane, &map, &mut packet);
                 match built {
                     Transmit::Packet { len, .. } => {
                         assert_eq!(len as usize, packet.0.len());
@@ -425,11 +423,10 @@ impl World {
         if !self.links[link].up[side] || !self.nodes[node].alive {
             return;
         }
-        let settings = self.config.settings;
         let end = &mut self.nodes[node].ends[peer];
-        let went =
-            end.session
-                .on_packet(&settings, Instant(self.now), lane, &packet, &mut end.holder);
+        let went = end
+            .session
+            .on_packet(Instant(self.now), lane, &packet, &mut end.holder);
         if went == PacketResult::Refused {
             self.report.refused += 1;
         }

@@ -41,7 +41,7 @@ impl Upper for Up {
         self.got.push((info.sport, stored.0));
     }
 
-    fn map(&mut self, _update: &MapUpdate<'_>) {}
+    fn map(&mut self, _update: &MapUpdate<'_>, _clear: u16) {}
 
     fn slots(&mut self, count: usize) -> Option<Self::Slots> {
         (!self.broke).then(|| (0..count).map(|_| None).collect())

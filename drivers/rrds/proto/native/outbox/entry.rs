@@ -2,8 +2,14 @@
 
 //! A message to send, and a packet that is under way.
 
+use crate::consts::EXT_LEN;
 use crate::native::lane::Sent;
 use crate::native::slab::{Linked, List, NONE};
+use crate::native::wire::{
+    GoneEntry, Message, Part, MESSAGE_HEADER_LEN, PART_HEADER_LEN, PART_UNIT,
+};
+use crate::send::Payload;
+use core::cmp::min;
 
 /// Where a message is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,6 +114,12 @@ impl<M> Entry<M> {
         self.state = State::Waiting;
     }
 
+    /// Whether it was never sent, is not cancelled and has no extension headers.
+    #[inline]
+    pub(super) const fn is_plain(&self) -> bool {
+        matches!(self.state, State::Waiting) && !self.cancelled && !self.has_ext
+    }
+
     /// Forgets that anything of the message was sent.
     pub(super) fn restart(&mut self) {
         self.state = State::Waiting;
@@ -160,5 +172,88 @@ impl Linked for Record {
 
     fn set_next(&mut self, next: u32) {
         self.next = next;
+    }
+}
+
+/// How much of `rest` bytes a piece can take in `room` bytes, or `None` if it is not worth a frame.
+pub(super) fn piece_len(room: usize, rest: u32, ext: bool) -> Option<u32> {
+    let ext = if ext { EXT_LEN } else { 0 };
+    let data = room.checked_sub(PART_HEADER_LEN)?.checked_sub(ext)?;
+    let data = min(data, usize::from(u16::MAX).saturating_sub(64));
+    let data = u32::try_from(data).ok()?;
+    if data >= rest {
+        return Some(rest);
+    }
+    let len = data & !PART_UNIT.wrapping_sub(1);
+    (len != 0).then_some(len)
+}
+
+impl<M: Payload> Entry<M> {
+    #[inline]
+    pub(super) fn ext(&self) -> Option<[u8; EXT_LEN]> {
+        if !self.has_ext {
+            return None;
+        }
+        Some(self.message.as_ref()?.extensions())
+    }
+
+    /// Bytes of a frame with all of it.
+    #[inline]
+    fn frame_len(&self) -> usize {
+        let ext = if self.has_ext { EXT_LEN } else { 0 };
+        // CAST: widening on all machines of the kernel.
+        (self.len as usize)
+            .saturating_add(MESSAGE_HEADER_LEN)
+            .saturating_add(ext)
+    }
+
+    #[inline]
+    pub(super) fn fits(&self, room: usize) -> bool {
+        let len = self.frame_len();
+        len <= room && len <= usize::from(u16::MAX)
+    }
+
+    /// Whether a frame with some of it fits.
+    #[inline]
+    pub(super) fn fits_at_all(&self, room: usize, whole: usize) -> bool {
+        self.fits(room) || (!self.fits(whole) && piece_len(room, self.len, self.has_ext).is_some())
+    }
+
+    #[inline]
+    fn prev(&self) -> u32 {
+        match self.pred {
+            0 => 0,
+            // CAST: within the peer's window, which has 16 bits.
+            pred => self.id.wrapping_add(1).wrapping_sub(pred) as u32,
+        }
+    }
+
+    #[inline]
+    pub(super) fn head(&self, ext: Option<[u8; EXT_LEN]>) -> Message {
+        Message {
+            sport: self.sport,
+            dport: self.dport,
+            // CAST: the low half is what is sent.
+            id: self.id as u32,
+            prev: self.prev(),
+            ext,
+        }
+    }
+
+    pub(super) fn part(&self, offset: u32, ext: Option<[u8; EXT_LEN]>) -> Part {
+        Part {
+            message: self.head(ext),
+            total: self.len,
+            offset,
+        }
+    }
+
+    pub(super) fn gone(&self) -> GoneEntry {
+        GoneEntry {
+            // CAST: the low half is what is sent.
+            id: self.id as u32,
+            prev: self.prev(),
+            len: self.len,
+        }
     }
 }

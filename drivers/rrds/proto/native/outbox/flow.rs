@@ -13,6 +13,8 @@ pub struct Flow {
     /// Bytes that the flow may still send in this turn; negative if it sent more than it should.
     pub(super) deficit: i32,
     next: u32,
+    /// When it was put into its list, as a count.
+    stamp: u32,
 }
 
 impl Default for Flow {
@@ -22,6 +24,7 @@ impl Default for Flow {
             last: 0,
             deficit: 0,
             next: NONE,
+            stamp: 0,
         }
     }
 }
@@ -47,7 +50,7 @@ pub(super) const fn index(sport: u16, dport: u16, count: usize) -> usize {
 
 /// Flows that have something to send, the next one first.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turn {
+struct Turn {
     head: u32,
     tail: u32,
 }
@@ -62,13 +65,13 @@ impl Default for Turn {
 }
 
 impl Turn {
-    pub(super) const fn is_empty(&self) -> bool {
+    const fn is_empty(&self) -> bool {
         self.head == NONE
     }
 
     /// The flow whose turn it is.
     #[inline]
-    pub(super) const fn first(&self) -> Option<usize> {
+    const fn first(&self) -> Option<usize> {
         match self.head {
             NONE => None,
             // CAST: widening on all machines of the kernel.
@@ -77,7 +80,7 @@ impl Turn {
     }
 
     #[inline]
-    pub(super) fn push_back(&mut self, flows: &mut [Flow], at: usize) {
+    fn push_back(&mut self, flows: &mut [Flow], at: usize) {
         // CAST: widening on all machines of the kernel; the count of flows is small.
         let (tail, at_) = (self.tail as usize, at as u32);
         let Some(flow) = flows.get_mut(at) else {
@@ -93,7 +96,7 @@ impl Turn {
     }
 
     #[inline]
-    pub(super) fn pop_front(&mut self, flows: &mut [Flow]) -> Option<usize> {
+    fn pop_front(&mut self, flows: &mut [Flow]) -> Option<usize> {
         let at = self.first()?;
         let flow = flows.get_mut(at)?;
         self.head = flow.next;
@@ -102,5 +105,78 @@ impl Turn {
             self.tail = NONE;
         }
         Some(at)
+    }
+}
+
+/// The flows of a class that have something to send.
+///
+/// Those whose next message has no number are apart from those that go on with one: if there is no quota
+/// or no number for the former, the latter are found without a look at each of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turns {
+    fresh: Turn,
+    begun: Turn,
+    clock: u32,
+}
+
+impl Turns {
+    #[inline]
+    pub(super) const fn is_empty(&self) -> bool {
+        self.fresh.is_empty() && self.begun.is_empty()
+    }
+
+    /// Whether a flow has a message without a number at its front.
+    #[inline]
+    pub(super) const fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty()
+    }
+
+    /// Whether a flow goes on with a message.
+    #[inline]
+    pub(super) const fn has_begun(&self) -> bool {
+        !self.begun.is_empty()
+    }
+
+    /// The flow whose turn it is, and whether it goes on with a message; with `fresh` unset, of those
+    /// that do.
+    #[inline]
+    pub(super) fn first(&self, flows: &[Flow], fresh: bool) -> Option<(bool, usize)> {
+        let (a, b) = (self.fresh.first().filter(|_| fresh), self.begun.first());
+        match (a, b) {
+            (None, b) => Some((true, b?)),
+            (Some(a), None) => Some((false, a)),
+            (Some(a), Some(b)) => {
+                let stamp = |at: usize| flows.get(at).map_or(0, |flow| flow.stamp);
+                // CAST: the difference of counts that wrap, as a signed number.
+                let begun = (stamp(b).wrapping_sub(stamp(a)) as i32) < 0;
+                Some((begun, if begun { b } else { a }))
+            }
+        }
+    }
+
+    /// Puts a flow that is in no list behind the others.
+    #[inline]
+    pub(super) fn push_back(&mut self, flows: &mut [Flow], begun: bool, at: usize) {
+        self.clock = self.clock.wrapping_add(1);
+        let turn = if begun {
+            &mut self.begun
+        } else {
+            &mut self.fresh
+        };
+        turn.push_back(flows, at);
+        if let Some(flow) = flows.get_mut(at) {
+            flow.stamp = self.clock;
+        }
+    }
+
+    /// Takes out the first flow of those that go on with a message, or of the others.
+    #[inline]
+    pub(super) fn pop_front(&mut self, flows: &mut [Flow], begun: bool) {
+        let turn = if begun {
+            &mut self.begun
+        } else {
+            &mut self.fresh
+        };
+        turn.pop_front(flows);
     }
 }

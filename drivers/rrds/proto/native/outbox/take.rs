@@ -2,22 +2,15 @@
 
 //! What goes into the next packet.
 
-use super::entry::{Entry, Piece, Record, State};
+use super::entry::{piece_len, Entry, Piece, Record, State};
 use super::flow::Flow;
-use super::{charge, Outbox};
-use crate::consts::EXT_LEN;
+use super::{charge, Outbox, SMALL_SHARE};
 use crate::native::slab::Slots;
-use crate::native::wire::{
-    GoneEntry, Message, Part, MESSAGE_HEADER_LEN, PART_HEADER_LEN, PART_UNIT,
-};
+use crate::native::wire::{GoneEntry, Message, Part};
 use crate::send::Payload;
-use core::cmp::min;
-
-/// What small messages may take of the quota while a large one waits for it.
-const PASS: u64 = 64 << 10;
 
 /// Bytes that a flow of small messages sends in a turn.
-const SMALL_QUANTUM: i32 = 4 << 10;
+pub(super) const SMALL_QUANTUM: i32 = 4 << 10;
 
 /// Bytes that a flow of large messages sends in a turn.
 const BULK_QUANTUM: i32 = 64 << 10;
@@ -49,8 +42,8 @@ enum Next {
     Frame(Taken),
     /// Something was put in order; look again.
     Again,
-    /// The flow whose turn it was must wait, and the next one has it now.
-    Skipped,
+    /// There is no quota or no number for a message that has none yet.
+    Held,
     /// Nothing, or nothing that fits or may be sent now.
     Nothing,
 }
@@ -92,16 +85,15 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
 
     /// Whether there is something of a class.
     #[inline]
-    const fn has_class(&self, class: usize) -> bool {
-        let [small, bulk] = &self.again;
+    pub(super) const fn has_class(&self, class: usize) -> bool {
+        let ([small, bulk], [small_turns, bulk_turns]) = (&self.again, &self.turns);
         match class {
-            0 => !(small.is_empty() && self.small.is_empty()),
-            _ => !(bulk.is_empty() && self.pieces.is_empty() && self.bulk.is_empty()),
+            0 => !(small.is_empty() && small_turns.is_empty()),
+            _ => !(bulk.is_empty() && self.pieces.is_empty() && bulk_turns.is_empty()),
         }
     }
 
     fn take_class(&mut self, class: usize, room: usize, record: u32) -> Option<Taken> {
-        let mut skipped = 0_usize;
         loop {
             let again = self.again.get(class).is_some_and(|list| !list.is_empty());
             let mut next = if again {
@@ -118,13 +110,7 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             match next {
                 Next::Frame(taken) => return Some(taken),
                 Next::Again => {}
-                Next::Skipped => {
-                    skipped = skipped.saturating_add(1);
-                    if skipped > self.flows.len() {
-                        return None;
-                    }
-                }
-                Next::Nothing => return None,
+                Next::Held | Next::Nothing => return None,
             }
         }
     }
@@ -210,15 +196,32 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         Next::Frame(Taken::Part(part, piece.entry, len))
     }
 
-    /// What was never sent.
+    /// What was never sent, and what goes on.
     #[inline]
     fn take_new(&mut self, class: usize, room: usize, record: u32) -> Next {
-        let (turn, quantum) = match class {
-            0 => (&mut self.small, SMALL_QUANTUM),
-            _ => (&mut self.bulk, BULK_QUANTUM),
-        };
-        let Some(flow) = turn.first() else {
-            return Next::Nothing;
+        let mut fresh = true;
+        loop {
+            let turns = self.turns.get(class);
+            let Some((begun, flow)) = turns.and_then(|turns| turns.first(&self.flows, fresh))
+            else {
+                return Next::Nothing;
+            };
+            match self.take_flow(class, (begun, flow), room, record) {
+                // Another flow may have a message to go on with.
+                Next::Held if fresh => fresh = false,
+                next => return next,
+            }
+        }
+    }
+
+    /// What a flow has, which is the first one of its list.
+    #[inline]
+    fn take_flow(&mut self, class: usize, of: (bool, usize), room: usize, record: u32) -> Next {
+        let (begun, flow) = of;
+        let quantum = if class == 0 {
+            SMALL_QUANTUM
+        } else {
+            BULK_QUANTUM
         };
         let Some(f) = self.flows.get_mut(flow) else {
             return Next::Nothing;
@@ -226,68 +229,29 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         if f.deficit <= 0 {
             f.deficit = f.deficit.saturating_add(quantum);
             if f.deficit <= 0 {
-                self.rotate(class, flow, true);
+                self.rotate(class, of, true);
                 return Next::Again;
             }
         }
         let (at, last) = (f.queue.first(), f.last);
-        let first = self.first();
-        let next_id = self.next_id;
-        let Some(entry) = self.entries.get_mut(at) else {
+        let Some(entry) = self.entries.get(at) else {
             return Next::Nothing;
         };
         if entry.cancelled {
-            self.drop_first(class, flow, at);
+            self.drop_first(class, of, at);
             return Next::Again;
         }
-        if entry.state == State::Waiting {
-            let cost = charge(entry.len);
-            let (quota, charged) = (self.quota, self.charged.saturating_add(cost));
-            let full = next_id.saturating_sub(first) >= u64::from(self.window);
-            if charged > quota && class == 1 {
-                self.waits = true;
+        if !begun {
+            let has_part = self.records.get(record).is_none_or(|r| r.part.is_some());
+            let (cost, fits) = (charge(entry.len), entry.fits(room));
+            let fits = fits || (!has_part && entry.fits_at_all(room, self.whole));
+            if !self.may_begin(class, cost) {
+                return Next::Held;
             }
-            // A large message that waits for quota is not overtaken for ever.
-            let passed = if class == 0 && self.waits && !self.bulk.is_empty() {
-                self.passed.saturating_add(cost)
-            } else {
-                0
-            };
-            if full || charged > quota || passed > PASS {
-                self.blocked = true;
-                if self.begun == 0 {
-                    return Next::Nothing;
-                }
-                // Another flow may have a message to go on with.
-                self.rotate(class, flow, true);
-                return Next::Skipped;
-            }
-            if !entry.fits_at_all(room, self.whole) {
+            if !fits {
                 return Next::Nothing;
             }
-            entry.id = next_id;
-            entry.pred = if last > first { last } else { 0 };
-            entry.older = self.newest;
-            self.next_id = next_id.wrapping_add(1);
-            self.charged = charged;
-            self.passed = passed;
-            if class == 1 {
-                self.waits = false;
-                self.passed = 0;
-            }
-            if let Some(older) = self.entries.get_mut(self.newest) {
-                older.newer = at;
-            } else {
-                self.oldest = at;
-            }
-            self.newest = at;
-            if let Some(f) = self.flows.get_mut(flow) {
-                f.last = next_id.wrapping_add(1);
-            }
-            self.begun = self.begun.wrapping_add(1);
-            if let Some(entry) = self.entries.get_mut(at) {
-                entry.state = State::Begun;
-            }
+            self.begin(class, flow, at, last);
         }
         let next = self.build(at, room, record, |outbox| {
             if let Some(f) = outbox.flows.get_mut(flow) {
@@ -304,20 +268,83 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             if let Some(f) = self.flows.get_mut(flow) {
                 f.deficit = f.deficit.saturating_sub(cost);
                 let over = f.deficit <= 0;
-                self.rotate(class, flow, over);
+                self.rotate(class, of, over);
             }
         }
         next
     }
 
-    /// Takes a cancelled message from the front of its flow.
-    fn drop_first(&mut self, class: usize, flow: usize, at: u32) {
+    /// Whether a message of a class may have a number and be charged `cost`.
+    ///
+    /// Large messages leave a share of the quota to small ones; small ones leave alone what they let a
+    /// large one save up while it waits.
+    fn may_begin(&mut self, class: usize, cost: u64) -> bool {
+        let free = self.quota.saturating_sub(self.charged);
+        let may = if self.under_way() >= u64::from(self.window) {
+            false
+        } else if class == 0 {
+            free >= cost.saturating_add(self.kept())
+        } else {
+            let share = self.width.saturating_sub(SMALL_SHARE);
+            let has_share = self.large.saturating_add(cost) <= share;
+            if has_share && free < cost {
+                self.wanted = cost;
+            }
+            has_share && free >= cost
+        };
+        self.blocked |= !may;
+        may
+    }
+
+    /// What is kept of the quota for the large message that waits for it.
+    #[inline]
+    pub(super) fn kept(&mut self) -> u64 {
+        let [_, bulk] = &self.turns;
+        if self.wanted != 0 && !bulk.has_fresh() {
+            self.wanted = 0;
+            self.kept = 0;
+        }
+        self.kept
+    }
+
+    /// Gives the first message of a flow a number, and charges it.
+    fn begin(&mut self, class: usize, flow: usize, at: u32, last: u64) {
+        let (id, first) = (self.next_id, self.first());
+        let (newest, mut cost) = (self.newest, 0);
+        if let Some(entry) = self.entries.get_mut(at) {
+            cost = charge(entry.len);
+            entry.id = id;
+            entry.pred = if last > first { last } else { 0 };
+            entry.older = newest;
+            entry.state = State::Begun;
+        }
+        self.next_id = id.wrapping_add(1);
+        self.charged = self.charged.saturating_add(cost);
+        if class == 1 {
+            self.large = self.large.saturating_add(cost);
+            self.wanted = 0;
+            self.kept = 0;
+        } else if self.wanted != 0 {
+            self.kept = self.kept.saturating_add(cost).min(self.wanted);
+        }
+        if let Some(older) = self.entries.get_mut(newest) {
+            older.newer = at;
+        } else {
+            self.oldest = at;
+        }
+        self.newest = at;
         if let Some(f) = self.flows.get_mut(flow) {
+            f.last = id.wrapping_add(1);
+        }
+    }
+
+    /// Takes a cancelled message from the front of its flow.
+    fn drop_first(&mut self, class: usize, of: (bool, usize), at: u32) {
+        if let Some(f) = self.flows.get_mut(of.1) {
             f.queue.pop_front(&mut self.entries);
         }
         if let Some(entry) = self.entries.get_mut(at) {
             if entry.state == State::Begun {
-                self.begun = self.begun.wrapping_sub(1);
                 entry.state = State::Gone;
                 if let Some(again) = self.again.get_mut(class) {
                     again.push_back(&mut self.entries, at);
@@ -328,31 +355,32 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
                 self.done.push_back(&mut self.entries, at);
             }
         }
-        self.rotate(class, flow, false);
+        self.rotate(class, of, false);
     }
 
-    /// Lets the next flow have its turn if this one has had it, has nothing left, or goes on with a
-    /// message of the other class.
+    /// Puts a flow into another list, or behind the others, if it has had its turn, has nothing left, or
+    /// goes on with a message that belongs elsewhere.
     #[inline]
-    fn rotate(&mut self, class: usize, flow: usize, over: bool) {
+    pub(super) fn rotate(&mut self, class: usize, of: (bool, usize), over: bool) {
+        let (begun, flow) = of;
         let Some(f) = self.flows.get_mut(flow) else {
             return;
         };
         let first = self.entries.get(f.queue.first());
-        let next = first.map(|e| usize::from(e.len > self.limit));
-        if next == Some(class) && !over {
+        let next = first.map(|e| (usize::from(e.len > self.limit), e.state == State::Begun));
+        if next == Some((class, begun)) && !over {
             return;
         }
-        if next != Some(class) {
+        if next.is_none_or(|(next, _)| next != class) {
             f.deficit = 0;
         }
-        let (small, bulk) = (&mut self.small, &mut self.bulk);
-        let from = if class == 0 { &mut *small } else { &mut *bulk };
-        from.pop_front(&mut self.flows);
-        match next {
-            Some(0) => small.push_back(&mut self.flows, flow),
-            Some(_) => bulk.push_back(&mut self.flows, flow),
-            None => {}
+        if let Some(turns) = self.turns.get_mut(class) {
+            turns.pop_front(&mut self.flows, begun);
+        }
+        if let Some((class, begun)) = next {
+            if let Some(turns) = self.turns.get_mut(class) {
+                turns.push_back(&mut self.flows, begun, flow);
+            }
         }
     }
 
@@ -373,9 +401,6 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         };
         if entry.sent == 0 && entry.fits(room) {
             let message = entry.head(entry.ext());
-            if entry.state == State::Begun {
-                self.begun = self.begun.wrapping_sub(1);
-            }
             entry.state = State::Sent;
             pop(self);
             self.attach(at, record);
@@ -397,9 +422,6 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         entry.sent = offset.saturating_add(len);
         entry.pieces = entry.pieces.wrapping_add(1);
         if len == rest {
-            if entry.state == State::Begun {
-                self.begun = self.begun.wrapping_sub(1);
-            }
             entry.state = State::Sent;
             pop(self);
         }
@@ -411,88 +433,5 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             });
         }
         Next::Frame(Taken::Part(part, at, len))
-    }
-}
-
-/// How much of `rest` bytes a piece can take in `room` bytes, or `None` if it is not worth a frame.
-fn piece_len(room: usize, rest: u32, ext: bool) -> Option<u32> {
-    let ext = if ext { EXT_LEN } else { 0 };
-    let data = room.checked_sub(PART_HEADER_LEN)?.checked_sub(ext)?;
-    let data = min(data, usize::from(u16::MAX).saturating_sub(64));
-    let data = u32::try_from(data).ok()?;
-    if data >= rest {
-        return Some(rest);
-    }
-    let len = data & !PART_UNIT.wrapping_sub(1);
-    (len != 0).then_some(len)
-}
-
-impl<M: Payload> Entry<M> {
-    #[inline]
-    fn ext(&self) -> Option<[u8; EXT_LEN]> {
-        if !self.has_ext {
-            return None;
-        }
-        Some(self.message.as_ref()?.extensions())
-    }
-
-    /// Bytes of a frame with all of it.
-    #[inline]
-    fn frame_len(&self) -> usize {
-        let ext = if self.has_ext { EXT_LEN } else { 0 };
-        // CAST: widening on all machines of the kernel.
-        (self.len as usize)
-            .saturating_add(MESSAGE_HEADER_LEN)
-            .saturating_add(ext)
-    }
-
-    #[inline]
-    fn fits(&self, room: usize) -> bool {
-        let len = self.frame_len();
-        len <= room && len <= usize::from(u16::MAX)
-    }
-
-    /// Whether a frame with some of it fits.
-    #[inline]
-    fn fits_at_all(&self, room: usize, whole: usize) -> bool {
-        self.fits(room) || (!self.fits(whole) && piece_len(room, self.len, self.has_ext).is_some())
-    }
-
-    #[inline]
-    fn prev(&self) -> u32 {
-        match self.pred {
-            0 => 0,
-            // CAST: within the peer's window, which has 16 bits.
-            pred => self.id.wrapping_add(1).wrapping_sub(pred) as u32,
-        }
-    }
-
-    #[inline]
-    fn head(&self, ext: Option<[u8; EXT_LEN]>) -> Message {
-        Message {
-            sport: self.sport,
-            dport: self.dport,
-            // CAST: the low half is what is sent.
-            id: self.id as u32,
-            prev: self.prev(),
-            ext,
-        }
-    }
-
-    fn part(&self, offset: u32, ext: Option<[u8; EXT_LEN]>) -> Part {
-        Part {
-            message: self.head(ext),
-            total: self.len,
-            offset,
-        }
-    }
-
-    fn gone(&self) -> GoneEntry {
-        GoneEntry {
-            // CAST: the low half is what is sent.
-            id: self.id as u32,
-            prev: self.prev(),
-            len: self.len,
-        }
     }
 }

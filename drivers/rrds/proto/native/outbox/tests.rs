@@ -231,31 +231,111 @@ fn quota_and_window_hold_back_what_has_no_number() {
     assert_eq!(packet(&mut o, Class::Small, 1000).1.len(), 1);
 }
 
+/// Small messages and large ones that share a quota: neither waits for the other for ever.
 #[test]
-fn a_large_message_that_waits_for_quota_is_not_overtaken_for_ever() {
+fn classes_do_not_hold_up_each_other() {
+    for small_first in [false, true] {
+        let mut o = outbox(256);
+        o.quota = 0;
+        o.width = 0;
+        o.set_quota(MIN_QUOTA);
+        let mut under_way = [Vec::new(), Vec::new()];
+        let mut sent = [0_u32; 2];
+        // The peer takes one small packet and one large one at a time, and says what it has taken.
+        for step in 0..3000 {
+            while o.len() < 60 {
+                let large = o.len() % 6 == 0;
+                let len = if large { 600_000 } else { 900 };
+                o.queue(Message(u16::from(large), len)).unwrap();
+            }
+            for class in if small_first { [0, 1] } else { [1, 0] } {
+                let which = [Class::Small, Class::Bulk][class];
+                let (record, frames) = packet(&mut o, which, [1000, 60_000][class]);
+                if frames.is_empty() {
+                    o.records().release(record);
+                } else {
+                    under_way[class].push(record);
+                    sent[class] += 1;
+                }
+            }
+            assert!(o.charged <= o.quota);
+            assert!(o.large <= MIN_QUOTA - SMALL_SHARE);
+            for class in [0, 1] {
+                // Large ones take twenty times as long.
+                let due = under_way[class].len() > [3, 10][class] || (class == 1 && step % 20 == 0);
+                if due && !under_way[class].is_empty() {
+                    o.on_acked(under_way[class].remove(0));
+                }
+            }
+            for (port, _) in done(&mut o) {
+                o.set_quota(o.quota + charge(if port == 1 { 600_000 } else { 900 }));
+            }
+        }
+        assert!(sent[0] > 2900 && sent[1] > 100, "{sent:?}");
+    }
+}
+
+#[test]
+fn a_large_message_saves_up_what_it_needs() {
     let mut o = outbox(256);
     o.quota = 0;
-    o.set_quota(200_000);
-    o.queue(Message(1, 150_000)).unwrap();
-    o.queue(Message(1, 150_000)).unwrap();
-    for _ in 0..4 {
-        packet(&mut o, Class::Bulk, 65536);
+    o.width = 0;
+    o.set_quota(MIN_QUOTA);
+    // Small ones have taken so much that there is no room for it.
+    let mut small = Vec::new();
+    for _ in 0..30 {
+        o.queue(Message(2, 1000)).unwrap();
+        small.push(packet(&mut o, Class::Small, 1100).0);
     }
-    assert!(o.waits);
-    let mut passed = 0;
-    for _ in 0..400 {
-        o.queue(Message(2, 900)).unwrap();
-        let (record, frames) = packet(&mut o, Class::Small, 1000);
-        let sent = !frames.is_empty();
+    o.charged += SMALL_SHARE;
+    o.queue(Message(1, 1 << 20)).unwrap();
+    let (record, frames) = packet(&mut o, Class::Bulk, 60_000);
+    assert!(frames.is_empty() && o.is_blocked());
+    o.records().release(record);
+    assert_eq!(o.wanted, charge(1 << 20));
+    // Of what comes back, half is kept for it.
+    for record in small {
         o.on_acked(record);
         done(&mut o);
-        if !sent {
-            break;
-        }
-        o.set_quota(o.quota + charge(900));
-        passed += 1;
+        o.set_quota(o.quota + charge(1000));
+        o.queue(Message(2, 1000)).unwrap();
+        let (record, frames) = packet(&mut o, Class::Small, 1100);
+        assert_eq!(frames.len(), 1);
+        o.on_acked(record);
+        done(&mut o);
     }
-    assert!((40..100).contains(&passed), "{passed}");
+    assert_eq!(o.kept, 30 * charge(1000));
+    // When it is cancelled, it keeps nothing.
+    let large = Ticket {
+        life: o.entries.get(30).map_or(0, |e| e.life),
+        at: 30,
+    };
+    assert!(matches!(o.cancel(large), Cancel::Now(Message(1, _))));
+    let (record, _) = packet(&mut o, Class::Bulk, 60_000);
+    o.records().release(record);
+    assert_eq!((o.kept(), o.wanted), (0, 0));
+}
+
+/// However many flows wait for quota, those that go on are found at once.
+#[test]
+fn a_blocked_flow_is_not_looked_at_again() {
+    let mut o = outbox(256);
+    o.set_window(1);
+    o.queue(Message(1, 30_000)).unwrap();
+    for port in 2..60 {
+        o.queue(Message(port, 2000)).unwrap();
+    }
+    let (_, frames) = packet(&mut o, Class::Bulk, 1000);
+    assert_eq!(frames, [Is::Piece(1, 0, 960)]);
+    let order = |o: &Box_| -> Vec<(u32, u64)> {
+        o.flows.iter().map(|f| (f.queue.first(), f.last)).collect()
+    };
+    let (before, turns) = (order(&o), o.turns[1]);
+    let (_, frames) = packet(&mut o, Class::Bulk, 1000);
+    assert_eq!(frames, [Is::Piece(1, 960, 960)]);
+    let first = |t: &Turns| t.first(&o.flows, true);
+    assert_eq!((order(&o), first(&o.turns[1])), (before, first(&turns)));
+    assert!(o.is_blocked() && o.can_go_on());
 }
 
 #[test]

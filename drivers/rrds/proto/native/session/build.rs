@@ -2,12 +2,12 @@
 
 //! Building packets.
 
-use super::{Session, Settings, Types, Way, MIN_PACKET};
+use super::{Session, Types, Way, MIN_PACKET};
 use crate::native::lane::{Departure, Lane};
 use crate::native::outbox::Taken;
 use crate::native::wire::{
     frame_header, Bye, FrameType, Hello, PacketFlags, PacketHeader, PacketType, Reason, Reset,
-    Writer, ACK_MAX_LEN, FRAME_HEADER_LEN, PACKET_HEADER_LEN,
+    Writer, ACK_MAX_LEN, FRAME_HEADER_LEN, MESSAGE_HEADER_LEN, PACKET_HEADER_LEN,
 };
 use crate::time::Instant;
 
@@ -95,7 +95,6 @@ impl<T: Types> Session<T> {
     #[inline]
     pub fn transmit<S: Sink<T::Message>>(
         &mut self,
-        settings: &Settings,
         now: Instant,
         lane: u8,
         map: &[u8],
@@ -105,7 +104,7 @@ impl<T: Types> Session<T> {
         let Some(mut way) = self.lanes.get_mut(at).and_then(Option::take) else {
             return Transmit::Idle;
         };
-        let result = self.build(settings, now, lane, &mut way, map, sink);
+        let result = self.build(now, lane, &mut way, map, sink);
         if let Some(slot) = self.lanes.get_mut(at) {
             *slot = Some(way);
         }
@@ -114,7 +113,6 @@ impl<T: Types> Session<T> {
 
     fn build<S: Sink<T::Message>>(
         &mut self,
-        settings: &Settings,
         now: Instant,
         lane: u8,
         way: &mut Way<T::Lane>,
@@ -179,17 +177,20 @@ impl<T: Types> Session<T> {
                 return Transmit::NeedsRecord;
             }
         }
+        if works && self.is_filling() {
+            packet.header.flags = PacketFlags::ACK_NOW;
+        }
         if greets {
-            self.say_hello(settings, way, &mut packet);
+            self.say_hello(way, &mut packet);
         }
         if way.received.is_pending() {
-            self.acknowledge(settings, now, lane, way, &mut packet);
+            self.acknowledge(now, lane, way, &mut packet);
         }
         if let (true, Some(record)) = (works, packet.record) {
             self.fill(way, map, record, &mut packet);
         }
         // An answer is wanted at once if nothing more can be sent without one.
-        let stuck = works && self.outbox.is_blocked() && packet.acked;
+        let stuck = works && packet.acked && self.outbox.is_blocked() && !self.outbox.can_go_on();
         if packet.record.is_some() && (asks || stuck) {
             packet.put(&frame_header(FrameType::Ping, 0, 0));
             packet.acked = true;
@@ -200,6 +201,15 @@ impl<T: Types> Session<T> {
         }
         let limited = !self.outbox.has_work();
         self.finish(now, lane, way, packet, limited)
+    }
+
+    /// Whether the next packet is the last one that the peer has room for, or half of what it has room
+    /// for has left without a request to acknowledge: it would take its time else.
+    const fn is_filling(&self) -> bool {
+        // CAST: widening; `From` is not const.
+        let (room, unasked) = (self.room as u32, self.unasked as u32);
+        self.in_flight.saturating_add(1) >= room
+            || unasked.saturating_add(1).saturating_mul(2) >= room
     }
 
     /// Notes the packet, if there is one.
@@ -239,6 +249,11 @@ impl<T: Types> Session<T> {
             way.flight.push_back(self.outbox.records(), record);
             way.in_flight = way.in_flight.saturating_add(1);
             self.in_flight = self.in_flight.saturating_add(1);
+            self.unasked = if packet.header.flags.contains(PacketFlags::ACK_NOW) {
+                0
+            } else {
+                self.unasked.saturating_add(1)
+            };
         }
         Transmit::Packet {
             len: bytes,
@@ -265,7 +280,19 @@ impl<T: Types> Session<T> {
             }
         }
         self.outbox.begin_packet(packet.room);
-        while let Some(taken) = self.outbox.take(way.class, packet.room, record) {
+        loop {
+            let room = packet.room;
+            let put = |head: &[u8; MESSAGE_HEADER_LEN], message: &T::Message, len| {
+                packet.put(head);
+                packet.data(Some(message), 0, len);
+            };
+            if self.outbox.take_run(way.class, room, record, put) {
+                packet.acked = true;
+                continue;
+            }
+            let Some(taken) = self.outbox.take(way.class, room, record) else {
+                break;
+            };
             packet.acked = true;
             match taken {
                 Taken::Message(message, entry) => {
@@ -301,7 +328,6 @@ impl<T: Types> Session<T> {
 
     fn acknowledge<S: Sink<T::Message>>(
         &mut self,
-        settings: &Settings,
         now: Instant,
         lane: u8,
         way: &mut Way<T::Lane>,
@@ -311,8 +337,8 @@ impl<T: Types> Session<T> {
             return;
         };
         ack.lane = lane;
-        ack.room = settings.room;
-        ack.quota = self.inbox.quota(&settings.limits);
+        ack.room = self.settings.room;
+        ack.quota = self.inbox.quota(&self.settings.limits);
         let mut room = [0; ACK_MAX_LEN];
         let mut w = Writer::new(&mut room);
         if ack.emit(&mut w) && packet.room > w.len() {
@@ -324,7 +350,6 @@ impl<T: Types> Session<T> {
 
     fn say_hello<S: Sink<T::Message>>(
         &mut self,
-        settings: &Settings,
         way: &mut Way<T::Lane>,
         packet: &mut Packet<'_, S>,
     ) {
@@ -332,12 +357,12 @@ impl<T: Types> Session<T> {
             session: self.number,
             incarnation: self.incarnation,
             peer: self.peer.map(|peer| peer.incarnation),
-            max_packet: settings.max_packet,
+            max_packet: self.settings.max_packet,
             first: self.outbox.first(),
-            quota: self.inbox.quota(&settings.limits),
-            window: settings.limits.window,
-            room: settings.room,
-            ack_delay: u16::try_from(settings.ack.delay_ns / 1000).unwrap_or(u16::MAX),
+            quota: self.inbox.quota(&self.settings.limits),
+            window: self.settings.limits.window,
+            room: self.settings.room,
+            ack_delay: u16::try_from(self.settings.ack.delay_ns / 1000).unwrap_or(u16::MAX),
             lanes: u8::try_from(self.lanes.len()).unwrap_or(u8::MAX),
         };
         let mut room = [0; 64];

@@ -2,9 +2,10 @@
 
 //! Taking packets in.
 
-use super::{Peer, Session, Settings, Types, Way};
+use super::{Peer, Session, Types, Way};
 use crate::native::inbox::{Refusal, Upper as _};
 use crate::native::lane::Lane;
+use crate::native::outbox::MIN_QUOTA;
 use crate::native::slab::List;
 use crate::native::wire::{Ack, Frame, Frames, Hello, PacketFlags, PacketHeader, Reason};
 use crate::time::Instant;
@@ -33,6 +34,8 @@ struct Frames_ {
     at_once: bool,
     /// There was no memory for one of them.
     refused: bool,
+    /// One of them changes the congestion map.
+    mapped: bool,
 }
 
 impl<T: Types> Session<T> {
@@ -40,7 +43,6 @@ impl<T: Types> Session<T> {
     #[inline]
     pub fn on_packet(
         &mut self,
-        settings: &Settings,
         now: Instant,
         lane: u8,
         packet: &[u8],
@@ -57,7 +59,7 @@ impl<T: Types> Session<T> {
         let received = if way.dead {
             Received::Stray
         } else {
-            self.take_packet(settings, now, lane, &mut way, packet, upper)
+            self.take_packet(now, lane, &mut way, packet, upper)
         };
         let opened = way.open && !was_open;
         if let Some(slot) = self.lanes.get_mut(at) {
@@ -72,7 +74,6 @@ impl<T: Types> Session<T> {
     #[inline]
     fn take_packet(
         &mut self,
-        settings: &Settings,
         now: Instant,
         lane: u8,
         way: &mut Way<T::Lane>,
@@ -80,8 +81,8 @@ impl<T: Types> Session<T> {
         upper: &mut T::Upper,
     ) -> Received {
         let Ok((header, frames)) = PacketHeader::parse(packet) else {
-            self.end(Reason::Violation);
-            return Received::Ended;
+            // Whose it is cannot be told.
+            return Received::Stray;
         };
         // The peer does not know our number before our hello has come.
         let named = header.session == self.number || (header.session == 0 && !way.open);
@@ -98,7 +99,10 @@ impl<T: Types> Session<T> {
             if way.open {
                 while let Some((message, data)) = frames.message() {
                     went.wanted = true;
-                    match self.inbox.message(&settings.limits, upper, &message, data) {
+                    match self
+                        .inbox
+                        .message(&self.settings.limits, upper, &message, data)
+                    {
                         Ok(()) => {}
                         Err(Refusal::Memory) => went.refused = true,
                         Err(Refusal::Violation) => {
@@ -116,7 +120,12 @@ impl<T: Types> Session<T> {
                 return Received::Ended;
             };
             went.wanted |= frame.wants_ack();
-            match self.take_frame(settings, now, lane, way, frame, upper) {
+            if matches!(frame, Frame::Map(_)) && core::mem::replace(&mut went.mapped, true) {
+                // One is under way at a time.
+                self.end(Reason::Violation);
+                return Received::Ended;
+            }
+            match self.take_frame(now, lane, way, frame, upper) {
                 Ok(at_once) => went.at_once |= at_once,
                 Err(Refusal::Memory) => went.refused = true,
                 Err(Refusal::Violation) => self.end(Reason::Violation),
@@ -131,11 +140,11 @@ impl<T: Types> Session<T> {
         let gap = way.received.insert(now, header.number);
         if went.wanted {
             let at_once = went.at_once || gap || header.flags.contains(PacketFlags::ACK_NOW);
-            way.received.want(now, &settings.ack, at_once);
+            way.received.want(now, &self.settings.ack, at_once);
         }
         // The peer may have come to wait for quota.
         let freed = self.inbox.released().saturating_sub(self.told);
-        if freed >= settings.limits.quota / 4 {
+        if freed >= self.settings.limits.quota / 4 {
             way.received.demand(now);
         }
         Received::Taken
@@ -145,14 +154,13 @@ impl<T: Types> Session<T> {
     #[inline]
     fn take_frame(
         &mut self,
-        settings: &Settings,
         now: Instant,
         lane: u8,
         way: &mut Way<T::Lane>,
         frame: Frame<'_>,
         upper: &mut T::Upper,
     ) -> Result<bool, Refusal> {
-        let limits = &settings.limits;
+        let limits = &self.settings.limits;
         match frame {
             Frame::Message(message, data) if way.open => {
                 self.inbox.message(limits, upper, &message, data)?;
@@ -171,8 +179,8 @@ impl<T: Types> Session<T> {
                 }
             }
             Frame::Map(update) if way.open => {
-                if self.peer_maps.accepts(&update) {
-                    upper.map(&update);
+                if let Some(clear) = self.peer_maps.accept(&update) {
+                    upper.map(&update, clear);
                 }
             }
             Frame::Ping => return Ok(true),
@@ -208,7 +216,7 @@ impl<T: Types> Session<T> {
             // It takes us for our last life, and says another hello when ours has come.
             return Ok(());
         }
-        if hello.max_packet < super::MIN_PACKET {
+        if hello.max_packet < super::MIN_PACKET || hello.quota < MIN_QUOTA {
             return Err(Refusal::Violation);
         }
         let told = Peer {
@@ -222,6 +230,8 @@ impl<T: Types> Session<T> {
                     return Err(Refusal::Violation);
                 }
             }
+            // A lane is between two lives and one session.
+            Some(_) if way.open => return Err(Refusal::Violation),
             before => {
                 if before.is_some() {
                     // The other lanes are to its last life, or wait for its hello as this one does.
@@ -242,7 +252,7 @@ impl<T: Types> Session<T> {
                 }
                 self.inbox.restart(hello.first);
                 self.told = 0;
-                self.peer_maps = crate::native::maps::MapReceiver::default();
+                self.peer_maps.restart();
                 self.maps_wanted = true;
             }
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::native::inbox::{unit_words, Info, Slot};
 use crate::native::lane::Reliable;
-use crate::native::wire::{Frame, Frames, MapUpdate, PacketHeader};
+use crate::native::wire::{Frame, Frames, Hello, MapUpdate, PacketHeader, Writer};
 use std::vec::Vec;
 
 struct Message(u16, Vec<u8>);
@@ -55,7 +55,7 @@ impl Upper for Up {
         self.got.push((info.sport, stored.0));
     }
 
-    fn map(&mut self, update: &MapUpdate<'_>) {
+    fn map(&mut self, update: &MapUpdate<'_>, _clear: u16) {
         if let MapUpdate::Ports { ports, .. } = update {
             self.ports.extend(ports.entries());
         }
@@ -97,6 +97,10 @@ impl Sink<Message> for Packet {
 }
 
 fn session(number: u32, incarnation: u32) -> Session<Kinds> {
+    session_with(number, incarnation, Settings::default())
+}
+
+fn session_with(number: u32, incarnation: u32, settings: Settings) -> Session<Kinds> {
     let entries = (0..100).map(|_| Entry::default()).collect();
     let outbox = Outbox::new(
         entries,
@@ -106,14 +110,14 @@ fn session(number: u32, incarnation: u32) -> Session<Kinds> {
         0,
     );
     let lanes = (0..4).map(|_| None).collect();
-    Session::new(number, NonZeroU32::new(incarnation).unwrap(), outbox, lanes)
+    let incarnation = NonZeroU32::new(incarnation).unwrap();
+    Session::new(number, incarnation, settings, outbox, lanes)
 }
 
 /// Two sessions and what is on its way between them.
 struct Pair {
     ends: [Session<Kinds>; 2],
     ups: [Up; 2],
-    settings: Settings,
     now: Instant,
     map: Vec<u8>,
     packets: u32,
@@ -121,10 +125,14 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    fn with(settings: Settings) -> Self {
+        let ends = [(11, 1), (22, 2)].map(|(n, life)| session_with(n, life, settings));
         Self {
-            ends: [session(11, 1), session(22, 2)],
+            ends,
             ups: [Up::default(), Up::default()],
-            settings: Settings::default(),
             now: Instant(0),
             map: std::vec![0; 8192],
             packets: 0,
@@ -144,7 +152,7 @@ impl Pair {
         loop {
             let mut p = Packet::default();
             let s = &mut self.ends[end];
-            match s.transmit(&self.settings, self.now, lane, &self.map, &mut p) {
+            match s.transmit(self.now, lane, &self.map, &mut p) {
                 Transmit::Packet { len, .. } => {
                     assert_eq!(len as usize, p.0.len());
                     packets.push(p.0);
@@ -157,7 +165,7 @@ impl Pair {
     fn give(&mut self, end: usize, lane: u8, packet: &[u8]) -> PacketResult {
         self.packets += 1;
         let up = &mut self.ups[end];
-        self.ends[end].on_packet(&self.settings, self.now, lane, packet, up)
+        self.ends[end].on_packet(self.now, lane, packet, up)
     }
 
     /// Lets everything arrive, as long as there is something.
@@ -455,13 +463,174 @@ fn packets_for_others_are_not_taken() {
 
 #[test]
 fn the_room_of_the_peer_is_kept() {
-    let mut p = Pair::new();
-    p.settings.room = 2;
-    p.settings.max_packet = 1024;
+    let mut p = Pair::with(Settings {
+        room: 2,
+        max_packet: 1024,
+        ..Settings::default()
+    });
     p.up(0, Role::Any);
     p.settle();
     p.send(0, 1, 10_000);
     assert_eq!(p.take(0, 0).len(), 2);
+}
+
+/// Who fills the room of the peer asks for an acknowledgement: there is no delay in a roomful.
+#[test]
+fn a_small_room_costs_no_delay() {
+    for room in [0, 1, 2, 3, 7] {
+        let mut p = Pair::with(Settings {
+            room,
+            max_packet: 1024,
+            ..Settings::default()
+        });
+        p.up(0, Role::Any);
+        p.up(1, Role::Any);
+        p.settle();
+        let began = p.now;
+        p.send(0, 1, 50_000);
+        p.send(0, 2, 50_000);
+        loop {
+            let mut any = false;
+            for (end, lane) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                for packet in p.take(end, lane) {
+                    any = true;
+                    p.give(1 - end, lane, &packet);
+                }
+            }
+            if !any {
+                break;
+            }
+        }
+        assert_eq!((p.ups[1].got.len(), p.now), (2, began), "room {room}");
+    }
+}
+
+fn packet_of(header: PacketHeader, put: impl FnOnce(&mut Writer<'_>) -> bool) -> Vec<u8> {
+    let mut room = [0; 2000];
+    let mut w = Writer::new(&mut room);
+    assert!(put(&mut w));
+    [&header.emit()[..], w.written()].concat()
+}
+
+/// What the end of that number says first on a lane.
+fn hello_of(p: &mut Pair, end: usize) -> Hello {
+    let mut other = Pair::new();
+    other.up(0, Role::Any);
+    let packets = other.take(end, 0);
+    let (_, said) = frames(&packets[0]);
+    let Frame::Hello(hello) = said[0] else {
+        panic!("{said:?}");
+    };
+    Hello {
+        peer: Some(p.ends[1 - end].incarnation),
+        ..hello
+    }
+}
+
+#[test]
+fn an_open_lane_stays_with_its_session() {
+    let header = PacketHeader {
+        session: 22,
+        number: 1 << 20,
+        ..PacketHeader::default()
+    };
+    for change in [
+        |hello: &mut Hello| hello.session = 99,
+        |hello: &mut Hello| hello.incarnation = NonZeroU32::new(99).unwrap(),
+    ] {
+        let mut p = Pair::new();
+        p.up(0, Role::Any);
+        p.settle();
+        for n in 0..3 {
+            p.send(1, n, 64);
+        }
+        p.send(1, 9, 200_000);
+        let lost = p.take(1, 0);
+        assert!(!lost.is_empty());
+        let mut hello = hello_of(&mut p, 0);
+        // The same once more says nothing new.
+        let again = packet_of(header, |w| hello.emit(w));
+        assert_eq!(p.give(1, 0, &again), PacketResult::Taken);
+        change(&mut hello);
+        let number = header.number + 1;
+        let forged = packet_of(PacketHeader { number, ..header }, |w| hello.emit(w));
+        assert_eq!(p.give(1, 0, &forged), PacketResult::Ended);
+        assert_eq!(p.ends[1].ended(), Some(Reason::Violation));
+        assert_eq!(p.ends[1].peer().unwrap().session, 11);
+        // What was under way on the lane leaves once on the next.
+        for end in &mut p.ends {
+            end.lane_down(p.now, 0);
+        }
+        p.up(0, Role::Any);
+        p.settle();
+        let mut got = p.ups[0].got.clone();
+        got.sort_unstable();
+        assert_eq!(got, [(0, 64), (1, 64), (2, 64), (9, 200_000)]);
+        assert_eq!(p.done(1), 4);
+    }
+}
+
+#[test]
+fn a_peer_must_take_the_longest_message() {
+    let mut p = Pair::new();
+    p.up(0, Role::Any);
+    let good = hello_of(&mut p, 0);
+    for (quota, ended) in [(MIN_QUOTA - 1, Some(Reason::Violation)), (MIN_QUOTA, None)] {
+        let mut p = Pair::new();
+        p.up(0, Role::Any);
+        let hello = Hello { quota, ..good };
+        let packet = packet_of(PacketHeader::default(), |w| hello.emit(w));
+        p.give(1, 0, &packet);
+        assert_eq!(p.ends[1].ended(), ended);
+    }
+    // What we would say of ourselves is raised to it.
+    let mut p = Pair::with(Settings {
+        limits: Limits {
+            window: 0,
+            quota: 1,
+        },
+        max_packet: 1,
+        ..Settings::default()
+    });
+    assert_eq!(p.ends[0].settings().limits.quota, MIN_QUOTA);
+    p.up(0, Role::Any);
+    p.settle();
+    p.send(0, 1, 1 << 20);
+    p.send(0, 2, 64);
+    p.settle();
+    assert_eq!(p.ups[1].got.len(), 2);
+}
+
+#[test]
+fn a_header_that_cannot_be_read_ends_nothing() {
+    let mut p = Pair::new();
+    p.up(0, Role::Any);
+    p.settle();
+    for packet in [&[0; 15][..], &[0; 40][..], &[][..]] {
+        assert_eq!(p.give(1, 0, packet), PacketResult::Stray);
+    }
+    assert_eq!(p.ends[1].ended(), None);
+}
+
+#[test]
+fn a_packet_has_one_map() {
+    let mut p = Pair::new();
+    p.up(0, Role::Any);
+    p.settle();
+    let header = PacketHeader {
+        session: 22,
+        number: 50,
+        ..PacketHeader::default()
+    };
+    let map = |serial, w: &mut Writer<'_>| MapUpdate::emit_blocks(serial, 0, true, &[], w);
+    let one = packet_of(header, |w| map(50, w));
+    assert_eq!(p.give(1, 0, &one), PacketResult::Taken);
+    let number = 51;
+    let two = packet_of(PacketHeader { number, ..header }, |w| {
+        map(51, w) && map(52, w)
+    });
+    assert_eq!(p.give(1, 0, &two), PacketResult::Ended);
+    assert_eq!(p.ends[1].ended(), Some(Reason::Violation));
 }
 
 /// An idle session with its smallest storage is at most 1 KiB, and a lane 512 bytes.
