@@ -76,6 +76,7 @@ use rds_proto::{
         State as ConnState, //
     },
     error::DropReason,
+    room::Room,
     rtt::Rtt,
     send::{
         Entry,
@@ -85,9 +86,7 @@ use rds_proto::{
     seq,
     settings::Settings,
     shares::{
-        self,
         Share,
-        Shares,
         Take, //
     },
     throttle::Throttle,
@@ -110,9 +109,6 @@ const MAX_SLOTS: usize = 1 << 16;
 
 /// From so many slots on, senders wait for a free one if there is no memory for more.
 const ENOUGH_SLOTS: usize = 1 << 10;
-
-/// Part of the messages of a full queue that have to end before senders that were refused are told.
-const RELIEF: usize = 16;
 
 /// Frames that are handed to the device before others get the path's lock.
 const BUDGET: u32 = 32;
@@ -156,10 +152,8 @@ impl_list_item! {
 struct State {
     key: RouteKey,
     engine: Engine,
-    /// How many messages of each user are in the engine.
-    shares: Shares<KVec<Share>>,
-    /// Senders were refused when there were so many messages.
-    crowded: Option<usize>,
+    /// Who may queue one more message.
+    room: Room<KVec<Share>>,
     /// Since when nobody uses the path, and nothing is left to do.
     idle: Option<Instant>,
     settings: Settings,
@@ -224,8 +218,7 @@ impl Path {
                     state <- Watched::new(State {
                         key: *key,
                         engine,
-                        shares: Shares::new(KVec::new()),
-                        crowded: None,
+                        room: Room::new(KVec::new()),
                         idle: None,
                         settings: Settings::default(),
                         link: None,
@@ -276,19 +269,17 @@ impl Path {
     /// Gives back what is done with.
     #[inline]
     fn reap(&self, state: &mut State) {
-        let State { engine, shares, .. } = state;
+        let State { engine, room, .. } = state;
 
         if engine.sender().queue.is_reapable() {
-            engine.reap(|message, outcome| self.end(shares, message, outcome));
+            engine.reap(|message, outcome| self.end(room, message, outcome));
         }
     }
 
     /// Tells the sender how a message ended, which has left the engine.
     #[inline]
-    fn end(&self, shares: &mut Shares<KVec<Share>>, message: Outgoing, outcome: Outcome) {
-        if let Some(user) = message.owner().user() {
-            shares.remove(user);
-        }
+    fn end(&self, room: &mut Room<KVec<Share>>, message: Outgoing, outcome: Outcome) {
+        room.leave(message.owner().user());
         trace::ended(&self.key, &message, outcome);
         message.end(outcome);
     }
@@ -394,7 +385,7 @@ impl State {
     ///
     /// Not whether something is awaited, which only what was sent brings about.
     fn wants_pump(&self) -> bool {
-        self.starved || self.engine.has_news() || self.is_relieved()
+        self.starved || self.engine.has_news() || self.room.is_relieved()
     }
 
     /// After what time the job is to look at the path, if it does not do so by itself before.
@@ -404,7 +395,7 @@ impl State {
     fn wanted_job(&mut self) -> Option<Delta> {
         let state = self.engine.state();
 
-        if self.starved || self.engine.wants_poll() || self.is_relieved() {
+        if self.starved || self.engine.wants_poll() || self.room.is_relieved() {
             return Some(Delta::ZERO);
         }
         // Whoever brings about the other states wakes the job.
@@ -499,7 +490,8 @@ impl Path {
             let has_grown = self.grow(lack, flags).map_err(|err| (err, None))?;
             let mut guard = self.state.lock();
             if !has_grown {
-                guard.crowd();
+                let used = guard.engine.sender().queue.occupied();
+                guard.room.refuse(used);
                 return Err((EAGAIN, Some(message)));
             }
             match guard.queue(message, ack_required) {
@@ -520,7 +512,7 @@ impl Path {
             Lack::Share(count) => {
                 let more = shares_for(count, flags)?;
                 // Dropped after the lock.
-                let _old = self.state.lock().shares.grow(more);
+                let _old = self.state.lock().room.grow(more);
             }
             Lack::Slots(count) if count >= MAX_SLOTS => return Ok(false),
             Lack::Slots(count) => {
@@ -539,13 +531,11 @@ impl Path {
     /// Whether a user may queue one more message. Else [`Space::relieve`] follows when it is worth another
     /// try. Any context.
     fn has_room(&self, user: Option<u32>) -> bool {
-        let mut state = self.state.lock();
+        let mut guard = self.state.lock();
+        let State { engine, room, .. } = &mut *guard;
+        let queue = &engine.sender().queue;
 
-        if state.is_full(user, MAX_SLOTS.min(state.engine.sender().queue.capacity())) {
-            state.crowd();
-            return false;
-        }
-        true
+        room.is_left(user, queue.occupied(), queue.capacity())
     }
 }
 
@@ -566,46 +556,15 @@ impl State {
         let queue = &self.engine.sender().queue;
         let (used, slots) = (queue.occupied(), queue.capacity());
 
-        let taken = match user {
-            Some(user) => self.shares.take(user, used as u64, slots as u64),
-            None if used < slots => Take::Taken,
-            None => Take::Refused,
-        };
-        match taken {
+        match self.room.take(user, used, slots) {
             Take::Taken => {}
             Take::Refused => return Err((message, Lack::Slots(slots))),
-            Take::NoSlot => return Err((message, Lack::Share(self.shares.wanted()))),
+            Take::NoSlot => return Err((message, Lack::Share(self.room.wanted()))),
         }
         self.engine.queue(message, ack_required).map_err(|message| {
-            if let Some(user) = user {
-                self.shares.remove(user);
-            }
+            self.room.put_back(user);
             (message, Lack::Slots(slots))
         })
-    }
-
-    /// Whether a user may queue no more in so many slots.
-    #[inline]
-    fn is_full(&self, user: Option<u32>, slots: usize) -> bool {
-        let used = self.engine.sender().queue.occupied();
-
-        match user {
-            Some(user) => {
-                shares::is_refused(self.shares.of(user).into(), used as u64, slots as u64)
-            }
-            None => used >= slots,
-        }
-    }
-
-    /// Notes that a sender was refused.
-    fn crowd(&mut self) {
-        self.crowded = Some(self.engine.sender().queue.occupied());
-    }
-
-    /// Whether it is worth another try for senders that were refused.
-    fn is_relieved(&self) -> bool {
-        self.crowded
-            .is_some_and(|then| self.engine.sender().queue.occupied() <= then - then / RELIEF)
     }
 }
 
@@ -614,7 +573,8 @@ impl Work for Path {
         this.let_go();
         this.carry_out();
         this.pump();
-        if this.take_relief() {
+        let is_relieved = this.state.lock().room.take_relief();
+        if is_relieved {
             this.space.relieve();
         }
         this.retire();

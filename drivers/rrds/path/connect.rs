@@ -362,8 +362,8 @@ impl Path {
         // What was not sent is dropped.
         {
             let mut guard = self.state.lock();
-            let State { engine, shares, .. } = &mut *guard;
-            engine.drain(|message, outcome| self.end(shares, message, outcome));
+            let State { engine, room, .. } = &mut *guard;
+            engine.drain(|message, outcome| self.end(room, message, outcome));
         }
         let rest = mem::take(&mut *self.connections.lock());
         drop(rest);

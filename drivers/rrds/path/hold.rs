@@ -84,17 +84,6 @@ impl Path {
         }
     }
 
-    /// Whether senders that were refused are to be told; takes that as done.
-    pub(super) fn take_relief(&self) -> bool {
-        let mut state = self.state.lock();
-        let relieved = state.is_relieved();
-
-        if relieved {
-            state.crowded = None;
-        }
-        relieved
-    }
-
     /// Asks for the path to be taken out of the table, if it is of no use. By the job.
     pub(super) fn retire(&self) {
         let is_idle = {
@@ -189,9 +178,9 @@ impl Route for Held {
         let state = &mut *guard;
 
         if let Cancel::Removed(message) = state.engine.cancel(message.seq()) {
-            self.0.end(&mut state.shares, message, Outcome::Cancelled);
+            self.0.end(&mut state.room, message, Outcome::Cancelled);
         }
-        if state.is_relieved() || state.engine.wants_poll() {
+        if state.room.is_relieved() || state.engine.wants_poll() {
             self.0.waker.wake();
         }
     }

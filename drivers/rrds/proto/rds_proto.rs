@@ -28,6 +28,7 @@
 //! | How is a peer noticed that is gone? | [`probe`] |
 //! | May a socket send more, and has it received too much? | [`account`] |
 //! | Why was a connection dropped? | [`error`] |
+//! | Which user may queue one more message, and when do those try again who may not? | [`shares`], [`room`] |
 //! | What is counted? | [`stats`] |
 //! | Which numbers and layouts do programs use? | [`uapi`] |
 //! | How long does the peer take to acknowledge? | [`rtt`] |
@@ -63,6 +64,7 @@ pub mod path;
 pub mod probe;
 pub mod recv;
 pub mod ring;
+pub mod room;
 pub mod rtt;
 pub mod send;
 pub mod seq;
