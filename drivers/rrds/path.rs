@@ -521,7 +521,7 @@ impl Path {
                     Err(_) if count >= ENOUGH_SLOTS => return Ok(false),
                     more => more?,
                 };
-                // As above.
+                // As above. It may be the new one: another task was faster, and has made as much or more.
                 let _old = self.state.lock().engine.grow(more);
             }
         }

@@ -452,7 +452,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     ///
     /// # Errors
     ///
-    /// Gives `slots` back if they are fewer than the messages.
+    /// Gives `slots` back if they are no more than there are.
     pub fn grow(&mut self, slots: S) -> Result<S, S> {
         self.sender.queue.grow(slots)
     }

@@ -283,8 +283,11 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
     ///
     /// # Errors
     ///
-    /// Gives `slots` back if they are fewer than the messages.
+    /// Gives `slots` back if they are no more than there are.
     pub fn grow(&mut self, slots: S) -> Result<S, S> {
+        if slots.len() <= self.capacity() {
+            return Err(slots);
+        }
         self.ring.move_to(slots)
     }
 

@@ -278,6 +278,12 @@ fn a_full_queue_gives_the_message_back() {
     assert_eq!(a.send(8, 1), 24);
     assert_eq!(a.path.sender().queue.next_seq(), 25);
     assert_eq!(a.path.stats().send_queued, 9);
+    // Storage that another caller made meanwhile does not shrink.
+    for count in [12, 16] {
+        let back = a.path.grow(slots(count));
+        assert_eq!(back.map_err(|s| s.len()).err(), Some(count));
+    }
+    assert_eq!(a.path.sender().queue.capacity(), 16);
 }
 
 #[test]
