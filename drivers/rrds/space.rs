@@ -47,7 +47,7 @@ use kernel::{
     },
 };
 use rds_proto::{
-    stats::Counters,
+    stats::Totals,
     wire::Addr, //
 };
 
@@ -66,9 +66,9 @@ pub(crate) struct Space {
     /// Memory for what sockets send.
     pub(crate) spares: Arc<Spares>,
     pub(crate) stats: Stats,
-    /// What paths had counted that are gone.
+    /// What paths had counted that are gone, and what was told of all.
     #[pin]
-    pub(crate) retired: SpinLockIrq<Counters>,
+    pub(crate) retired: SpinLockIrq<Totals>,
     pub(crate) sysctls: Sysctls,
     /// How many sockets have asked for the times of the parts of a message's way.
     traced: Atomic<usize>,
@@ -93,7 +93,7 @@ impl Space {
                 backlog,
                 spares,
                 stats: Stats::new(),
-                retired <- new_spinlock_irq!(Counters::default(), "rrds::Space::retired"),
+                retired <- new_spinlock_irq!(Totals::default(), "rrds::Space::retired"),
                 sysctls: Sysctls::new(is_initial),
                 traced: Atomic::new(0),
                 upper,
@@ -186,11 +186,6 @@ impl Space {
     #[inline]
     pub(crate) fn is_traced(&self) -> bool {
         self.traced.load(Relaxed) != 0
-    }
-
-    /// Returns what paths had counted that are gone.
-    pub(crate) fn retired(&self) -> Counters {
-        *self.retired.lock()
     }
 }
 

@@ -355,10 +355,8 @@ impl Path {
     pub(super) fn stop(self: &Arc<Self>) {
         self.state.lock().engine.stop();
         self.carry_out();
-        self.space
-            .retired
-            .lock()
-            .add(self.state.lock().engine.stats());
+        let counted = *self.state.lock().engine.stats();
+        self.space.retired.lock().retire(&counted);
         // What was not sent is dropped.
         {
             let mut guard = self.state.lock();

@@ -28,6 +28,11 @@ macro_rules! counters {
             pub fn add(&mut self, other: &Self) {
                 $(self.$name = self.$name.wrapping_add(other.$name);)*
             }
+
+            /// Raises each counter to that of `other`, if that is more.
+            fn raise(&mut self, other: &Self) {
+                $(self.$name = self.$name.max(other.$name);)*
+            }
         }
     };
 }
@@ -85,6 +90,36 @@ counters! {
     linger_timeout,
 }
 
+/// What all paths have counted, as it is told.
+///
+/// A path that ends is found no more before it [has retired](Self::retire). What it has counted is
+/// missing in a sum that is made in between, and was told before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// What paths had counted that have retired.
+    retired: Counters,
+    told: Counters,
+}
+
+impl Totals {
+    /// Takes over what a path has counted, which must not be found any more.
+    pub fn retire(&mut self, counters: &Counters) {
+        self.retired.add(counters);
+    }
+
+    /// What paths had counted that have retired: what the others have is to be added after this was
+    /// called, and then [told](Self::tell).
+    pub fn retired(&self) -> Counters {
+        self.retired
+    }
+
+    /// Returns what is to be told of a sum. No counter goes back.
+    pub fn tell(&mut self, sum: &Counters) -> Counters {
+        self.told.raise(sum);
+        self.told
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,5 +143,28 @@ mod tests {
         assert_eq!(all.last(), Some(&("linger_timeout", 3)));
         bump(&mut a.conn_reset);
         assert_eq!(a.conn_reset, 1);
+    }
+
+    #[test]
+    fn what_was_told_does_not_go_back_when_a_path_ends() {
+        let mut totals = Totals::default();
+        let of = |connected, conn_reset| Counters {
+            connected,
+            conn_reset,
+            ..Counters::default()
+        };
+        let told = |totals: &mut Totals, paths: &[Counters]| {
+            let mut sum = totals.retired();
+            paths.iter().for_each(|path| sum.add(path));
+            totals.tell(&sum)
+        };
+        let (one, mut other) = (of(5, 1), of(2, 0));
+        assert_eq!(told(&mut totals, &[one, other]), of(7, 1));
+        // One is gone, and has not retired.
+        other.conn_reset = 3;
+        assert_eq!(told(&mut totals, &[other]), of(7, 3));
+        totals.retire(&one);
+        assert_eq!(told(&mut totals, &[other]), of(7, 4));
+        assert_eq!(totals.retired(), one);
     }
 }

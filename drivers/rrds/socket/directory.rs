@@ -98,12 +98,12 @@ impl Directory {
 
     /// Returns what transports have counted in the namespace, and sockets have not.
     pub(crate) fn counted(&self, space: &Space) -> Counters {
-        let mut counters = space.retired();
+        let mut counters = space.retired.lock().retired();
 
         for transport in self.transports.iter() {
             transport.count(&mut counters);
         }
-        counters
+        space.retired.lock().tell(&counters)
     }
 }
 
