@@ -171,11 +171,11 @@ impl Outgoing {
     pub(crate) fn take_back(self) -> Option<Draft> {
         let message = self.message.clone();
 
-        // The socket forgets it.
+        // The socket forgets it, and nobody is told of an end when the right to tell is dropped.
+        message.owner.withdraw(&message);
         drop(self);
-        let message = Pin::into_inner(Arc::into_unique_or_drop(message)?);
-        message.owner.forget();
-        Some(Draft(message))
+        let message = Arc::into_unique_or_drop(message)?;
+        Some(Draft(Pin::into_inner(message)))
     }
 
     /// Tells the sending socket how the message ended: its space is given back, its writers are

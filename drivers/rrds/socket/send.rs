@@ -92,11 +92,6 @@ impl Owner {
         }
     }
 
-    /// Notes that the message is not in the table of sent messages any more.
-    pub(crate) fn forget(&self) {
-        self.number.store(NOT_ADMITTED, Relaxed);
-    }
-
     /// Returns the user whose share of a path's queue the message counts for; none for what the kernel
     /// sends.
     #[inline]
@@ -107,10 +102,31 @@ impl Owner {
     /// Notes that a message is done with.
     ///
     /// Any context; the locks that this takes are the innermost ones.
+    #[inline]
     pub(crate) fn ended(&self, message: &Message, outcome: Outcome) {
+        match self.release(message, |sends, number| sends.end(number, outcome)) {
+            None => {}
+            Some(Ended::Removed(sent)) => drop(sent),
+            Some(Ended::ToBeTold) => Socket::on_news(&self.sock),
+        }
+    }
+
+    /// Takes a message back that was not sent after all: nobody is told of an end.
+    ///
+    /// As for [`ended`](Self::ended).
+    pub(crate) fn withdraw(&self, message: &Message) {
+        let sent = self.release(message, |sends, number| sends.sent.remove(number));
+
+        self.number.store(NOT_ADMITTED, Relaxed);
+        drop(sent);
+    }
+
+    /// Gives back the room that a message had, if it was admitted. Returns what `end` makes of its entry.
+    #[inline]
+    fn release<R>(&self, message: &Message, end: impl FnOnce(&mut Sends, usize) -> R) -> Option<R> {
         let number = self.number.load(Relaxed);
         if number == NOT_ADMITTED {
-            return;
+            return None;
         }
         let limit = sndbuf(&self.sock);
         let payload = message.payload();
@@ -118,17 +134,14 @@ impl Owner {
         let was_writable = sends.is_writable(limit);
 
         sends.account.release(payload.len(), payload.true_size());
-        let sent = sends.end(number, outcome);
+        let ended = end(&mut sends, number);
         let is_writable = sends.is_writable(limit);
         let is_idle = sends.is_idle();
         drop(sends);
         if is_writable && !was_writable || is_idle && self.sock.data().is_closing() {
             Socket::on_room(&self.sock);
         }
-        match sent {
-            Ended::Removed(sent) => drop(sent),
-            Ended::ToBeTold => Socket::on_news(&self.sock),
-        }
+        Some(ended)
     }
 }
 
@@ -477,9 +490,9 @@ impl<'a> Caller<'a> {
                 self.sock.data().space.stats.send_queued.add(1);
                 Ok(())
             }
-            // It is told how the message ended in any case, now that it was admitted.
-            Err(_) if token.is_some() => Ok(()),
             Err((_, Some(refused))) => Err(Refusal::Share(refused)),
+            // It was told how the message ended.
+            Err(_) if token.is_some() => Ok(()),
             Err((err, None)) => Err(Refusal::Final(err, None)),
         }
     }
