@@ -7,6 +7,9 @@
 
 FIRST=10.9.0.1
 SECOND=10.9.0.2
+# Nobody has these.
+NOBODIES=10.9.0.200/29
+NOBODY=10.9.0.20
 
 # shares CASE ARGUMENT...: what the program takes, and whether that is its share. What it says is told.
 shares() {
@@ -29,7 +32,7 @@ cgroup() {
 		echo +memory >/tmp/cgroup/cgroup.subtree_control && mkdir /tmp/cgroup/user
 }
 
-plan 19
+plan 20
 exec 5>/tmp/told
 ip link set lo up
 veth_pair v0 v1 "$FIRST" "$SECOND" || die "no veth"
@@ -38,6 +41,7 @@ rxe_add rxe1 v1 || die "no rxe1"
 for dev in v0 v1; do
 	ip addr add fe80::9/64 dev "$dev" nodad || die "no link-local address"
 done
+ip route add "$NOBODIES" dev v0 || die "no route"
 load krdma || die "no krdma"
 load rrds port=18700 rds_ib_retry_count=3 || die "no rrds"
 before=$(module_users)
@@ -86,4 +90,7 @@ else
 	skip "all of it is charged" "this kernel has no cgroup for memory"
 fi
 check "a writer waits for a slow reader, and no longer than it says" shares waits 127.0.0.1
+
+# The slots of a path's queue.
+check "who may wait does, also if what it sends is cancelled" shares cancels "$FIRST" "${NOBODY}2" 300
 diag "$(cat /tmp/told)"

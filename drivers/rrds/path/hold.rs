@@ -13,10 +13,7 @@ use super::{
 use crate::{
     clock,
     congestion::Peer,
-    message::{
-        Message,
-        Outgoing, //
-    },
+    message::Outgoing,
     socket::seam::{
         Route,
         RouteKey, //
@@ -173,11 +170,11 @@ impl Route for Held {
         self.0.waker.wake();
     }
 
-    fn cancel(&self, message: &Message) {
+    fn cancel(&self, seq: u64) {
         let mut guard = self.0.state.lock();
         let state = &mut *guard;
 
-        if let Cancel::Removed(message) = state.engine.cancel(message.seq()) {
+        if let Cancel::Removed(message) = state.engine.cancel(seq) {
             self.0.end(&mut state.room, message, Outcome::Cancelled);
         }
         if state.room.is_relieved() || state.engine.wants_poll() {

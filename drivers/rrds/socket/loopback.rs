@@ -22,7 +22,6 @@ use crate::{
         Body,
         Incoming,
         Lent,
-        Message,
         Origin,
         Outgoing,
         Stamps, //
@@ -186,7 +185,7 @@ impl Route for LoopbackRoute {
 
     fn connect(&self) {}
 
-    fn cancel(&self, _message: &Message) {
+    fn cancel(&self, _seq: u64) {
         // Messages are delivered when they are sent.
     }
 }

@@ -24,10 +24,7 @@ pub(crate) use crate::{
 use crate::{
     backlog::Backlog,
     congestion::Peer,
-    message::{
-        Message,
-        Outgoing, //
-    },
+    message::Outgoing,
     space::Space, //
 };
 use kernel::{
@@ -203,8 +200,8 @@ pub(crate) trait Route: Send + Sync {
     /// Asks for a connection, because somebody waits for a port of the peer to get free.
     fn connect(&self);
 
-    /// Cancels a message that [`send`](Self::send) took over, see
+    /// Cancels the message with a number that [`send`](Self::send) gave it, see
     /// [`Path::cancel`](rds_proto::path::Path::cancel). Its [`Outgoing`] ends sooner or later, with
     /// whichever outcome.
-    fn cancel(&self, message: &Message);
+    fn cancel(&self, seq: u64);
 }

@@ -455,6 +455,7 @@ impl<'a> Caller<'a> {
         token: Option<u64>,
     ) -> Result<(), (Error, Option<Draft>)> {
         loop {
+            // Nobody else has it: it was not queued.
             let draft = message.take_back().ok_or((EAGAIN, None))?;
             if let Err(err) = self.wait_for_share(route) {
                 return Err((err, Some(draft)));
@@ -707,7 +708,8 @@ pub(crate) fn cancel(sock: &Sock<Socket>, dest: Option<Endpoint>) {
     let mut at = 0;
 
     loop {
-        let (message, route) = {
+        // Not the message: its sender may be taking it back.
+        let (seq, route) = {
             let sends = sends.lock();
             let Some((number, sent)) = sends.sent.next(at) else {
                 break;
@@ -717,9 +719,9 @@ pub(crate) fn cancel(sock: &Sock<Socket>, dest: Option<Endpoint>) {
             if dest.is_some_and(|dest| dest != sent.message.dest()) {
                 continue;
             }
-            (sent.message.clone(), sent.route.clone())
+            (sent.message.seq(), sent.route.clone())
         };
-        route.cancel(&message);
+        route.cancel(seq);
     }
 }
 
@@ -734,7 +736,8 @@ pub(super) fn demand(sock: &Open<'_, Socket>, timeout: &mut Timeout) -> Result {
     let mut at = 0;
 
     loop {
-        let (message, route) = {
+        // As for `cancel`.
+        let (source, route) = {
             let sends = sends.lock();
             let Some((number, sent)) = sends.sent.next(at) else {
                 return Ok(());
@@ -744,7 +747,7 @@ pub(super) fn demand(sock: &Open<'_, Socket>, timeout: &mut Timeout) -> Result {
             if sent.outcome.is_some() {
                 continue;
             }
-            (sent.message.clone(), sent.route.clone())
+            (sent.message.source(), sent.route.clone())
         };
         let key = route.key();
         if done.contains(&key) {
@@ -762,7 +765,7 @@ pub(super) fn demand(sock: &Open<'_, Socket>, timeout: &mut Timeout) -> Result {
             ..Caller::in_process(sock, *timeout)
         };
         let draft = caller
-            .draft(Lent::empty(), message.source(), dest)
+            .draft(Lent::empty(), source, dest)
             .map_err(|_payload| ENOMEM)?;
         let sent = caller.submit(&route, draft, None);
         *timeout = caller.timeout;
