@@ -32,7 +32,7 @@ cgroup() {
 		echo +memory >/tmp/cgroup/cgroup.subtree_control && mkdir /tmp/cgroup/user
 }
 
-plan 20
+plan 21
 exec 5>/tmp/told
 ip link set lo up
 veth_pair v0 v1 "$FIRST" "$SECOND" || die "no veth"
@@ -93,4 +93,8 @@ check "a writer waits for a slow reader, and no longer than it says" shares wait
 
 # The slots of a path's queue.
 check "who may wait does, also if what it sends is cancelled" shares cancels "$FIRST" "${NOBODY}2" 300
+number=$((10 << 24 | 9 << 16))
+check "a module's socket is refused on a full path, and told of room" \
+	load rds_room local=$((number | 1)) peer=$((number | 203)) patience=$((60000 * SLOW))
+diag "$(klog | grep rds_room)"
 diag "$(cat /tmp/told)"

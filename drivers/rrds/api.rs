@@ -11,7 +11,7 @@
 //! | What copies? | To send a slice does. To send [`Data`] does not, and a received [`Message`] is the memory that the device wrote, if it is longer than 1 KiB; `recv_bytes_copied` counts. |
 //! | Who owns what is sent? | The socket, until the peer has acknowledged it. Then the memory is freed, and the handler is told ([`Handler::sent`]) if it gave a token. |
 //! | What may sleep? | What [`Socket`] does. Nothing that [`Turn`] does, which handlers have. |
-//! | How is a sender held up? | [`EAGAIN`]: what is under way fills the socket's buffer. [`ENOBUFS`]: the peer's socket is full. [`Handler::room`] tells when to try again; with a timeout, `Socket` waits. |
+//! | How is a sender held up? | [`EAGAIN`]: what is under way fills the socket's buffer, or the queue of the path. [`ENOBUFS`]: the peer's socket is full. [`Handler::room`] tells when to try again; with a timeout, `Socket` waits. |
 //! | How are those who send to me? | By not receiving, or with a handler that is not ready ([`Handler::is_ready`]): then the socket gets full. |
 //! | What goes first? | The sockets of a module keep rrds, so it can't be unloaded. They can be dropped at any time; no handler runs when [`Socket::close`] is done. |
 //!

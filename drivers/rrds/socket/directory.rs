@@ -133,6 +133,8 @@ impl Upper for Directory {
 
     fn relieve(&self) {
         self.crowd.for_each(Socket::on_relief);
+        // Where nothing may sleep they can't join the crowd.
+        self.taps.for_each(tap::on_relief);
     }
 
     fn tell_peer(&self, key: &RouteKey, is_up: bool) {

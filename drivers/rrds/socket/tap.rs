@@ -186,6 +186,13 @@ pub(crate) fn on_peer(sock: &Sock<Socket>, key: &RouteKey, is_up: bool) {
     }
 }
 
+/// Tells a socket that there may be room on a way that was crowded. Any context.
+pub(super) fn on_relief(sock: &Sock<Socket>) {
+    if let Some(tap) = sock.data().tap.as_ref() {
+        tap.on_room();
+    }
+}
+
 /// Takes the first message that was received out of the queue; [`took`] is to follow. Any context.
 pub(crate) fn next_received(sock: &Sock<Socket>) -> Option<ListArc<Incoming>> {
     sock.data().receives.lock().queue.pop_front()

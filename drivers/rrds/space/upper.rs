@@ -26,7 +26,8 @@ pub(crate) trait Upper: Send + Sync {
     /// changed. Any context, but without a lock: there may be many, and interrupts are on in between.
     fn ports_freed(&self, mask: u64);
 
-    /// Tells the sockets that wait for room on a way that is crowded that there may be some. May sleep.
+    /// Tells the sockets that wait for room on a way that is crowded that there may be some, those of
+    /// modules as well. May sleep.
     fn relieve(&self);
 
     /// Tells the sockets of modules that the connection to a peer is up, or that it is not any more. May
