@@ -32,7 +32,7 @@ cgroup() {
 		echo +memory >/tmp/cgroup/cgroup.subtree_control && mkdir /tmp/cgroup/user
 }
 
-plan 21
+plan 22
 exec 5>/tmp/told
 ip link set lo up
 veth_pair v0 v1 "$FIRST" "$SECOND" || die "no veth"
@@ -92,6 +92,7 @@ fi
 check "a writer waits for a slow reader, and no longer than it says" shares waits 127.0.0.1
 
 # The slots of a path's queue.
+check "all users of a user's namespace have its share" shares subuid "$FIRST" "${NOBODY}1"
 check "who may wait does, also if what it sends is cancelled" shares cancels "$FIRST" "${NOBODY}2" 300
 number=$((10 << 24 | 9 << 16))
 check "a module's socket is refused on a full path, and told of room" \

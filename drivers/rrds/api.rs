@@ -177,7 +177,7 @@ impl Core {
         let space = self.sock.data().space();
         let route = match transport.find(space, key) {
             Some(route) => route,
-            None if may_sleep => transport.route(space, key, self.sock.owner())?,
+            None if may_sleep => transport.route(space, key, self.sock.data().maker())?,
             None => return Err(EHOSTUNREACH),
         };
         let old = self.way.lock().route.replace(route.clone());

@@ -96,6 +96,7 @@ use krdma::{
         Timeout,
         Wait, //
     },
+    user, //
 };
 use rds_proto::{
     account::{
@@ -130,8 +131,10 @@ pub(crate) struct Socket {
     /// The addresses, for listings.
     #[pin]
     names: SpinLockIrq<Names>,
-    /// The user that it was made by.
-    owner: Atomic<u32>,
+    /// The user who owns the user namespace that it was made in, if that is not the initial one.
+    landlord: Option<u32>,
+    /// The user who answers for what it takes.
+    maker: Atomic<u32>,
     /// Its seat among all sockets.
     listed: Seat,
     /// Its seat among those that watch for congestion that ends.
@@ -217,13 +220,19 @@ impl Family for Socket {
         }
         let tenant = tenants.get(ns).ok_or(EAFNOSUPPORT)?;
         let (space, directory) = (tenant.space.clone(), tenant.directory.clone());
+        // The kernel has it made by any task.
+        let landlord = match request.kernel {
+            true => None,
+            false => user::namespace_owner(),
+        };
         let this = try_pin_init!(Self {
             space,
             directory,
             sends <- new_spinlock_irq!(Sends::new(), "rrds::Socket::sends"),
             receives <- new_spinlock_irq!(Receives::new(), "rrds::Socket::receives"),
             names <- new_spinlock_irq!(Names::default(), "rrds::Socket::names"),
-            owner: Atomic::new(0),
+            landlord,
+            maker: Atomic::new(0),
             listed: Seat::new(),
             watching: Seat::new(),
             crowded: Seat::new(),
@@ -237,7 +246,8 @@ impl Family for Socket {
     fn created(sock: &Sock<Self>) -> Result {
         let this = sock.data();
 
-        this.owner.store(sock.owner(), Relaxed);
+        let maker = this.landlord.unwrap_or_else(|| sock.owner());
+        this.maker.store(maker, Relaxed);
         this.directory.sockets.enter(sock, &this.listed)
     }
 
@@ -537,9 +547,16 @@ impl Socket {
     /// that a module has opened for itself, with its own bounds.
     fn user(&self) -> Option<u32> {
         match self.tap.as_ref() {
-            None => Some(self.owner.load(Relaxed)),
+            None => Some(self.maker()),
             Some(_) => None,
         }
+    }
+
+    /// Returns the user who answers for what the socket takes: who has made it, and for all of a user
+    /// namespace who owns that, see [`user::namespace_owner`]. It stays the same when the socket is given
+    /// to somebody else.
+    pub(crate) fn maker(&self) -> u32 {
+        self.maker.load(Relaxed)
     }
 
     /// Calls `f` with each message that is received and not read, with a lock of the socket held.

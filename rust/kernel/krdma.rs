@@ -22,6 +22,7 @@ pub mod net;
 pub mod random;
 pub mod rdma;
 mod reaper;
+pub mod user;
 pub mod work;
 
 pub use account::settle;

@@ -323,7 +323,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
             Some(route) if route.key() == key => (source, dest, route.clone()),
             _ => {
                 let transport = locked.transport.clone().ok_or(ENOTCONN)?;
-                let route = transport.route(&this.space, key, sock.owner())?;
+                let route = transport.route(&this.space, key, this.maker())?;
                 locked.route = Some(route.clone());
                 (source, dest, route)
             }

@@ -32,6 +32,7 @@ static const struct {
 	{ "links", "LINK-LOCAL INTERFACE INTERFACE", case_links, 3 },
 	{ "unread", "ADDRESS PAIRS LENGTH [CGROUP]", case_unread, 3 },
 	{ "waits", "ADDRESS", case_waits, 1 },
+	{ "subuid", "LOCAL NOBODY", case_subuid, 2 },
 	{ "cancels", "LOCAL NOBODY COUNT", case_cancels, 3 },
 };
 

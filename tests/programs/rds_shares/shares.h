@@ -70,6 +70,7 @@ int case_scope(int argc, char **argv);
 int case_links(int argc, char **argv);
 int case_unread(int argc, char **argv);
 int case_waits(int argc, char **argv);
+int case_subuid(int argc, char **argv);
 int case_cancels(int argc, char **argv);
 
 #endif
