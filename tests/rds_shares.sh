@@ -32,7 +32,21 @@ cgroup() {
 		echo +memory >/tmp/cgroup/cgroup.subtree_control && mkdir /tmp/cgroup/user
 }
 
-plan 22
+# charged_for_spaces CGROUP: the KiB that are charged to who makes SPACES network namespaces.
+charged_for_spaces() {
+	mkdir "/tmp/cgroup/$1" || return 1
+	# shellcheck disable=SC2016 # it is for the other shell
+	sh -c 'echo $$ >"/tmp/cgroup/$1/cgroup.procs"; while [ "$2" -ge "$((i += 1))" ]; do
+		/usr/bin/ip netns add "$1$i" || exit 1; done' sh "$1" "$SPACES" || return 1
+	echo $(($(cat "/tmp/cgroup/$1/memory.current") / 1024))
+	for space in /run/netns/"$1"*; do
+		ip netns del "${space##*/}"
+	done
+}
+
+SPACES=64
+
+plan 23
 exec 5>/tmp/told
 ip link set lo up
 veth_pair v0 v1 "$FIRST" "$SECOND" || die "no veth"
@@ -42,6 +56,10 @@ for dev in v0 v1; do
 	ip addr add fe80::9/64 dev "$dev" nodad || die "no link-local address"
 done
 ip route add "$NOBODIES" dev v0 || die "no route"
+without=
+if cgroup 2>/dev/null && ip netns add warm && ip netns del warm; then
+	without=$(charged_for_spaces without)
+fi
 load krdma || die "no krdma"
 load rrds port=18700 rds_ib_retry_count=3 || die "no rrds"
 before=$(module_users)
@@ -83,13 +101,22 @@ check "one address on two links is two addresses" shares links fe80::9 "$(cat /s
 for len in 0 60 1000 100000; do
 	check "unread messages of $len bytes" shares unread 127.0.0.1 3 "$len"
 done
-if cgroup 2>/dev/null; then
+if [ -n "$without" ]; then
 	check "all of it is charged" eval "
 		shares unread 127.0.0.1 3 60 /tmp/cgroup/user && shares unread 127.0.0.1 3 1000 /tmp/cgroup/user"
 else
 	skip "all of it is charged" "this kernel has no cgroup for memory"
 fi
 check "a writer waits for a slow reader, and no longer than it says" shares waits 127.0.0.1
+
+# The largest that a namespace has is 24 KiB at least.
+if [ -n "$without" ]; then
+	with=$(charged_for_spaces with)
+	diag "$SPACES namespaces: $without KiB without rrds, $with with it"
+	check "what a namespace has is charged" [ "$with" -ge $((without + SPACES * 24)) ]
+else
+	skip "what a namespace has is charged" "this kernel has no cgroup for memory"
+fi
 
 # The slots of a path's queue.
 check "all users of a user's namespace have its share" shares subuid "$FIRST" "${NOBODY}1"

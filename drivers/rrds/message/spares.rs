@@ -27,7 +27,8 @@ pub(crate) struct Spares {
 impl Spares {
     /// None at first.
     pub(crate) fn new() -> Result<Arc<Self>> {
-        let list = KVec::with_capacity(MOST, GFP_KERNEL)?;
+        // Namespaces can be made by anybody.
+        let list = KVec::with_capacity(MOST, GFP_KERNEL_ACCOUNT)?;
 
         Arc::pin_init(
             pin_init!(Self {
