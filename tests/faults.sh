@@ -7,12 +7,15 @@ clients=${MODULES#krdma }
 # shellcheck disable=SC2086 # words on purpose
 set -- $clients
 plan $(($# * 3 + 7))
-# Steps of rdma_verbs: what gets the pool's completion queues, and what a queue pair's states take.
-POOL=6 ATTRIBUTES=11
+
+# step_of NAME: its number among the steps of rdma_verbs, which a load of none has told.
+step_of() {
+	klog | sed -n "s/.*rdma_verbs: step \([0-9]*\): $1\$/\1/p" | tail -1
+}
 
 # options MODULE: to use up what the device has takes minutes each time, and allocates nothing else.
 options() {
-	[ "$1" != rdma_verbs ] || echo "${ONLY:-except=13}"
+	[ "$1" != rdma_verbs ] || echo "${ONLY:-except=$EXHAUSTION}"
 }
 
 # walk_attributes: each of few, so that none is left out.
@@ -102,8 +105,13 @@ check "faults can be injected" faults_arm "$MODULES_START" "$MODULES_END"
 for name in $MODULES; do
 	stock_needs "$name" || die "$name needs what is not there"
 done
+{ load krdma && load rdma_verbs only=1000 && unload rdma_verbs; } || die "rdma_verbs does not tell its steps"
+POOL=$(step_of 'the pool') ATTRIBUTES=$(step_of attributes) EXHAUSTION=$(step_of exhaustion)
+if [ -z "$POOL" ] || [ -z "$ATTRIBUTES" ] || [ -z "$EXHAUSTION" ]; then
+	die "rdma_verbs has other steps"
+fi
 # They stay as long as the device.
-{ load krdma && load rdma_verbs only=$POOL && unload rdma_verbs krdma; } || die "there are no pools"
+{ load rdma_verbs "only=$POOL" && unload rdma_verbs krdma; } || die "there are no pools"
 before=$(rdma_resources)
 
 check "krdma under failing allocations" walk_insmod krdma

@@ -85,7 +85,7 @@ module! {
         },
         only: u32 {
             default: 0,
-            description: "The number of the step to do; all if zero",
+            description: "The number of the step to do; all if zero; what there are is told of another one",
         },
         except: u32 {
             default: 0,
@@ -158,6 +158,12 @@ impl Devices {
         let except = kernel::num::casts::u32_as_usize(module_parameters::except.value());
         let mut passed = 0;
 
+        if only > STEPS.len() {
+            for (number, (name, _)) in STEPS.iter().enumerate() {
+                pr_info!("step {}: {}\n", number + 1, name);
+            }
+            return Err(EINVAL);
+        }
         for (number, (name, step)) in STEPS.iter().enumerate() {
             if only != 0 && only != number + 1 || except == number + 1 {
                 continue;
