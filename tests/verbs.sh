@@ -4,6 +4,8 @@
 
 # Each step, as the sample names it.
 STEPS='operations
+pieces without bytes
+inline bytes across pages
 unreliable connection
 datagrams
 requests that are not signalled

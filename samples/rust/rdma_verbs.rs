@@ -61,6 +61,8 @@ mod connections;
 mod limits;
 #[path = "rdma_verbs/operations.rs"]
 mod operations;
+#[path = "rdma_verbs/pieces.rs"]
+mod pieces;
 #[path = "rdma_verbs/queues.rs"]
 mod queues;
 #[path = "rdma_verbs/requests.rs"]
@@ -120,6 +122,8 @@ type Step = fn(&Bench<'_>) -> Result;
 /// What is walked, in this order.
 const STEPS: &[(&str, Step)] = &[
     ("operations", operations::reliable),
+    ("pieces without bytes", pieces::empty),
+    ("inline bytes across pages", pieces::across_pages),
     ("unreliable connection", operations::unreliable),
     ("datagrams", operations::datagrams),
     ("requests that are not signalled", silent::requests),

@@ -21,6 +21,7 @@ use krdma::rdma::{
         Mapping, //
     },
     post::{
+        Buffers,
         Flags,
         Links,
         RecvBatch,
@@ -164,10 +165,23 @@ impl Piece {
         len: usize,
         ah: Option<&Arc<Ah>>,
     ) -> Result<Pin<KBox<Request<Self>>>> {
+        Self::of(dev, log, KVec::from_elem(byte, len, GFP_KERNEL)?, ah)
+    }
+
+    /// Makes a request of these bytes.
+    fn of(
+        dev: &Device,
+        log: &Arc<Log>,
+        bytes: KVec<u8>,
+        ah: Option<&Arc<Ah>>,
+    ) -> Result<Pin<KBox<Request<Self>>>> {
+        let mut copy = KVec::new();
+        copy.extend_from_slice(&bytes, GFP_KERNEL)?;
+
         Request::new(
             Self {
-                buffer: Mapping::new(dev, KVec::from_elem(byte, len, GFP_KERNEL)?)?,
-                bytes: KVec::from_elem(byte, len, GFP_KERNEL)?,
+                buffer: Mapping::new(dev, copy)?,
+                bytes,
                 ah: ah.cloned(),
                 log: log.clone(),
             },
@@ -212,12 +226,23 @@ pub(crate) fn receive<Q: RecvTarget>(
     log: &Arc<Log>,
     len: usize,
 ) -> Result {
-    let mut batch: RecvBatch<'_, _, Q, 1, 1> = RecvBatch::new(queue);
+    receive_as(queue, dev, log, len, |piece, buffers| {
+        buffers.add(&[piece.buffer.sge_mut()])
+    })
+}
+
+/// Posts a request of `len` bytes for the next message, which goes where `describe` says.
+pub(crate) fn receive_as<Q: RecvTarget>(
+    queue: &Q,
+    dev: &Device,
+    log: &Arc<Log>,
+    len: usize,
+    describe: impl for<'a> FnOnce(&'a Piece, &mut Buffers<'a, '_>) -> Result,
+) -> Result {
+    let mut batch: RecvBatch<'_, _, Q, 1, 4> = RecvBatch::new(queue);
 
     batch
-        .push(Piece::new(dev, log, 0, len, None)?, |piece, buffers| {
-            buffers.add(&[piece.buffer.sge_mut()])
-        })
+        .push(Piece::new(dev, log, 0, len, None)?, describe)
         .map_err(|refused| refused.error)?;
     batch.post().map_err(|unposted| unposted.error)
 }
@@ -230,10 +255,20 @@ pub(crate) fn post<S: Service>(
     len: usize,
     describe: impl for<'a> FnOnce(&'a Piece, &mut Links<'a, '_, S>) -> Result,
 ) -> Result {
+    post_bytes(qp, log, KVec::from_elem(byte, len, GFP_KERNEL)?, describe)
+}
+
+/// Posts a request that `describe` describes, with these bytes.
+pub(crate) fn post_bytes<S: Service>(
+    qp: &Qp<S>,
+    log: &Arc<Log>,
+    bytes: KVec<u8>,
+    describe: impl for<'a> FnOnce(&'a Piece, &mut Links<'a, '_, S>) -> Result,
+) -> Result {
     let mut batch: SendBatch<'_, _, 4, 4, S> = SendBatch::new(qp);
 
     batch
-        .push(Piece::new(qp.device(), log, byte, len, None)?, describe)
+        .push(Piece::of(qp.device(), log, bytes, None)?, describe)
         .map_err(|refused| refused.error)?;
     batch.post().map_err(|unposted| unposted.error)
 }
