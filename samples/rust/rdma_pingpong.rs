@@ -6,6 +6,9 @@
 //! against the module at that address, which may be its own: it sends messages of each power of two,
 //! `rounds` times each, checks what comes back, and prints how long the round trips took.
 //!
+//! With `source` it connects from that address, and so from the device that has it. Without, the kernel
+//! chooses: for a peer on the same host the peer's own device, which carries the messages inside.
+//!
 //! With the parameter `window` it sends instead `rounds` messages of `max_size` bytes, so many of them
 //! at a time, to a server that does not send them back, and prints how long that took.
 //!
@@ -81,6 +84,10 @@ module! {
             default: 0,
             description: "The IPv4 address to play against, as a number; only a server if zero",
         },
+        source: u32 {
+            default: 0,
+            description: "The IPv4 address to connect from, as a number; the kernel chooses one if zero",
+        },
         port: u16 {
             default: 7472,
             description: "The port to listen on and to connect to",
@@ -132,6 +139,7 @@ const RNR_TIMER: u8 = 12;
 #[derive(Clone, Copy)]
 struct Config {
     peer: SocketAddr,
+    source: Option<SocketAddr>,
     rounds: u32,
     max_size: u32,
     cycles: u32,
@@ -151,8 +159,10 @@ impl kernel::Module for Pingpong {
     fn init(module: &'static ThisModule) -> Result<Self> {
         let port = module_parameters::port.value();
         let peer = Ipv4Addr::from_bits(module_parameters::peer.value());
+        let source = Ipv4Addr::from_bits(module_parameters::source.value());
         let config = Config {
             peer: SocketAddr::from((peer, port)),
+            source: (!source.is_unspecified()).then(|| SocketAddr::from((source, 0))),
             rounds: module_parameters::rounds.value(),
             max_size: module_parameters::max_size.value(),
             cycles: module_parameters::cycles.value(),

@@ -104,7 +104,7 @@ impl Client {
             .ack_timeout(ack_timeout())
             .min_rnr_timer(RNR_TIMER)
             .resolve(
-                None,
+                self.config.source,
                 self.config.peer,
                 self.config.timeout,
                 Player::new(self.module, self.config, self.waker.clone()),
