@@ -67,6 +67,16 @@ class Rows(unittest.TestCase):
             with self.subTest(output), self.assertRaises(LabError):
                 measured.rows(output)
 
+    def test_every_row_of_the_program_is_known(self) -> None:
+        program = TEST.parents[1] / "tools" / "bench" / "src" / "row.rs"
+        for text in program.read_text().split("pub const ROWS")[1].split("];")[0].splitlines():
+            if '"' in text:
+                name = text.split('"')[1]
+                if "rtt" in name or "hol" in name:
+                    name += "-p50"
+                with self.subTest(name):
+                    measured.kind(name)
+
 
 SYMBOLS = """\
 ffffffff81000000 T memcpy

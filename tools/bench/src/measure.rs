@@ -2,18 +2,15 @@
 
 //! What is measured, and how.
 
+use crate::end::Moved;
+use crate::kind::Kind;
+use crate::pair::{failed, send_all, wait_for, Failure, Pair, Place, Site};
 use raw_calls::{mark, Mark};
-use rds::{must_wait, Family, RecvFlags, SendFlags, Socket, Transport, MAX_MESSAGE};
-use std::fmt;
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use rds::{must_wait, MAX_MESSAGE};
+use rustix::event::{PollFd, PollFlags};
+use std::io;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
-
-/// The buffers of each socket: more than is ever under way, however it is counted.
-const BUFFER: usize = 16 << 20;
-
-/// How long a message may take before the measurement is given up.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Round trips before the time is taken.
 const WARM_UP: usize = 8;
@@ -25,36 +22,31 @@ const WINDOWS: usize = 8;
 /// Times that are kept of one measurement.
 const TIMES: usize = 1 << 16;
 
-/// What was tried, and why it failed.
-#[derive(Debug)]
-pub struct Failure {
-    what: String,
-    why: String,
-}
+/// The most bytes whose instructions are counted.
+const COUNTED_BYTES: usize = 64 << 20;
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.why)
-    }
-}
-
-fn failed(family: u16, what: &str) -> impl Fn(io::Error) -> Failure + '_ {
-    move |error| Failure {
-        what: format!("family {family}: {what}"),
-        why: error.to_string(),
-    }
-}
+/// The bytes of a round trip's message beside large ones.
+const SMALL: usize = 64;
 
 /// How long a measurement goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
     /// So long; and what is under way at a time arrives [`WINDOWS`] times at least.
     Time(Duration),
-    /// Until so many messages have arrived, or round trips are made. Its ends are [marked](mark).
+    /// Until so many messages have arrived, or round trips are made; and as often as with `Time`. Its ends
+    /// are [marked](mark).
     Count(usize),
 }
 
 impl Window {
+    /// The window for messages of so many bytes.
+    fn of_size(self, size: usize) -> Self {
+        match self {
+            Self::Count(count) => Self::Count(count.min(COUNTED_BYTES / size.max(1))),
+            Self::Time(_) => self,
+        }
+    }
+
     fn begin(self) -> Instant {
         if let Self::Count(_) = self {
             mark(Mark::Begin);
@@ -70,10 +62,11 @@ impl Window {
 
     /// Whether it is over when `count` have arrived, of which `under_way` are at a time.
     fn is_over(self, passed: Duration, count: usize, under_way: usize) -> bool {
-        match self {
-            Self::Time(time) => passed >= time && count >= WINDOWS * under_way,
+        let enough = match self {
+            Self::Time(time) => passed >= time,
             Self::Count(wanted) => count >= wanted,
-        }
+        };
+        enough && count >= WINDOWS * under_way
     }
 }
 
@@ -86,140 +79,157 @@ pub struct Flow {
     pub time: Duration,
 }
 
-/// Two sockets that are connected to each other, one of each address.
-struct Pair {
-    near: Socket,
-    far: Socket,
-    /// Messages from `near` that `far` has not received.
-    under_way: usize,
-}
-
 /// Measures between two addresses.
 pub struct Bench {
-    from: IpAddr,
-    to: IpAddr,
+    pub site: Site,
     data: Vec<u8>,
     room: Vec<u8>,
     times: Vec<Duration>,
+    /// All messages that have arrived, measured or not.
+    arrived: u64,
 }
 
 impl Bench {
     /// Measures between two addresses of this host.
-    pub fn new(from: IpAddr, to: IpAddr) -> Self {
+    pub fn new(site: Site) -> Self {
         Self {
-            from,
-            to,
+            site,
             data: vec![0x5a; MAX_MESSAGE],
             room: vec![0; MAX_MESSAGE],
             times: Vec::with_capacity(TIMES),
+            arrived: 0,
         }
     }
 
-    /// A socket at one of the addresses. Without a choice of the transport C would take loopback.
-    fn socket(&self, family: u16, at: IpAddr, tos: u8) -> Result<Socket, Failure> {
-        let failed = |what| failed(family, what);
-        let socket = Socket::new(Family::new(family)).map_err(failed("socket"))?;
-
-        socket
-            .set_transport(Transport::Rdma)
-            .map_err(failed("transport"))?;
-        socket
-            .bind(SocketAddr::new(at, 0))
-            .map_err(failed("bind"))?;
-        socket
-            .set_send_buffer(BUFFER)
-            .map_err(failed("send buffer"))?;
-        socket
-            .set_recv_buffer(BUFFER)
-            .map_err(failed("receive buffer"))?;
-        socket
-            .set_recv_timeout(Some(PATIENCE))
-            .map_err(failed("timeout"))?;
-        if tos != 0 {
-            socket.set_tos(tos).map_err(failed("type of service"))?;
-        }
-        Ok(socket)
+    /// The packets that went over the wire so far, and the messages. `None` if the devices are not known.
+    pub fn so_far(&self) -> io::Result<Option<(u64, u64)>> {
+        let packets = self.site.devices.as_ref().map(|devices| devices.packets());
+        Ok(packets.transpose()?.map(|packets| (packets, self.arrived)))
     }
 
-    fn pair(&self, family: u16, tos: u8) -> Result<Pair, Failure> {
-        let near = self.socket(family, self.from, tos)?;
-        let far = self.socket(family, self.to, tos)?;
-        for (socket, peer) in [(&near, &far), (&far, &near)] {
-            let at = peer.local_addr().map_err(failed(family, "address"))?;
-            let at = at.ok_or_else(|| Failure {
-                what: format!("family {family}: address"),
-                why: "a bound socket has none".into(),
-            })?;
-            socket.connect(at).map_err(failed(family, "connect"))?;
+    /// Some bytes to send.
+    pub fn data(&self, size: usize) -> &[u8] {
+        &self.data[..size]
+    }
+
+    fn warm_up(&mut self, kind: Kind, pair: &mut Pair, size: usize) -> Result<(), Failure> {
+        for _ in 0..WARM_UP {
+            pair.round_trip(&self.data[..size], &mut self.room)
+                .map_err(failed(kind, "round trip"))?;
         }
-        Ok(Pair {
-            near,
-            far,
-            under_way: 0,
-        })
+        self.arrived += 2 * WARM_UP as u64;
+        Ok(())
     }
 
     /// Sends messages of `size` bytes there and back, one at a time. Returns their times, sorted.
     pub fn round_trips(
         &mut self,
-        family: u16,
+        kind: Kind,
+        place: Place,
         size: usize,
         window: Window,
     ) -> Result<&[Duration], Failure> {
-        let pair = self.pair(family, 0)?;
+        let mut pair = self.site.pair(kind, place, 0)?;
+        self.warm_up(kind, &mut pair, size)?;
         let data = &self.data[..size];
-        let trip = |room: &mut [u8]| -> io::Result<()> {
-            send(&pair.near, data, SendFlags::NONE)?;
-            receive(&pair.far, room, size, RecvFlags::NONE)?;
-            send(&pair.far, data, SendFlags::NONE)?;
-            receive(&pair.near, room, size, RecvFlags::NONE)
-        };
-        let failed = failed(family, "round trip");
-        for _ in 0..WARM_UP {
-            trip(&mut self.room).map_err(&failed)?;
-        }
 
         self.times.clear();
         let begun = window.begin();
         let mut last = begun;
         while !window.is_over(last - begun, self.times.len(), 0) && self.times.len() < TIMES {
-            trip(&mut self.room).map_err(&failed)?;
+            pair.round_trip(data, &mut self.room)
+                .map_err(failed(kind, "round trip"))?;
             let now = Instant::now();
             self.times.push(now - last);
             last = now;
         }
         window.end();
+        self.arrived += 2 * self.times.len() as u64;
         self.times.sort_unstable();
         Ok(&self.times)
+    }
+
+    /// The same with messages of 64 bytes, while `depth` of the largest are kept under way between two
+    /// other sockets. With `tos` the small ones have a type of service of their own.
+    pub fn round_trips_beside(
+        &mut self,
+        kind: Kind,
+        depth: usize,
+        tos: u8,
+        window: Window,
+    ) -> Result<&[Duration], Failure> {
+        let mut large = self.site.pair(kind, Place::Wire, 0)?;
+        let mut small = self.site.pair(kind, Place::Wire, tos)?;
+        self.warm_up(kind, &mut small, SMALL)?;
+        let failed = |what| failed::<io::Error>(kind, what);
+        let mut received = 0;
+        while received < 2 * depth {
+            large
+                .fill(&self.data, depth)
+                .map_err(failed("large message"))?;
+            received += large
+                .take(&mut self.room, MAX_MESSAGE, true)
+                .map_err(failed("large message"))?;
+        }
+
+        self.times.clear();
+        let begun = window.begin();
+        let mut last = begun;
+        while !window.is_over(last - begun, self.times.len(), 1) && self.times.len() < TIMES {
+            received += beside(&mut large, depth, &mut small, &self.data, &mut self.room)
+                .map_err(failed("round trip beside large messages"))?;
+            let now = Instant::now();
+            self.times.push(now - last);
+            last = now;
+        }
+        window.end();
+        received += self.drain(kind, &mut large, MAX_MESSAGE)?;
+        self.arrived += (received + 2 * self.times.len()) as u64;
+        self.times.sort_unstable();
+        Ok(&self.times)
+    }
+
+    /// Receives all that is under way.
+    fn drain(&mut self, kind: Kind, pair: &mut Pair, size: usize) -> Result<usize, Failure> {
+        let mut count = 0;
+        while pair.under_way > 0 {
+            pair.fill(&self.data[..size], 0)
+                .map_err(failed(kind, "send"))?;
+            count += pair
+                .take(&mut self.room, size, true)
+                .map_err(failed(kind, "receive"))?;
+        }
+        Ok(count)
     }
 
     /// Sends messages of `size` bytes one way, over `sockets` pairs of sockets with `depth` messages of
     /// each under way. What is under way at first has arrived once before the window begins.
     pub fn one_way(
         &mut self,
-        family: u16,
+        (kind, place): (Kind, Place),
         size: usize,
         depth: usize,
         sockets: usize,
         window: Window,
     ) -> Result<Flow, Failure> {
-        let pairs = (0..sockets).map(|_| self.pair(family, 0));
+        let window = window.of_size(size);
+        let pairs = (0..sockets).map(|_| self.site.pair(kind, place, 0));
         let mut pairs = pairs.collect::<Result<Vec<_>, _>>()?;
-        let data = &self.data[..size];
-        let failed = |what| failed(family, what);
         let mut received = 0;
         let mut begun = None;
         let mut turn = 0;
 
         let flow = loop {
             for pair in &mut pairs {
-                fill(pair, data, depth).map_err(failed("send"))?;
+                pair.fill(&self.data[..size], depth)
+                    .map_err(failed(kind, "send"))?;
             }
-            // All go over one connection: if anything is under way, some of this socket is.
+            // If anything is under way, some of this socket is.
             turn = (turn + 1) % sockets;
             for (at, pair) in pairs.iter_mut().enumerate() {
-                received +=
-                    take(pair, &mut self.room, size, at == turn).map_err(failed("receive"))?;
+                received += pair
+                    .take(&mut self.room, size, at == turn)
+                    .map_err(failed(kind, "receive"))?;
             }
 
             match begun {
@@ -235,83 +245,63 @@ impl Bench {
             }
         };
         for pair in &mut pairs {
-            while pair.under_way > 0 {
-                take(pair, &mut self.room, size, true).map_err(failed("receive"))?;
-            }
+            received += self.drain(kind, pair, size)?;
         }
+        self.arrived += received as u64;
         Ok(flow)
     }
 
     /// Sends the first message of a type of service, and returns after what time it arrived.
-    pub fn first_message(&mut self, family: u16, tos: u8) -> Result<Duration, Failure> {
-        let pair = self.pair(family, tos)?;
+    pub fn first_message(&mut self, kind: Kind, tos: u8) -> Result<Duration, Failure> {
+        let mut pair = self.site.pair(kind, Place::Wire, tos)?;
         let begun = Instant::now();
 
-        send(&pair.near, &self.data[..64], SendFlags::NONE).map_err(failed(family, "send"))?;
-        receive(&pair.far, &mut self.room, 64, RecvFlags::NONE)
-            .map_err(failed(family, "first message"))?;
+        send_all(&mut pair.near, &self.data[..64]).map_err(failed(kind, "send"))?;
+        pair.far
+            .receive(&mut self.room, 64, true)
+            .map_err(failed(kind, "first message"))?;
         Ok(begun.elapsed())
     }
 }
 
-fn send(socket: &Socket, data: &[u8], flags: SendFlags) -> io::Result<()> {
-    socket
-        .send_message(&[IoSlice::new(data)], None, &[], flags)
-        .map(drop)
-}
-
-/// Receives a message, which must have `size` bytes.
-fn receive(socket: &Socket, room: &mut [u8], size: usize, flags: RecvFlags) -> io::Result<()> {
-    let got = socket.recv_message(&mut [IoSliceMut::new(room)], flags)?;
-
-    if got.len == size && got.from.is_some() {
-        return Ok(());
-    }
-    Err(io::Error::other(format!(
-        "{} bytes instead of {size}",
-        got.len
-    )))
-}
-
-/// Sends until `depth` messages are under way, or no more can be sent now.
-fn fill(pair: &mut Pair, data: &[u8], depth: usize) -> io::Result<()> {
-    while pair.under_way < depth {
-        // With nothing under way there would be nothing to wait for later.
-        let flags = if pair.under_way == 0 {
-            SendFlags::NONE
+/// One round trip, with so many large messages kept under way. Returns how many of these arrived.
+fn beside(
+    large: &mut Pair,
+    depth: usize,
+    small: &mut Pair,
+    data: &[u8],
+    room: &mut [u8],
+) -> io::Result<usize> {
+    let message = &data[..SMALL];
+    let (mut received, mut is_back) = (0, false);
+    large.fill(data, depth)?;
+    send_all(&mut small.near, message)?;
+    loop {
+        let count = large.take(room, MAX_MESSAGE, false)?;
+        received += count;
+        large.fill(data, depth)?;
+        let end = if is_back {
+            &mut small.near
         } else {
-            SendFlags::DONTWAIT
+            &mut small.far
         };
-        match send(&pair.near, data, flags) {
-            Ok(()) => pair.under_way += 1,
-            Err(error) if must_wait(&error) => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Receives what has come, or waits for one message if `wait`. Returns how many came.
-fn take(pair: &mut Pair, room: &mut [u8], size: usize, wait: bool) -> io::Result<usize> {
-    let mut flags = if wait {
-        RecvFlags::NONE
-    } else {
-        RecvFlags::DONTWAIT
-    };
-    let mut count = 0;
-
-    while pair.under_way > 0 {
-        match receive(&pair.far, room, size, flags) {
-            Ok(()) => {
-                pair.under_way -= 1;
-                count += 1;
-                flags = RecvFlags::DONTWAIT;
+        match end.receive(room, SMALL, false) {
+            Ok(Moved::Whole) if is_back => return Ok(received),
+            Ok(Moved::Whole) => {
+                is_back = true;
+                send_all(&mut small.far, message)?;
             }
-            Err(error) if flags == RecvFlags::DONTWAIT && must_wait(&error) => break,
+            Ok(Moved::Part) => {}
+            Err(error) if must_wait(&error) => {
+                if count == 0 {
+                    let [come, room] = large.interest();
+                    let end = PollFd::from_borrowed_fd(end.as_fd(), PollFlags::IN);
+                    wait_for(&mut [come, room, end])?;
+                }
+            }
             Err(error) => return Err(error),
         }
     }
-    Ok(count)
 }
 
 /// The time that `percent` of the sorted times are not above; zero if there are none.
@@ -324,6 +314,7 @@ pub fn percentile(times: &[Duration], percent: usize) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
     #[test]
     fn percentiles_are_of_the_times_themselves() {
@@ -333,5 +324,45 @@ mod tests {
         assert_eq!((micros(50), micros(90), micros(99)), (100, 180, 198));
         assert_eq!(percentile(&times[..1], 99), times[0]);
         assert_eq!(percentile(&[], 50), Duration::ZERO);
+    }
+
+    #[test]
+    fn whole_waves_are_measured() {
+        let second = Duration::from_secs(1);
+        for window in [Window::Count(20), Window::Time(second)] {
+            assert!(!window.is_over(second, 19, 4), "{window:?}");
+            assert!(!window.is_over(second, 8 * 4 - 1, 4), "{window:?}");
+            assert!(window.is_over(second, 8 * 4, 4), "{window:?}");
+        }
+        assert!(!Window::Time(second).is_over(second / 2, 1000, 1));
+        assert_eq!(
+            Window::Count(1000).of_size(MAX_MESSAGE),
+            Window::Count(COUNTED_BYTES / MAX_MESSAGE)
+        );
+        assert_eq!(Window::Count(1000).of_size(64), Window::Count(1000));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_sent() {
+        let addresses = [Ipv4Addr::LOCALHOST.into(); 2];
+        let mut bench = Bench::new(Site {
+            addresses,
+            devices: None,
+        });
+        let tcp = Kind::Tcp { nodelay: true };
+        let flow = bench
+            .one_way((tcp, Place::Loopback), 64 << 10, 4, 2, Window::Count(50))
+            .unwrap();
+        assert!(flow.messages >= 64, "{flow:?}");
+        let before = bench.arrived;
+        assert!(before >= flow.messages as u64 + 8);
+        let window = Window::Count(20);
+        let times = bench.round_trips(Kind::Unix, Place::Wire, 64, window);
+        assert_eq!(times.unwrap().len(), 20);
+        assert_eq!(bench.arrived, before + 2 * (20 + WARM_UP as u64));
+        // Large messages go in parts here.
+        let window = Window::Count(3);
+        let times = bench.round_trips_beside(Kind::Unix, 2, 0, window).unwrap();
+        assert_eq!(times.len(), WINDOWS);
     }
 }
