@@ -193,12 +193,14 @@ fn run(module: &'static ThisModule) -> Result {
     last.socket.send(None, DATA, Timeout::NONE)
 }
 
-/// The module. All is done when it is loaded.
+/// The module. All is done when it is loaded, if there is a peer.
 struct Full;
 
 impl kernel::Module for Full {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        run(module).inspect_err(|err| pr_err!("failed: {:?}\n", err))?;
+        if module_parameters::peer.value() != 0 {
+            run(module).inspect_err(|err| pr_err!("failed: {:?}\n", err))?;
+        }
         Ok(Self)
     }
 }
