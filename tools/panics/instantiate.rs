@@ -11,9 +11,10 @@ pub mod native;
 use rds_proto::cong::{Map, NeedsStorage, RemoteMap};
 use rds_proto::conn::{Action, ConnId, Identity, Verdict};
 use rds_proto::error::DropReason;
+use rds_proto::native::arrivals::{self, AckPolicy, Arrivals};
 use rds_proto::native::cc::{Config, Kind};
 use rds_proto::native::flow::{self, Flow};
-use rds_proto::native::received::{self, Ack};
+use rds_proto::native::wire::Ack;
 use rds_proto::path::{Closed, Path, Refused};
 use rds_proto::recv::Received;
 use rds_proto::send::{Cancel, Entry, Frame, Operation, Outcome, Payload, Transmit};
@@ -215,14 +216,15 @@ pub fn flow_timeout(f: &mut F, now: Instant, tell: &mut dyn FnMut(u32)) -> Optio
     f.next_timeout()
 }
 
-/// [`received::Received`]
-pub fn received(
-    r: &mut received::Received,
+/// [`Arrivals`]
+pub fn arrivals(
+    r: &mut Arrivals,
     now: Instant,
-    packet: &received::Packet,
-    policy: &received::Policy,
-) -> (received::Arrival, Option<Ack>) {
-    let arrival = r.on_packet(now, packet);
-    let due = r.is_due(now, policy);
+    packet: &arrivals::Packet,
+    policy: &AckPolicy,
+) -> (arrivals::Arrival, Option<Ack>) {
+    let arrival = r.on_packet(now, policy, packet);
+    let due = r.is_due(now);
+    r.told();
     (arrival, r.ack(now).filter(|ack| due && ack.covers(7)))
 }

@@ -66,7 +66,7 @@ impl Upper for Up {
         (self.deliver_stored)(info, stored);
     }
 
-    fn map(&mut self, _update: &MapUpdate<'_>) {}
+    fn map(&mut self, _update: &MapUpdate<'_>, _clear: u16) {}
 
     fn slots(&mut self, count: usize) -> Option<Slots> {
         (self.slots)(count)
@@ -111,13 +111,14 @@ impl Sink<Message> for Packet {
 /// [`Session::new`]
 pub fn new(
     incarnation: NonZeroU32,
+    settings: Settings,
     entries: &'static mut [Entry<Message>],
     records: &'static mut [Record],
     flows: &'static mut [Flow],
     lanes: &'static mut [Option<Way<Reliable>>],
 ) -> S {
     let outbox = Outbox::new(entries, records, flows, 4096, 0);
-    Session::new(1, incarnation, outbox, lanes)
+    Session::new(1, incarnation, settings, outbox, lanes)
 }
 
 /// [`Session::lane_up`], [`Session::lane_down`] and [`Session::end`]
@@ -136,23 +137,21 @@ pub fn lanes(s: &mut S, now: Instant, lane: Reliable) -> Option<Reliable> {
 /// [`Session::transmit`] and [`Session::next_timeout`]
 pub fn transmit(
     s: &mut S,
-    settings: &Settings,
     now: Instant,
     map: &[u8],
     packet: &mut Packet,
 ) -> (Transmit, Option<Instant>) {
-    (s.transmit(settings, now, 1, map, packet), s.next_timeout())
+    (s.transmit(now, 1, map, packet), s.next_timeout())
 }
 
 /// [`Session::on_packet`]
-pub fn on_packet(
-    s: &mut S,
-    settings: &Settings,
-    now: Instant,
-    packet: &[u8],
-    up: &mut Up,
-) -> PacketResult {
-    s.on_packet(settings, now, 1, packet, up)
+pub fn on_packet(s: &mut S, now: Instant, packet: &[u8], up: &mut Up) -> PacketResult {
+    s.on_packet(now, 1, packet, up)
+}
+
+/// [`Session::park`] and [`Session::resume`]
+pub fn park(s: &S, b: B, lanes: &'static mut [Option<Way<Reliable>>]) -> Option<S> {
+    s.park().map(|memory| Session::resume(&memory, b, lanes))
 }
 
 /// [`Outbox::queue`] and [`Outbox::cancel`]
@@ -211,7 +210,7 @@ pub fn maps(s: &mut MapSender, r: &mut MapReceiver, map: &[u8], update: &MapUpda
     s.change(9);
     s.on_lost();
     s.on_acked();
-    r.accepts(update)
+    r.accept(update) == Some(0)
 }
 
 /// [`Lane`]

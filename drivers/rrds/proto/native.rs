@@ -21,7 +21,6 @@
 //! | How fast may a datagram lane send, and how much may be in flight? | [`cc`] |
 //! | Which packets are lost, and when is a probe sent? | [`loss`] |
 //! | When may a packet leave? | [`pacing`] |
-//! | Which packets of a datagram lane have come, and when is it told? | [`received`] |
 //! | How do these make the sender of a datagram lane? | [`flow`] |
 
 pub mod arrivals;
@@ -33,7 +32,6 @@ pub mod loss;
 pub mod maps;
 pub mod outbox;
 pub mod pacing;
-pub mod received;
 pub mod session;
 pub mod slab;
 pub mod wire;

@@ -3,13 +3,18 @@
 //! The sender of a datagram lane, its receiver, and a peer that may lie.
 
 use crate::bytes::Choices;
+use rds_proto::native::arrivals::{AckPolicy, Arrival, Arrivals, Mark, Packet};
 use rds_proto::native::cc::{Config, Controller, Kind};
 use rds_proto::native::flow::{Flow, Outcome, Permit, Sent};
-use rds_proto::native::received::{Ack, Arrival, Bitmap, Packet, Received};
+use rds_proto::native::wire::{Ack, Ecn, Holes};
 use rds_proto::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
 
 const MSS: u32 = 1000;
+const POLICY: AckPolicy = AckPolicy {
+    every: 16,
+    delay_ns: 25_000,
+};
 
 /// A flow and the truth about it.
 struct Lane {
@@ -99,7 +104,7 @@ pub fn native_flow(input: &[u8]) {
         out: BTreeMap::new(),
         now: 0,
     };
-    let mut received = Received::default();
+    let mut received = Arrivals::default();
     let mut line = VecDeque::new();
     while !c.is_empty() {
         match c.byte() % 9 {
@@ -113,20 +118,22 @@ pub fn native_flow(input: &[u8]) {
                     let Some(number) = line.remove(at) else { break };
                     let packet = Packet {
                         number,
-                        eliciting: true,
+                        wanted: true,
                         at_once: flags & 1 != 0,
-                        marked: flags & 2 != 0,
+                        mark: [Mark::NotEct, Mark::Ce][usize::from((flags >> 1) & 1)],
                     };
-                    let arrival = received.on_packet(Instant(lane.now), &packet);
+                    let now = Instant(lane.now);
+                    let arrival = received.on_packet(now, &POLICY, &packet);
                     assert_ne!(arrival, Arrival::Duplicate, "each number is sent once");
                     if flags & 4 != 0 && arrival == Arrival::New {
-                        let again = received.on_packet(Instant(lane.now), &packet);
+                        let again = received.on_packet(now, &POLICY, &packet);
                         assert_eq!(again, Arrival::Duplicate);
                     }
                 }
             }
             5 => {
                 if let Some(ack) = received.ack(Instant(lane.now)) {
+                    received.told();
                     lane.ack(&ack);
                 }
             }
@@ -135,14 +142,25 @@ pub fn native_flow(input: &[u8]) {
                 let next = lane.flow.next_number();
                 let largest = (next + u64::from(c.byte())).wrapping_sub(64);
                 let words = [u64::from(c.word()) << 7, u64::from(c.word())];
+                let holes = (u128::from(words[1]) << 64) | u128::from(words[0]);
+                let ecn = Ecn {
+                    ce: u32::from(c.word()),
+                    ..Ecn::default()
+                };
                 lane.ack(&Ack {
                     largest,
-                    delay_ns: u64::from(c.word()) << 16,
-                    holes: (c.byte() & 1 == 0).then_some(Bitmap(words)),
-                    marked: u32::from(c.word()),
+                    run: u32::from(c.byte()) << (c.byte() & 8),
+                    delay: u32::from(c.word()) << 6,
+                    holes: Holes(holes),
+                    ecn: (c.byte() & 1 == 0).then_some(ecn),
+                    ..Ack::default()
                 });
             }
             _ => {
+                // What asks for nothing takes no memory.
+                let number = lane.flow.next_number();
+                let sent = lane.flow.on_sent(Instant(lane.now), 40, false, None);
+                assert_eq!(sent, Ok(number));
                 if c.byte() & 3 == 0 {
                     lane.flow.on_nothing_to_send();
                 } else if c.byte() == 0 {

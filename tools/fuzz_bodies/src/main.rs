@@ -195,6 +195,7 @@ fn seeds(name: &str) -> Vec<(&'static str, Vec<u8>)> {
         "native_packet" => native_packets(),
         "native_private" => native_private(),
         "native_flow" => native_flow(),
+        "native_session" => native_session(),
         _ => vec![
             (
                 "traffic",
@@ -224,9 +225,12 @@ fn hello() -> Hello {
         session: 9,
         incarnation: NonZeroU32::MIN,
         peer: NonZeroU32::new(2),
-        max_packet: 65536,
+        features: 0,
         first: 3,
+        base: 1,
         quota: 1 << 22,
+        max_packet: 65536,
+        serial: 1,
         window: 4096,
         room: 64,
         ack_delay: 25,
@@ -263,7 +267,7 @@ fn native_packets() -> Vec<(&'static str, Vec<u8>)> {
     let ack = Ack {
         largest: 200,
         run: 9,
-        holes: Some(Holes(5)),
+        holes: Holes(5),
         ecn: Some(Ecn::default()),
         ..Ack::default()
     };
@@ -310,6 +314,42 @@ fn native_packets() -> Vec<(&'static str, Vec<u8>)> {
             }),
         ),
     ]
+}
+
+/// Calls of a session and packets of its peer: messages that come, and the fate of those that leave.
+fn native_session() -> Vec<(&'static str, Vec<u8>)> {
+    let hello = [0, 0, 0, 0, 0, 0, 0, 1, 0, 8, 1, 64, 3];
+    let message = [1, 0, 0, 13, 0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 77];
+    let part = [2, 0, 0, 84, 0, 1, 0, 9, 0, 0, 0, 1, 0, 0, 0, 1];
+    let part = [&part[..], &[0, 0, 1, 0, 0, 0, 0, 0], &[0; 64]].concat();
+    let gone = [3, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 0];
+    let ack = [&[4, 0, 0, 32, 0, 0, 0, 9, 0, 0, 0, 9][..], &[0; 24]].concat();
+    let map = [5, 2, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0];
+    let bye = [11, 0, 0, 12, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let packet = |frames: &[&[u8]]| {
+        let frames = frames.concat();
+        [&[1, frames.len() as u8], &frames[..]].concat()
+    };
+    let came = [
+        &[4][..],
+        &hello,
+        &[4],
+        &packet(&[&message, &part]),
+        &packet(&[&gone]),
+        &[4],
+    ];
+    let left = [
+        &[4][..],
+        &hello,
+        &[0x15, 1, 0x25, 2, 0x35, 3, 4],
+        &packet(&[&ack, &map]),
+        &[4, 6, 255, 255],
+        &packet(&[&bye]),
+        &[0x47, 4],
+        &hello,
+        &[4],
+    ];
+    vec![("messages", came.concat()), ("answers", left.concat())]
 }
 
 /// Calls of a datagram lane: much sent and acknowledged, losses, silence, lies.

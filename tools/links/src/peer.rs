@@ -4,9 +4,10 @@
 
 use crate::link::Packet;
 use crate::MS;
+use rds_proto::native::arrivals::{self, AckPolicy, Arrival, Arrivals, Mark};
 use rds_proto::native::cc::{Config, Kind};
 use rds_proto::native::flow::{Flow, Outcome, Permit, Sent};
-use rds_proto::native::received::{self, Ack, Arrival, Policy, Received};
+use rds_proto::native::wire::Ack;
 use rds_proto::time::Instant;
 use std::collections::VecDeque;
 
@@ -35,7 +36,7 @@ pub struct FlowConfig {
     /// Whether BBR tells random loss from congestion.
     pub tolerant: bool,
     /// When its receiver acknowledges.
-    pub policy: Policy,
+    pub policy: AckPolicy,
 }
 
 impl FlowConfig {
@@ -47,8 +48,8 @@ impl FlowConfig {
             start: 0,
             source: Source::Bulk,
             tolerant: true,
-            policy: Policy {
-                packets: 16,
+            policy: AckPolicy {
+                every: 16,
                 delay_ns: 1_000_000,
             },
         }
@@ -95,7 +96,7 @@ impl Sender {
             config.kind,
             &cc,
             10 * MS,
-            config.policy.delay_ns,
+            config.policy.delay_ns as u32,
             slots,
             Instant(config.start),
         );
@@ -232,8 +233,8 @@ impl Sender {
 
 /// The receiver's end.
 pub(crate) struct Receiver {
-    received: Received,
-    policy: Policy,
+    received: Arrivals,
+    policy: AckPolicy,
     chunks: Vec<u64>,
     /// Bytes that came for the first time.
     pub(crate) delivered: u64,
@@ -241,9 +242,9 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    pub(crate) fn new(policy: Policy) -> Self {
+    pub(crate) fn new(policy: AckPolicy) -> Self {
         Self {
-            received: Received::default(),
+            received: Arrivals::default(),
             policy,
             chunks: Vec::new(),
             delivered: 0,
@@ -266,15 +267,15 @@ impl Receiver {
     }
 
     pub(crate) fn on_packet(&mut self, now: u64, packet: &Packet) -> Option<Ack> {
-        let arrival = self.received.on_packet(
-            Instant(now),
-            &received::Packet {
-                number: packet.number,
-                eliciting: true,
-                at_once: packet.at_once,
-                marked: packet.marked,
-            },
-        );
+        let arrived = arrivals::Packet {
+            number: packet.number,
+            wanted: true,
+            at_once: packet.at_once,
+            mark: if packet.marked { Mark::Ce } else { Mark::Ect0 },
+        };
+        let arrival = self
+            .received
+            .on_packet(Instant(now), &self.policy, &arrived);
         if arrival == Arrival::New && self.is_new(packet.chunk) {
             self.delivered += u64::from(packet.size);
         }
@@ -284,15 +285,12 @@ impl Receiver {
     /// The acknowledgement to send now, if one is due.
     pub(crate) fn poll(&mut self, now: u64) -> Option<Ack> {
         let at = Instant(now);
-        let ack = if self.received.is_due(at, &self.policy) {
-            self.received.ack(at)
-        } else {
-            None
-        };
-        self.wake = self
-            .received
-            .next_timeout(&self.policy)
-            .map_or(u64::MAX, |t| t.0);
+        let mut ack = None;
+        if self.received.is_due(at) {
+            ack = self.received.ack(at);
+            self.received.told();
+        }
+        self.wake = self.received.due().map_or(u64::MAX, |t| t.0);
         ack
     }
 }

@@ -10,7 +10,7 @@ use rds_proto::native::cc::bbr::Bbr;
 use rds_proto::native::cc::units::Rate;
 use rds_proto::native::cc::Controller;
 use rds_proto::native::flow::{Flow, Sent};
-use rds_proto::native::received::Ack;
+use rds_proto::native::wire::Ack;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 

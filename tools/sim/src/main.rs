@@ -166,8 +166,8 @@ fn many_native(o: &Options) -> ExitCode {
     );
     println!(
         "sim: native: {} messages received in {} packets, {} cancelled; {} packets refused, {} changed; \
-         {} lanes killed, {} nodes crashed, {} hostile sessions ended",
-        r.messages, r.packets, r.cancelled, r.refused, r.changed, r.kills, r.crashes, r.ended
+         {} lanes killed, {} nodes crashed, {} hostile sessions ended, {} sessions put away",
+        r.messages, r.packets, r.cancelled, r.refused, r.changed, r.kills, r.crashes, r.ended, r.parked
     );
     ExitCode::SUCCESS
 }

@@ -20,6 +20,7 @@ fn some_worlds_keep_all_promises() {
         sum.cancelled,
         sum.changed,
         sum.ended,
+        sum.parked,
     ];
     assert!(all.iter().all(|count| *count > 0), "{sum:?}");
 }

@@ -4,16 +4,18 @@
 //!
 //! A [`Flow`] numbers packets, keeps what it must know of each until its fate is settled, and joins
 //! loss detection, controller and pacer. Each packet carries a token of the caller's, which comes back
-//! once: when the packet is acknowledged, or when it is lost and its frames are to be sent again.
+//! once: when the packet is acknowledged, or when it is lost and its frames are to be sent again. A
+//! packet that nobody waits for has a number and is forgotten at once.
 //!
-//! A lost packet is remembered as long as an acknowledgement can speak of it. If one does, the loss
-//! was mistaken: the detector waits longer from then on, and the controller takes its answer back.
+//! A lost packet is remembered as long as an acknowledgement is sure to reach down to it. If one speaks
+//! of it, the loss was mistaken: the detector waits longer from then on, and the controller takes its
+//! answer back.
 
 use super::cc::delivery::{Acking, Delivery, Snapshot};
 use super::cc::{AnyController, Config, Controller, Kind, Lost};
 use super::loss::{Detector, Timeout};
 use super::pacing::Pacer;
-use super::received::{Ack, WINDOW};
+use super::wire::{Ack, ACK_REACH};
 use crate::ring::{Ring, Storage};
 use crate::time::Instant;
 use core::fmt;
@@ -23,7 +25,7 @@ use core::fmt;
 enum Fate {
     /// It is on its way.
     InFlight,
-    /// It is acknowledged, or nobody waits for it.
+    /// It is acknowledged.
     Settled,
     /// It is deemed lost.
     Lost,
@@ -32,6 +34,7 @@ enum Fate {
 /// A packet that was sent.
 #[derive(Debug)]
 pub struct Sent<T> {
+    number: u64,
     snapshot: Snapshot,
     fate: Fate,
     token: Option<T>,
@@ -65,12 +68,10 @@ pub struct Forged;
 
 /// See the [module](self).
 pub struct Flow<T, S> {
-    /// Packets from `first` on.
+    /// Packets that are remembered, in the order of their numbers.
     packets: Ring<Sent<T>, S>,
-    /// Number of the first packet remembered.
-    first: u64,
-    /// No packet before this one is in flight.
-    in_flight_from: u64,
+    /// Number of the next packet.
+    next: u64,
     /// The number after the largest one acknowledged.
     acked_to: u64,
     /// Bytes sent since an acknowledgement was last asked for at once.
@@ -97,8 +98,7 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
     ) -> Self {
         Self {
             packets: Ring::new(slots),
-            first: 0,
-            in_flight_from: 0,
+            next: 0,
             acked_to: 0,
             unasked: 0,
             marked: 0,
@@ -110,9 +110,8 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
     }
 
     /// Number of the next packet.
-    pub fn next_number(&self) -> u64 {
-        // CAST: widening.
-        self.first.saturating_add(self.packets.len() as u64)
+    pub const fn next_number(&self) -> u64 {
+        self.next
     }
 
     /// Bytes in flight.
@@ -185,7 +184,7 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
     /// asks for an acknowledgement at once.
     ///
     /// `token` is `None` if the packet asks for no acknowledgement: it is not in flight then, and
-    /// needs no permit.
+    /// needs neither a permit nor memory.
     ///
     /// # Errors
     ///
@@ -196,37 +195,31 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
         size: u32,
         at_once: bool,
         token: Option<T>,
-    ) -> Result<u64, Option<T>> {
-        if self.packets.len() >= self.packets.capacity() {
-            return Err(token);
+    ) -> Result<u64, T> {
+        let number = self.next;
+        if let Some(token) = token {
+            if self.packets.len() >= self.packets.capacity() {
+                return Err(token);
+            }
+            self.controller.on_transmit(now, &self.delivery);
+            let (rate, quantum) = (self.controller.pacing_rate(), self.controller.quantum());
+            self.pacer.on_sent(now, size, rate, quantum);
+            self.detector.on_sent(now);
+            let sent = Sent {
+                number,
+                snapshot: self.delivery.on_sent(now, size),
+                fate: Fate::InFlight,
+                token: Some(token),
+            };
+            // Cannot fail: there is room.
+            let _ = self.packets.push_back(sent);
         }
-        let number = self.next_number();
-        let counts = token.is_some();
         self.unasked = if at_once {
             0
         } else {
             self.unasked.saturating_add(size)
         };
-        let snapshot = if counts {
-            self.controller.on_transmit(now, &self.delivery);
-            let (rate, quantum) = (self.controller.pacing_rate(), self.controller.quantum());
-            self.pacer.on_sent(now, size, rate, quantum);
-            self.detector.on_sent(now);
-            self.delivery.on_sent(now, size)
-        } else {
-            let mut delivery = self.delivery;
-            delivery.on_sent(now, 0)
-        };
-        let sent = Sent {
-            snapshot,
-            fate: if counts {
-                Fate::InFlight
-            } else {
-                Fate::Settled
-            },
-            token,
-        };
-        self.packets.push_back(sent).map_err(|sent| sent.token)?;
+        self.next = number.saturating_add(1);
         Ok(number)
     }
 
@@ -237,10 +230,10 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
         }
     }
 
-    /// The packet of `number`, if it is remembered.
-    fn packet(&mut self, number: u64) -> Option<&mut Sent<T>> {
-        let index = number.checked_sub(self.first)?;
-        self.packets.get_mut(usize::try_from(index).ok()?)
+    /// Place of the first packet remembered whose number is not below `number`.
+    fn place(&self, number: u64) -> usize {
+        self.packets
+            .partition_point(|packet| packet.number < number)
     }
 
     /// Takes in an acknowledgement that came at `now`, and tells what has become of packets.
@@ -258,7 +251,7 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
             return Err(Forged);
         }
         let mut acking = self.delivery.begin(now);
-        let late = self.take_late(ack, &mut acking);
+        let late = self.take_late(now, ack, &mut acking);
         let oldest = self.take_acked(ack, &mut acking, &mut tell);
         self.acked_to = self.acked_to.max(ack.largest.saturating_add(1));
         let Some(newest) = acking.newest().copied() else {
@@ -267,13 +260,16 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
         let mistaken = oldest.is_some_and(|oldest| self.detector.on_acked(oldest));
         if acking.newest_number() == Some(ack.largest) {
             let rtt = now.since(newest.sent);
-            self.detector.rtt.on_sample(rtt, ack.delay_ns);
+            let held = u64::from(ack.delay).saturating_mul(1000);
+            self.detector.rtt.on_sample(rtt, held);
         }
         if late || mistaken {
             self.controller.on_spurious(now, &self.delivery);
         }
         self.detect(now, &mut tell);
-        self.take_marks(now, ack.marked, &newest, &acking);
+        if let Some(ecn) = ack.ecn {
+            self.take_marks(now, ecn.ce, &newest, &acking);
+        }
         let rtt = &self.detector.rtt;
         let (shortest, smoothed) = (rtt.shortest(), rtt.smoothed());
         if let Some(sample) = self.delivery.finish(&acking, shortest, smoothed) {
@@ -284,24 +280,26 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
     }
 
     /// Finds packets that had been deemed lost; whether that ends an episode of mistakes.
-    fn take_late(&mut self, ack: &Ack, acking: &mut Acking) -> bool {
+    fn take_late(&mut self, now: Instant, ack: &Ack, acking: &mut Acking) -> bool {
         let mut all = false;
         if !self.detector.may_be_mistaken() {
             return false;
         }
-        for number in ack.smallest().max(self.first)..=ack.largest {
-            let Some(packet) = self.packet(number) else {
+        let mut at = self.place(ack.smallest().max(self.spoken_of()));
+        while let Some(packet) = self.packets.get_mut(at) {
+            let number = packet.number;
+            if number > ack.largest {
                 break;
-            };
+            }
+            at = at.saturating_add(1);
             if packet.fate != Fate::Lost || !ack.covers(number) {
                 continue;
             }
             packet.fate = Fate::Settled;
             let snapshot = packet.snapshot;
             self.delivery.on_acked(acking, number, &snapshot, true);
-            all |= self
-                .detector
-                .on_spurious(number, ack.largest.saturating_sub(number));
+            let behind = ack.largest.saturating_sub(number);
+            all |= self.detector.on_spurious(now, number, behind);
         }
         all
     }
@@ -314,10 +312,13 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
         tell: &mut impl FnMut(Outcome<T>),
     ) -> Option<u64> {
         let mut oldest = None;
-        for number in ack.smallest().max(self.in_flight_from)..=ack.largest {
-            let Some(packet) = self.packet(number) else {
+        let mut at = self.place(ack.smallest());
+        while let Some(packet) = self.packets.get_mut(at) {
+            let number = packet.number;
+            if number > ack.largest {
                 break;
-            };
+            }
+            at = at.saturating_add(1);
             if packet.fate != Fate::InFlight || !ack.covers(number) {
                 continue;
             }
@@ -338,35 +339,30 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
         let Some(largest) = self.acked_to.checked_sub(1) else {
             return;
         };
-        let next = self.next_number();
-        let mut all_before = true;
-        for number in self.in_flight_from..largest {
-            let Some(packet) = self.packet(number) else {
+        let mut at = 0_usize;
+        while let Some(packet) = self.packets.get(at) {
+            let (number, fate, sent) = (packet.number, packet.fate, packet.snapshot.sent);
+            if number >= largest {
                 break;
-            };
-            if packet.fate == Fate::InFlight {
-                let snapshot = packet.snapshot;
-                if self.detector.is_lost(now, number, snapshot.sent, largest) {
-                    self.lose(now, number, next, tell);
-                } else {
-                    all_before = false;
-                }
             }
-            if all_before {
-                self.in_flight_from = number.saturating_add(1);
+            if fate == Fate::InFlight && self.detector.is_lost(now, number, sent, largest) {
+                self.lose(now, at, tell);
             }
+            at = at.saturating_add(1);
         }
     }
 
-    /// Deems packet `number` lost.
-    fn lose(&mut self, now: Instant, number: u64, next: u64, tell: &mut impl FnMut(Outcome<T>)) {
-        let Some(packet) = self.packet(number) else {
+    /// Deems the packet at a place lost.
+    fn lose(&mut self, now: Instant, at: usize, tell: &mut impl FnMut(Outcome<T>)) {
+        let next = self.next;
+        let Some(packet) = self.packets.get_mut(at) else {
             return;
         };
         packet.fate = Fate::Lost;
+        let number = packet.number;
         let (sent, token) = (packet.snapshot, packet.token.take());
         self.delivery.on_lost(&sent);
-        let first = self.detector.on_lost(number, next);
+        let first = self.detector.on_lost(now, number, next);
         let lost = Lost {
             number,
             sent,
@@ -392,22 +388,24 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
         self.controller.on_ecn(now, newest, &self.delivery);
     }
 
+    /// Lost packets below this number are not waited for any more: an acknowledgement need not reach down
+    /// to them.
+    const fn spoken_of(&self) -> u64 {
+        self.acked_to.saturating_sub(ACK_REACH.saturating_add(2))
+    }
+
     /// Forgets packets whose fate is settled, and lost ones that nobody will speak of any more.
     fn forget_settled(&mut self) {
-        let spoken_of = self.acked_to.saturating_sub(WINDOW.saturating_add(1));
+        let spoken_of = self.spoken_of();
         while let Some(packet) = self.packets.get(0) {
             match packet.fate {
                 Fate::InFlight => break,
-                Fate::Lost if self.first >= spoken_of => break,
-                Fate::Lost => {
-                    self.detector.on_forgotten(self.first);
-                }
+                Fate::Lost if packet.number >= spoken_of => break,
+                Fate::Lost => self.detector.on_forgotten(packet.number),
                 Fate::Settled => {}
             }
             self.packets.pop_front();
-            self.first = self.first.saturating_add(1);
         }
-        self.in_flight_from = self.in_flight_from.max(self.first);
     }
 
     /// When [`on_timeout`](Self::on_timeout) is to be called.
@@ -423,8 +421,7 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
         if self.delivery.inflight() == 0 {
             return Timeout::None;
         }
-        let next = self.next_number();
-        let timeout = self.detector.on_timeout(now, next);
+        let timeout = self.detector.on_timeout(now, self.next);
         match timeout {
             Timeout::Loss => {
                 self.detect(now, &mut tell);
@@ -442,7 +439,6 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
     /// lane.
     pub fn abandon(&mut self, mut tell: impl FnMut(T)) {
         while let Some(packet) = self.packets.pop_front() {
-            self.first = self.first.saturating_add(1);
             if packet.fate == Fate::InFlight {
                 self.delivery.on_abandoned(&packet.snapshot);
                 if let Some(token) = packet.token {
@@ -450,7 +446,6 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
                 }
             }
         }
-        self.in_flight_from = self.first;
         self.detector.on_abandoned();
     }
 }
@@ -458,7 +453,7 @@ impl<T, S: Storage<Sent<T>>> Flow<T, S> {
 impl<T, S> fmt::Debug for Flow<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Flow")
-            .field("first", &self.first)
+            .field("next", &self.next)
             .field("delivery", &self.delivery)
             .field("detector", &self.detector)
             .field("controller", &self.controller)

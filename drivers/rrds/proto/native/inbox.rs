@@ -157,6 +157,22 @@ impl<U: Upper> Inbox<U> {
         self.used
     }
 
+    /// Whether all that has come is handed up.
+    pub const fn is_idle(&self) -> bool {
+        self.used == 0 && self.above == 0
+    }
+
+    /// Goes on where another inbox of the session was, which was idle.
+    pub(super) fn go_on(base: u64, released: u64) -> Self {
+        Self {
+            base,
+            high: base,
+            charged: released,
+            released,
+            ..Self::default()
+        }
+    }
+
     /// Starts over: the peer is in another life, whose first number is `first`.
     pub fn restart(&mut self, first: u64) {
         *self = Self {

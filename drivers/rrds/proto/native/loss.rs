@@ -27,8 +27,14 @@ const MOST_TIME: u8 = 16;
 const NEVER: Instant = Instant(u64::MAX);
 /// Timeouts in a row after which the path counts as broken down.
 pub const PERSISTENT_TIMEOUTS: u8 = 3;
-/// The timeout doubles so many times at most.
+/// The timeout doubles so many times at most,
 const MOST_DOUBLINGS: u8 = 10;
+/// and not beyond so many nanoseconds, if it is not longer by itself: a lane that comes back is noticed.
+pub const MOST_WAIT_NS: u64 = 4_000_000_000;
+/// Losses that are no mistake.
+const REAL: u16 = u16::MAX;
+/// An answer to losses is taken back within so many timeouts.
+const UNDO_TIMEOUTS: u64 = 3;
 
 /// See the [module](self).
 #[derive(Clone, Copy, Debug)]
@@ -39,10 +45,13 @@ pub struct Detector {
     loss_at: Instant,
     /// When the newest packet that asks for an acknowledgement was sent.
     last_sent: Instant,
-    /// Losses of the episode that have not been found to be mistaken.
-    losses: u32,
+    /// Losses of the episode that have not been found to be mistaken; [`REAL`] if one is not, or too
+    /// many are.
+    losses: u16,
     /// Lost packets that may turn up.
-    remembered: u32,
+    remembered: u16,
+    /// When the episode began, in [ticks](tick).
+    episode_at: u32,
     /// First packet of the episode.
     episode_start: u64,
     /// Packets from here on are of the next episode.
@@ -59,6 +68,12 @@ pub struct Detector {
     probes: u8,
     /// Packets before this one were sent before the controller was told that the path broke down.
     collapsed_before: u64,
+}
+
+/// The time in units of 1024 ns, modulo 2^32: 73 minutes.
+const fn tick(now: Instant) -> u32 {
+    // CAST: the low half counts.
+    (now.0 >> 10) as u32
 }
 
 /// Why a lane's timer has fired.
@@ -86,6 +101,7 @@ impl Detector {
             last_sent: Instant(0),
             losses: 0,
             remembered: 0,
+            episode_at: 0,
             episode_start: 0,
             episode_end: 0,
             packet_threshold: PACKET_THRESHOLD,
@@ -132,8 +148,9 @@ impl Detector {
             return Some(self.loss_at);
         }
         let doublings = self.timeouts.min(MOST_DOUBLINGS);
-        let pto = self.pto_ns().saturating_mul(1 << doublings);
-        Some(self.last_sent.after(pto))
+        let pto = self.pto_ns();
+        let wait = pto.saturating_mul(1 << doublings);
+        Some(self.last_sent.after(wait.min(pto.max(MOST_WAIT_NS))))
     }
 
     /// Says what a timer that fires at `now` means; `next` is the number of the next packet.
@@ -176,16 +193,23 @@ impl Detector {
         false
     }
 
+    /// Whether the episode is too old for its answer to be taken back: the path was another one.
+    fn is_stale(&self, now: Instant) -> bool {
+        let ticks = u64::from(tick(now).wrapping_sub(self.episode_at));
+        ticks > self.pto_ns().saturating_mul(UNDO_TIMEOUTS) >> 10
+    }
+
     /// Counts packet `number` as lost; `next` is the number of the next packet.
     ///
     /// Returns whether an episode begins with it. One ends with what was in flight at its first loss,
-    /// unless some of its losses may still be mistakes.
-    pub fn on_lost(&mut self, number: u64, next: u64) -> bool {
+    /// unless some of its losses may still be mistakes and it is not old.
+    pub fn on_lost(&mut self, now: Instant, number: u64, next: u64) -> bool {
         let over = number >= self.episode_end;
-        let first = over && (self.losses == 0 || self.losses == u32::MAX);
+        let first = over && (self.losses == 0 || self.losses == REAL || self.is_stale(now));
         if first {
             self.losses = 0;
             self.episode_start = number;
+            self.episode_at = tick(now);
         }
         if over {
             self.episode_end = next;
@@ -202,8 +226,9 @@ impl Detector {
 
     /// Takes in that lost packet `number` has arrived, `behind` numbers late.
     ///
-    /// Returns whether all the losses of the episode have turned out to be mistaken.
-    pub fn on_spurious(&mut self, number: u64, behind: u64) -> bool {
+    /// Returns whether all the losses of the episode have turned out to be mistaken, in time and for the
+    /// first time.
+    pub fn on_spurious(&mut self, now: Instant, number: u64, behind: u64) -> bool {
         self.remembered = self.remembered.saturating_sub(1);
         // One number more than it took, so that the same delay is waited for.
         let threshold = behind.saturating_add(1).min(u64::from(MOST_PACKETS));
@@ -211,18 +236,23 @@ impl Detector {
         self.packet_threshold = self.packet_threshold.max(threshold as u8);
         self.time_threshold = self.time_threshold.saturating_add(1).min(MOST_TIME);
         let of_episode = (self.episode_start..self.episode_end).contains(&number);
-        if !of_episode || self.losses == 0 || self.losses == u32::MAX {
+        if !of_episode || self.losses == 0 || self.losses == REAL {
             return false;
         }
         self.losses = self.losses.saturating_sub(1);
-        self.losses == 0
+        if self.losses != 0 {
+            return false;
+        }
+        // What was before the episode is restored once.
+        self.losses = REAL;
+        !self.is_stale(now)
     }
 
     /// Forgets lost packet `number`: it did not arrive. Its episode was none of mistakes.
     pub fn on_forgotten(&mut self, number: u64) {
         self.remembered = self.remembered.saturating_sub(1);
         if number >= self.episode_start {
-            self.losses = u32::MAX;
+            self.losses = REAL;
         }
     }
 
@@ -250,6 +280,7 @@ impl Detector {
 mod tests {
     use super::*;
 
+    const NOW: Instant = Instant(1_000_000_000);
     const US: u64 = 1000;
     const MS: u64 = 1_000_000;
 
@@ -341,21 +372,27 @@ mod tests {
             assert_eq!(d.on_timeout(at, 4), probe);
         }
         let wait = d.next_timeout().unwrap().since(d.last_sent);
-        assert_eq!(wait, d.pto_ns() << 10, "it does not double for ever");
+        assert_eq!(wait, MOST_WAIT_NS, "it does not double for ever");
+        let mut d = Detector::new(4 * MOST_WAIT_NS, 0);
+        let at = d.next_timeout().unwrap();
+        d.on_timeout(at, 4);
+        let wait = d.next_timeout().unwrap().since(d.last_sent);
+        assert_eq!(wait, d.pto_ns(), "a long round trip is waited for");
+        assert!(wait > MOST_WAIT_NS);
     }
 
     #[test]
     fn mistakes_raise_the_thresholds_and_end_the_episode() {
         let mut d = measured();
-        assert!(d.on_lost(3, 10) && !d.on_lost(4, 12));
-        assert!(!d.on_spurious(3, 5));
+        assert!(d.on_lost(NOW, 3, 10) && !d.on_lost(NOW, 4, 12));
+        assert!(!d.on_spurious(NOW, 3, 5));
         // It goes on as long as a loss may be a mistake.
-        assert!(!d.on_lost(11, 20) && !d.on_spurious(11, 5));
-        assert!(d.on_spurious(4, 2));
-        assert!(!d.on_spurious(4, 2), "no loss is left");
+        assert!(!d.on_lost(NOW, 11, 20) && !d.on_spurious(NOW, 11, 5));
+        assert!(d.on_spurious(NOW, 4, 2));
+        assert!(!d.on_spurious(NOW, 4, 2), "no loss is left");
         assert_eq!((d.packet_threshold, d.time_threshold), (6, 13));
         for _ in 0..20 {
-            d.on_spurious(4, 1000);
+            d.on_spurious(NOW, 4, 1000);
         }
         assert_eq!((d.packet_threshold, d.time_threshold), (64, 16));
     }
@@ -363,14 +400,38 @@ mod tests {
     #[test]
     fn one_real_loss_makes_an_episode_real() {
         let mut d = measured();
-        d.on_lost(3, 10);
-        d.on_lost(4, 10);
+        d.on_lost(NOW, 3, 10);
+        d.on_lost(NOW, 4, 10);
         d.on_forgotten(2);
         d.on_forgotten(3);
-        assert!(!d.on_spurious(4, 2));
+        assert!(!d.on_spurious(NOW, 4, 2));
         // The next episode is judged by itself.
-        assert!(!d.on_lost(9, 10) && d.on_lost(10, 20));
-        assert!(!d.on_spurious(20, 1), "of the episode after");
-        assert!(d.on_spurious(10, 1));
+        assert!(!d.on_lost(NOW, 9, 10) && d.on_lost(NOW, 10, 20));
+        assert!(!d.on_spurious(NOW, 20, 1), "of the episode after");
+        assert!(d.on_spurious(NOW, 10, 1));
+    }
+
+    #[test]
+    fn an_answer_is_taken_back_once() {
+        let mut d = measured();
+        assert!(d.on_lost(NOW, 3, 20));
+        assert!(d.on_spurious(NOW, 3, 5));
+        // Another loss of the same flight begins no episode: what was before it is gone.
+        assert!(!d.on_lost(NOW, 9, 21));
+        assert!(!d.on_spurious(NOW, 9, 5));
+        assert!(d.on_lost(NOW, 20, 30) && d.on_spurious(NOW, 20, 1));
+    }
+
+    #[test]
+    fn an_old_answer_is_not_taken_back() {
+        let mut d = measured();
+        let late = |d: &Detector| NOW.after(3 * d.pto_ns() + 2048);
+        assert!(d.on_lost(NOW, 3, 10));
+        assert!(!d.on_spurious(late(&d), 3, 5));
+        // Nor does one loss after the other that may be a mistake keep an episode going.
+        assert!(d.on_lost(NOW, 10, 20) && !d.on_lost(NOW, 20, 30));
+        assert!(!d.on_spurious(NOW, 10, 5));
+        assert!(d.on_lost(late(&d), 30, 40));
+        assert!(d.on_spurious(late(&d), 30, 5));
     }
 }

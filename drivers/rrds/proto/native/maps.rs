@@ -77,6 +77,19 @@ pub(super) struct Update {
 }
 
 impl MapSender {
+    /// The serial of the last update.
+    pub(super) const fn serial(&self) -> u32 {
+        self.serial
+    }
+
+    /// A sender whose updates follow that of `serial`.
+    pub(super) fn go_on(serial: u32) -> Self {
+        Self {
+            serial,
+            ..Self::default()
+        }
+    }
+
     /// A session with a new life of the peer begins, which knows nothing: tells it of the blocks that
     /// have a bit in `map`, which may be empty.
     pub fn start(&mut self, map: &[u8]) {

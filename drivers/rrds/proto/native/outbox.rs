@@ -57,6 +57,16 @@ pub enum Cancel<M> {
     Unknown,
 }
 
+/// Numbers and charges, which last as long as the session does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Numbers {
+    next_id: u64,
+    charged: u64,
+    quota: u64,
+    width: u64,
+    window: u32,
+}
+
 /// Messages to send.
 #[derive(Debug)]
 pub struct Outbox<M, E, R, F> {
@@ -74,6 +84,8 @@ pub struct Outbox<M, E, R, F> {
     oldest: u32,
     newest: u32,
     next_id: u64,
+    /// The peer has handed up all numbers below, as far as it said so.
+    below: u64,
     charged: u64,
     quota: u64,
     /// The first quota that the peer told: how much it lets us have under way.
@@ -111,6 +123,7 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             oldest: NONE,
             newest: NONE,
             next_id: first,
+            below: 0,
             charged: 0,
             quota: 0,
             window: 0,
@@ -147,6 +160,11 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
     #[inline]
     pub fn first(&self) -> u64 {
         self.entries.get(self.oldest).map_or(self.next_id, |e| e.id)
+    }
+
+    /// The number of the next message.
+    pub const fn next(&self) -> u64 {
+        self.next_id
     }
 
     /// Whether something waits until the peer raises the quota or acknowledges.
@@ -306,6 +324,26 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         }
     }
 
+    /// What goes on when the session does; nothing may wait or be under way.
+    pub(super) const fn numbers(&self) -> Numbers {
+        Numbers {
+            next_id: self.next_id,
+            charged: self.charged,
+            quota: self.quota,
+            width: self.width,
+            window: self.window,
+        }
+    }
+
+    /// Goes on where another outbox of the session was. Nothing may have been sent.
+    pub(super) fn go_on(&mut self, numbers: &Numbers) {
+        self.next_id = numbers.next_id;
+        self.charged = numbers.charged;
+        self.quota = numbers.quota;
+        self.width = numbers.width;
+        self.window = numbers.window;
+    }
+
     // Storage.
 
     /// Number of slots to hand to [`grow_entries`](Self::grow_entries).
@@ -410,6 +448,10 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             let Some(entry) = self.entries.get_mut(at) else {
                 break;
             };
+            if entry.id < self.below {
+                self.is_handed_up(at);
+                continue;
+            }
             if entry.state == State::Sent {
                 entry.state = State::Again;
             }
@@ -419,9 +461,78 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             }
         }
         match part {
+            Some(part) if self.id_of(part.entry) < self.below => {
+                self.records.release(record);
+                self.drop_piece(part.entry);
+            }
             Some(_) => self.pieces.push_back(&mut self.records, record),
             None => self.records.release(record),
         }
+    }
+
+    fn id_of(&self, at: u32) -> u64 {
+        self.entries.get(at).map_or(u64::MAX, |entry| entry.id)
+    }
+
+    /// The peer has handed up all messages below `base`, whatever became of the packets that carried
+    /// them. What is under way is settled when it is acknowledged or lost, the rest now.
+    pub fn acknowledge_below(&mut self, base: u64) {
+        if base <= self.below || base > self.next_id {
+            return;
+        }
+        self.below = base;
+        for mut list in core::mem::take(&mut self.again) {
+            while let Some(at) = list.pop_front(&mut self.entries) {
+                let Some(entry) = self.entries.get(at) else {
+                    break;
+                };
+                if entry.id < base {
+                    self.is_handed_up(at);
+                    continue;
+                }
+                let class = usize::from(entry.len > self.limit);
+                if let Some(again) = self.again.get_mut(class) {
+                    again.push_back(&mut self.entries, at);
+                }
+            }
+        }
+        let mut pieces = core::mem::take(&mut self.pieces);
+        while let Some(record) = pieces.pop_front(&mut self.records) {
+            let part = self.records.get(record).and_then(|r| r.part);
+            match part {
+                Some(part) if self.id_of(part.entry) < base => {
+                    self.records.release(record);
+                    self.drop_piece(part.entry);
+                }
+                _ => self.pieces.push_back(&mut self.records, record),
+            }
+        }
+    }
+
+    /// A message that is in no list is not to be sent again.
+    fn is_handed_up(&mut self, at: u32) {
+        let Some(entry) = self.entries.get_mut(at) else {
+            return;
+        };
+        if entry.state == State::Again {
+            entry.state = State::Sent;
+        }
+        entry.acked = entry.len;
+        if entry.pieces == 0 {
+            self.finish(at);
+        } else {
+            // The last of its pieces that is acknowledged or lost ends it.
+            entry.told = true;
+        }
+    }
+
+    /// A piece of a message that was handed up is lost.
+    fn drop_piece(&mut self, at: u32) {
+        if let Some(entry) = self.entries.get_mut(at) {
+            entry.pieces = entry.pieces.wrapping_sub(1);
+            entry.acked = entry.len;
+        }
+        self.settle(at);
     }
 
     /// The peer is in another life: what it did not acknowledge is to be sent as if it had never been,

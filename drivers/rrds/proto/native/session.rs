@@ -15,9 +15,13 @@
 //! A lane that is lost, or [dead](Way::is_dead), is taken away by [`Session::lane_down`], and a session that has broken down by
 //! [`Session::ended`] loses all its lanes. Messages wait for the next lane.
 //!
+//! A session that is not in use may be put away by [`Session::park`]: what is left of it must be kept as
+//! long as this host's incarnation.
+//!
 //! Sessions of different types of service are separate; which of them may send first is decided above.
 
 mod build;
+mod memory;
 mod receive;
 
 #[cfg(test)]
@@ -26,6 +30,7 @@ mod tests;
 use super::arrivals::{AckPolicy, Arrivals};
 use super::inbox::{Inbox, Limits, Upper};
 use super::lane::{Lane, Role};
+use super::loss::MOST_WAIT_NS;
 use super::maps::{MapReceiver, MapSender};
 use super::outbox::{Class, Entry, Flow, Outbox, Record, MIN_QUOTA};
 
@@ -38,6 +43,7 @@ use core::num::NonZeroU32;
 use core::ops::DerefMut;
 
 pub use build::{Sink, Transmit};
+pub use memory::Memory;
 pub use receive::Received as PacketResult;
 
 /// Most lanes of a session.
@@ -45,6 +51,9 @@ pub const MAX_LANES: usize = 8;
 
 /// Shortest limit of a packet: a block of a congestion map has to fit.
 pub const MIN_PACKET: u32 = 1024;
+
+/// What this implementation can do beyond the rules of all: nothing yet.
+const FEATURES: u32 = 0;
 
 /// The types that a session is made of.
 pub trait Types {
@@ -116,6 +125,8 @@ pub struct Peer {
     pub session: u32,
     /// Its life.
     pub incarnation: NonZeroU32,
+    /// What both sides can do beyond the rules of all.
+    pub features: u32,
     /// Longest packet that it takes in.
     pub max_packet: u32,
 }
@@ -137,6 +148,8 @@ pub struct Way<L> {
     /// It was a lane to an earlier life of the peer: nothing is sent on it.
     dead: bool,
     class: Class,
+    /// What the peer calls a session that it was refused on this lane; 0 if it was not.
+    refused: u32,
     /// When a packet was last sent or acknowledged.
     quiet: Instant,
 }
@@ -179,6 +192,10 @@ pub struct Session<T: Types> {
     peer_maps: MapReceiver,
     /// Packets that the peer lets us have under way.
     room: u16,
+    /// The serial of what we said last of room and quota.
+    serial: u32,
+    /// The newest serial that the peer used.
+    heard: u32,
     in_flight: u32,
     /// Packets that left since one asked for an acknowledgement at once.
     unasked: u16,
@@ -230,6 +247,8 @@ impl<T: Types> Session<T> {
             maps: MapSender::default(),
             peer_maps: MapReceiver::default(),
             room: 1,
+            serial: 0,
+            heard: 0,
             in_flight: 0,
             unasked: 0,
             told: 0,
@@ -319,6 +338,7 @@ impl<T: Types> Session<T> {
                     open: false,
                     dead: false,
                     class: Class::Any,
+                    refused: 0,
                     quiet: now,
                 });
                 Ok(())
@@ -412,9 +432,8 @@ impl<T: Types> Session<T> {
             return None;
         }
         let factor = 1_u64 << way.probes.min(6);
-        Some(
-            way.quiet
-                .after(way.lane.probe_timeout().saturating_mul(factor)),
-        )
+        let timeout = way.lane.probe_timeout();
+        let wait = timeout.saturating_mul(factor);
+        Some(way.quiet.after(wait.min(timeout.max(MOST_WAIT_NS))))
     }
 }

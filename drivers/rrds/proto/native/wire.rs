@@ -17,7 +17,7 @@ mod map;
 mod message;
 mod packet;
 
-pub use ack::{Ack, Ecn, Holes, ACK_MAX_LEN};
+pub use ack::{Ack, Ecn, Holes, ACK_MAX_LEN, ACK_REACH};
 pub use bytes::{Reader, Writer};
 pub use control::{Bye, Gone, GoneEntry, Reason, Reset};
 pub use endpoint::{EndpointData, GidList, QpnList, SIDR_REPLY_LEN, SIDR_REQUEST_LEN};

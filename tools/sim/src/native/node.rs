@@ -251,6 +251,23 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Drops a session that is not in use, and goes on with what was kept of it. Whether it could be.
+    pub fn park(&mut self, config: &Config, peer: usize) -> bool {
+        let end = &mut self.ends[peer];
+        let Some(memory) = end.session.park() else {
+            return false;
+        };
+        let flows = vec![Flow::default(); 4];
+        let outbox = Outbox::new(Vec::new(), Vec::new(), flows, config.small, 0);
+        let lanes = config.lanes.iter().map(|_| None).collect();
+        end.session = Session::resume(&memory, outbox, lanes);
+        // The slots of its messages are gone.
+        end.tickets.clear();
+        true
+    }
+}
+
 impl std::fmt::Debug for End {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.session)?;

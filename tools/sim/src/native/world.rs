@@ -66,6 +66,8 @@ pub struct Report {
     pub changed: u64,
     /// Sessions with a hostile node that ended.
     pub ended: u64,
+    /// Sessions that were put away while they had no lane.
+    pub parked: u64,
 }
 
 impl Report {
@@ -80,6 +82,7 @@ impl Report {
         self.cancelled += other.cancelled;
         self.changed += other.changed;
         self.ended += other.ended;
+        self.parked += other.parked;
     }
 }
 
@@ -251,6 +254,9 @@ impl World {
         l.queues.iter_mut().for_each(|q| q.clear());
         l.up = [true; 2];
         for (node, peer) in [(a, b), (b, a)] {
+            if self.nodes[node].park(&self.config, peer) {
+                self.report.parked += 1;
+            }
             let lane = Reliable::new(lane.0, lane.1, lane.2, PROBE_NS);
             let end = &mut self.nodes[node].ends[peer];
             assert!(end.session.lane_up(now, number, lane).is_ok());
@@ -339,7 +345,8 @@ impl World {
             }
         }
         if let Some(reason) = end.session.ended() {
-            assert!(foe || reason != Reason::Violation, "a violation: {end:?}");
+            let fault = matches!(reason, Reason::Violation | Reason::Conflict);
+            assert!(foe || !fault, "{reason:?}: {end:?}");
             self.report.ended += 1;
         }
         self.give_up(node, peer);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use super::super::received::Bitmap;
+use super::super::wire::{Ecn, Holes};
 use super::*;
 use std::vec::Vec;
 
 const MS: u64 = 1_000_000;
 const SIZE: u32 = 1000;
 
-type F = Flow<u32, Vec<Option<Sent<u32>>>>;
+type F = Flow<u32, std::boxed::Box<[Option<Sent<u32>>]>>;
 
-fn slots(n: usize) -> Vec<Option<Sent<u32>>> {
+fn slots(n: usize) -> std::boxed::Box<[Option<Sent<u32>>]> {
     (0..n).map(|_| None).collect()
 }
 
@@ -26,19 +26,31 @@ fn send(f: &mut F, now: u64, end: u64) {
     }
 }
 
-/// An acknowledgement of `numbers`.
+/// An acknowledgement of `numbers` and of nothing else.
 fn ack_of(numbers: &[u64]) -> Ack {
     let largest = *numbers.iter().max().unwrap();
-    let mut words = [0; 2];
-    for number in numbers.iter().filter(|n| **n < largest) {
-        let below = largest - number - 1;
-        words[(below / 64) as usize] |= 1 << (below % 64);
+    let mut run = 0;
+    while run < largest && numbers.contains(&(largest - run - 1)) {
+        run += 1;
+    }
+    let mut bits = 0;
+    for number in numbers.iter().filter(|n| **n + run < largest) {
+        bits |= 1 << (largest - run - number - 2);
     }
     Ack {
         largest,
-        delay_ns: 0,
-        holes: Some(Bitmap(words)),
-        marked: 0,
+        run: run as u32,
+        holes: Holes(bits),
+        ..Ack::default()
+    }
+}
+
+/// An acknowledgement of all numbers up to `largest`.
+fn all_to(largest: u64) -> Ack {
+    Ack {
+        largest,
+        run: largest as u32,
+        ..Ack::default()
     }
 }
 
@@ -80,16 +92,13 @@ fn a_forged_acknowledgement_changes_nothing() {
 }
 
 #[test]
-fn without_holes_all_of_the_window_is_acknowledged() {
+fn a_run_of_any_length_is_acknowledged() {
     let mut f = flow(Kind::Reno);
-    send(&mut f, 0, 9);
-    let ack = Ack {
-        holes: None,
-        ..ack_of(&[8])
-    };
+    f.grow(slots(400)).unwrap();
+    send(&mut f, 0, 300);
     let mut told = 0;
-    f.on_ack(Instant(MS), &ack, |_| told += 1).unwrap();
-    assert_eq!((told, f.inflight()), (9, 0));
+    f.on_ack(Instant(MS), &all_to(299), |_| told += 1).unwrap();
+    assert_eq!((told, f.inflight()), (300, 0));
 }
 
 #[test]
@@ -118,7 +127,7 @@ fn a_lost_packet_that_nobody_speaks_of_is_forgotten() {
     let mut f = flow(Kind::Reno);
     send(&mut f, 0, 5);
     on_ack(&mut f, MS, &[1, 2, 3, 4]);
-    assert_eq!((f.first, f.detector.may_be_mistaken()), (0, true));
+    assert_eq!((f.packets.len(), f.detector.may_be_mistaken()), (5, true));
     let mut now = 2 * MS;
     while f.next_number() < 120 {
         let end = f.next_number() + 5;
@@ -130,7 +139,7 @@ fn a_lost_packet_that_nobody_speaks_of_is_forgotten() {
             assert_eq!(f.grow(slots(256)).unwrap().len(), 64);
         }
     }
-    assert_eq!((f.first, f.packets.len()), (0, 120));
+    assert_eq!(f.packets.len(), 120);
     for _ in 0..3 {
         let end = f.next_number() + 5;
         send(&mut f, now, end);
@@ -140,7 +149,7 @@ fn a_lost_packet_that_nobody_speaks_of_is_forgotten() {
             &[end - 1, end - 2, end - 3, end - 4, end - 5],
         );
     }
-    assert_eq!((f.first, f.in_flight_from), (135, 135));
+    assert_eq!((f.packets.len(), f.next), (0, 135));
     assert!(!f.detector.may_be_mistaken());
 }
 
@@ -167,8 +176,8 @@ fn memory_window_and_pace_limit() {
     assert!(now > Instant(0), "it was paced");
     f.grow(slots(10)).unwrap();
     assert_eq!(f.permit(now, SIZE), Permit::Memory);
-    assert_eq!(f.on_sent(now, SIZE, false, Some(9)), Err(Some(9)));
-    assert_eq!(f.on_sent(now, SIZE, false, None), Err(None));
+    assert_eq!(f.on_sent(now, SIZE, false, Some(9)), Err(9));
+    assert_eq!(f.on_sent(now, SIZE, false, None), Ok(10));
     assert!(f.grow(slots(9)).is_err());
 }
 
@@ -180,6 +189,32 @@ fn a_packet_that_asks_for_nothing_is_not_in_flight() {
     send(&mut f, 0, 2);
     assert_eq!(on_ack(&mut f, MS, &[0, 1]), [Acked(1)]);
     assert_eq!(f.packets.len(), 0);
+}
+
+/// Who only acknowledges sends packets for ever that nobody acknowledges.
+#[test]
+fn what_is_not_waited_for_takes_no_memory() {
+    let mut f = flow(Kind::Bbr);
+    send(&mut f, 0, 1);
+    for number in 1..10_000 {
+        assert_eq!(f.on_sent(Instant(number), 40, false, None), Ok(number));
+        assert_ne!(f.permit(Instant(number), SIZE), Permit::Memory);
+    }
+    assert_eq!(
+        (f.packets.len(), f.capacity(), f.next_number()),
+        (1, 64, 10_000)
+    );
+    send(&mut f, 10_000, 10_001);
+    // One of them was lost: the packets around it are what they are.
+    let ack = Ack {
+        largest: 10_000,
+        run: 200,
+        ..Ack::default()
+    };
+    let mut told = Vec::new();
+    f.on_ack(Instant(MS), &ack, |o| told.push(o)).unwrap();
+    assert_eq!(told, [Acked(10_000), Gone(0)]);
+    assert_eq!(f.packets.len(), 0, "too far below to be spoken of");
 }
 
 #[test]
@@ -240,10 +275,12 @@ fn time_tells_the_last_losses() {
 fn marks_are_answered_once_a_flight() {
     let mut f = flow(Kind::Reno);
     send(&mut f, 0, 10);
-    let marked = |largest, marked| Ack {
-        marked,
-        holes: None,
-        ..ack_of(&[largest])
+    let marked = |largest, ce| Ack {
+        ecn: Some(Ecn {
+            ce,
+            ..Ecn::default()
+        }),
+        ..all_to(largest)
     };
     f.on_ack(Instant(10 * MS), &marked(1, 0), |_| ()).unwrap();
     let cwnd = f.controller().cwnd();
@@ -302,7 +339,7 @@ fn an_eighth_of_the_window_asks_at_once() {
 
 #[test]
 fn the_state_of_a_lane_is_small() {
-    use super::super::received::Received;
-    let size = core::mem::size_of::<F>() + core::mem::size_of::<Received>();
+    use super::super::arrivals::Arrivals;
+    let size = core::mem::size_of::<F>() + core::mem::size_of::<Arrivals>();
     assert!(size <= 512, "{size} bytes");
 }

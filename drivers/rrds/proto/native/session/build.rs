@@ -2,7 +2,7 @@
 
 //! Building packets.
 
-use super::{Session, Types, Way, MIN_PACKET};
+use super::{Session, Types, Way, FEATURES, MIN_PACKET};
 use crate::native::lane::{Departure, Lane};
 use crate::native::outbox::Taken;
 use crate::native::wire::{
@@ -149,6 +149,9 @@ impl<T: Types> Session<T> {
                 return Transmit::Idle;
             }
             way.said_bye = true;
+            if way.refused != 0 {
+                packet.header.session = way.refused;
+            }
             self.say_bye(reason, &mut packet);
             return self.finish(now, lane, way, packet, false);
         }
@@ -336,6 +339,8 @@ impl<T: Types> Session<T> {
         let Some(mut ack) = way.received.ack(now) else {
             return;
         };
+        self.serial = self.serial.wrapping_add(1);
+        ack.serial = self.serial;
         ack.lane = lane;
         ack.room = self.settings.room;
         ack.quota = self.inbox.quota(&self.settings.limits);
@@ -353,13 +358,17 @@ impl<T: Types> Session<T> {
         way: &mut Way<T::Lane>,
         packet: &mut Packet<'_, S>,
     ) {
+        self.serial = self.serial.wrapping_add(1);
         let hello = Hello {
             session: self.number,
             incarnation: self.incarnation,
             peer: self.peer.map(|peer| peer.incarnation),
-            max_packet: self.settings.max_packet,
+            features: FEATURES,
             first: self.outbox.first(),
+            base: self.inbox.base(),
             quota: self.inbox.quota(&self.settings.limits),
+            max_packet: self.settings.max_packet,
+            serial: self.serial,
             window: self.settings.limits.window,
             room: self.settings.room,
             ack_delay: u16::try_from(self.settings.ack.delay_ns / 1000).unwrap_or(u16::MAX),
@@ -384,7 +393,11 @@ impl<T: Types> Session<T> {
                 reason,
             }
             .emit(&mut w),
-            reason => Bye { reason }.emit(&mut w),
+            reason => Bye {
+                reason,
+                base: self.inbox.base(),
+            }
+            .emit(&mut w),
         };
         packet.put(w.written());
     }

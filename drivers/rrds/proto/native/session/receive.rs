@@ -3,6 +3,7 @@
 //! Taking packets in.
 
 use super::{Peer, Session, Types, Way};
+use crate::native::arrivals::Arrival;
 use crate::native::inbox::{Refusal, Upper as _};
 use crate::native::lane::Lane;
 use crate::native::outbox::MIN_QUOTA;
@@ -89,7 +90,7 @@ impl<T: Types> Session<T> {
         if !named || header.lane != lane {
             return Received::Stray;
         }
-        if !way.received.is_new(header.number) {
+        if way.received.look(header.number) != Arrival::New {
             way.received.demand(now);
             return Received::Duplicate;
         }
@@ -190,7 +191,12 @@ impl<T: Types> Session<T> {
                     self.end(reset.reason);
                 }
             }
-            Frame::Bye(bye) => self.end(bye.reason),
+            Frame::Bye(bye) => {
+                if way.open {
+                    self.outbox.acknowledge_below(bye.base);
+                }
+                self.end(bye.reason);
+            }
             // Addresses are for the caller, who validates them, and come with datagram lanes.
             Frame::Lanes(_) | Frame::Challenge(_) | Frame::Response(_) | Frame::Skipped(_) => {}
             Frame::Message(..)
@@ -222,46 +228,76 @@ impl<T: Types> Session<T> {
         let told = Peer {
             session: hello.session,
             incarnation: hello.incarnation,
+            features: hello.features & super::FEATURES,
             max_packet: hello.max_packet,
         };
-        match self.peer {
-            Some(peer) if (peer.incarnation, peer.session) == (told.incarnation, told.session) => {
-                if hello.first > self.inbox.base() {
-                    return Err(Refusal::Violation);
-                }
+        let same = self
+            .peer
+            .is_some_and(|peer| peer.incarnation == told.incarnation);
+        let known = self.peer.is_some_and(|peer| peer.session == told.session);
+        if same && known && way.open {
+            // It says nothing new.
+            return Ok(());
+        }
+        // A lane is between two lives, and one session of theirs; each side remembers what was sent,
+        // and what was handed up.
+        if (same && !known)
+            || way.open
+            || (same && hello.first > self.inbox.base())
+            || hello.base > self.outbox.next()
+        {
+            way.refused = hello.session;
+            self.end(Reason::Conflict);
+            return Ok(());
+        }
+        if same {
+            self.hear(hello.serial, hello.room);
+        } else {
+            if self.peer.is_some() {
+                self.leave_life(now, lane);
+                // What was said of the first message holds no longer.
+                way.hello_sent = false;
             }
-            // A lane is between two lives and one session.
-            Some(_) if way.open => return Err(Refusal::Violation),
-            before => {
-                if before.is_some() {
-                    // The other lanes are to its last life, or wait for its hello as this one does.
-                    for other in (0..super::MAX_LANES).filter(|n| *n != usize::from(lane)) {
-                        let lost = self.lanes.get_mut(other).and_then(Option::take);
-                        if let Some(mut lost) = lost {
-                            self.lose_all(now, &mut lost);
-                            lost.dead = lost.open;
-                            lost.hello_sent = false;
-                            if let Some(slot) = self.lanes.get_mut(other) {
-                                *slot = Some(lost);
-                            }
-                        }
-                    }
-                    self.outbox.restart();
-                    // What was said of the first message holds no longer.
-                    way.hello_sent = false;
-                }
-                self.inbox.restart(hello.first);
-                self.told = 0;
-                self.peer_maps.restart();
-                self.maps_wanted = true;
-            }
+            self.inbox.restart(hello.first);
+            self.told = 0;
+            self.peer_maps.restart();
+            self.maps_wanted = true;
+            self.heard = hello.serial;
+            self.room = hello.room;
         }
         self.peer = Some(told);
         way.open = true;
-        self.room = hello.room;
         self.outbox.set_window(hello.window);
         self.outbox.set_quota(hello.quota);
+        self.outbox.acknowledge_below(hello.base);
         Ok(())
+    }
+
+    /// The peer is in another life: other lanes than the one that tells of it are to its last life, or
+    /// wait for its hello as this one does.
+    fn leave_life(&mut self, now: Instant, lane: u8) {
+        for other in (0..super::MAX_LANES).filter(|n| *n != usize::from(lane)) {
+            let lost = self.lanes.get_mut(other).and_then(Option::take);
+            if let Some(mut lost) = lost {
+                self.lose_all(now, &mut lost);
+                lost.dead = lost.open;
+                lost.hello_sent = false;
+                if let Some(slot) = self.lanes.get_mut(other) {
+                    *slot = Some(lost);
+                }
+            }
+        }
+        self.outbox.restart();
+    }
+
+    /// Takes what the peer says of its room, unless it said something newer before.
+    #[inline]
+    fn hear(&mut self, serial: u32, room: u16) {
+        // CAST: the difference of counts that wrap, as a signed number.
+        if serial.wrapping_sub(self.heard) as i32 > 0 {
+            self.heard = serial;
+            self.room = room;
+        }
     }
 
     #[inline]
@@ -276,7 +312,7 @@ impl<T: Types> Session<T> {
         if ack.largest >= next {
             return Err(Refusal::Violation);
         }
-        self.room = ack.room;
+        self.hear(ack.serial, ack.room);
         self.outbox.set_quota(ack.quota);
         if ack.lane == lane {
             self.settle(now, way, ack);

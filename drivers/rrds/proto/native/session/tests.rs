@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
+mod hello;
+
 use super::*;
 use crate::native::inbox::{unit_words, Info, Slot};
 use crate::native::lane::Reliable;
-use crate::native::wire::{Frame, Frames, Hello, MapUpdate, PacketHeader, Writer};
+use crate::native::wire::{Frame, Frames, MapUpdate, PacketHeader, Writer};
 use std::vec::Vec;
 
 struct Message(u16, Vec<u8>);
@@ -204,6 +206,13 @@ impl Pair {
     }
 }
 
+fn packet_of(header: PacketHeader, put: impl FnOnce(&mut Writer<'_>) -> bool) -> Vec<u8> {
+    let mut room = [0; 2000];
+    let mut w = Writer::new(&mut room);
+    assert!(put(&mut w));
+    [&header.emit()[..], w.written()].concat()
+}
+
 fn frames(packet: &[u8]) -> (PacketHeader, Vec<Frame<'_>>) {
     let (header, rest) = PacketHeader::parse(packet).unwrap();
     (header, Frames::new(rest).map(Result::unwrap).collect())
@@ -395,15 +404,15 @@ fn violations_end_the_session_and_nothing_else() {
         &[1, 0, 0, 3, 0, 0, 0],
         // An acknowledgement of what was not sent.
         &[
-            4, 0, 0, 28, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-            0, 0, 0,
+            4, 0, 0, 32, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, 9, 0,
+            0, 0, 0, 0, 0, 0, 0,
         ],
         // A number beyond the window.
         &[1, 0, 0, 12, 0, 1, 0, 1, 0, 0, 0x20, 0, 0, 0, 0, 0],
         // A predecessor below all numbers.
         &[1, 0, 0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 0, 0, 99],
         &[3, 0, 0, 12, 0, 0, 0, 9, 0, 0, 0, 0, 0xff, 0, 0, 0],
-        &[11, 0, 0, 4, 0, 3, 0, 0],
+        &[11, 0, 0, 12, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     ];
     for bytes in cases {
         let mut p = Pair::new();
@@ -503,102 +512,6 @@ fn a_small_room_costs_no_delay() {
         }
         assert_eq!((p.ups[1].got.len(), p.now), (2, began), "room {room}");
     }
-}
-
-fn packet_of(header: PacketHeader, put: impl FnOnce(&mut Writer<'_>) -> bool) -> Vec<u8> {
-    let mut room = [0; 2000];
-    let mut w = Writer::new(&mut room);
-    assert!(put(&mut w));
-    [&header.emit()[..], w.written()].concat()
-}
-
-/// What the end of that number says first on a lane.
-fn hello_of(p: &mut Pair, end: usize) -> Hello {
-    let mut other = Pair::new();
-    other.up(0, Role::Any);
-    let packets = other.take(end, 0);
-    let (_, said) = frames(&packets[0]);
-    let Frame::Hello(hello) = said[0] else {
-        panic!("{said:?}");
-    };
-    Hello {
-        peer: Some(p.ends[1 - end].incarnation),
-        ..hello
-    }
-}
-
-#[test]
-fn an_open_lane_stays_with_its_session() {
-    let header = PacketHeader {
-        session: 22,
-        number: 1 << 20,
-        ..PacketHeader::default()
-    };
-    for change in [
-        |hello: &mut Hello| hello.session = 99,
-        |hello: &mut Hello| hello.incarnation = NonZeroU32::new(99).unwrap(),
-    ] {
-        let mut p = Pair::new();
-        p.up(0, Role::Any);
-        p.settle();
-        for n in 0..3 {
-            p.send(1, n, 64);
-        }
-        p.send(1, 9, 200_000);
-        let lost = p.take(1, 0);
-        assert!(!lost.is_empty());
-        let mut hello = hello_of(&mut p, 0);
-        // The same once more says nothing new.
-        let again = packet_of(header, |w| hello.emit(w));
-        assert_eq!(p.give(1, 0, &again), PacketResult::Taken);
-        change(&mut hello);
-        let number = header.number + 1;
-        let forged = packet_of(PacketHeader { number, ..header }, |w| hello.emit(w));
-        assert_eq!(p.give(1, 0, &forged), PacketResult::Ended);
-        assert_eq!(p.ends[1].ended(), Some(Reason::Violation));
-        assert_eq!(p.ends[1].peer().unwrap().session, 11);
-        // What was under way on the lane leaves once on the next.
-        for end in &mut p.ends {
-            end.lane_down(p.now, 0);
-        }
-        p.up(0, Role::Any);
-        p.settle();
-        let mut got = p.ups[0].got.clone();
-        got.sort_unstable();
-        assert_eq!(got, [(0, 64), (1, 64), (2, 64), (9, 200_000)]);
-        assert_eq!(p.done(1), 4);
-    }
-}
-
-#[test]
-fn a_peer_must_take_the_longest_message() {
-    let mut p = Pair::new();
-    p.up(0, Role::Any);
-    let good = hello_of(&mut p, 0);
-    for (quota, ended) in [(MIN_QUOTA - 1, Some(Reason::Violation)), (MIN_QUOTA, None)] {
-        let mut p = Pair::new();
-        p.up(0, Role::Any);
-        let hello = Hello { quota, ..good };
-        let packet = packet_of(PacketHeader::default(), |w| hello.emit(w));
-        p.give(1, 0, &packet);
-        assert_eq!(p.ends[1].ended(), ended);
-    }
-    // What we would say of ourselves is raised to it.
-    let mut p = Pair::with(Settings {
-        limits: Limits {
-            window: 0,
-            quota: 1,
-        },
-        max_packet: 1,
-        ..Settings::default()
-    });
-    assert_eq!(p.ends[0].settings().limits.quota, MIN_QUOTA);
-    p.up(0, Role::Any);
-    p.settle();
-    p.send(0, 1, 1 << 20);
-    p.send(0, 2, 64);
-    p.settle();
-    assert_eq!(p.ups[1].got.len(), 2);
 }
 
 #[test]

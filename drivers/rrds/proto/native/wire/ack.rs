@@ -5,11 +5,13 @@
 use super::{frame_header, FrameType, PacketError, Reader, Writer};
 
 /// Longest frame that an [`Ack`] makes.
-pub const ACK_MAX_LEN: usize = 60;
+pub const ACK_MAX_LEN: usize = 64;
 
-const BITMAP: u8 = 0x01;
-const ECN: u8 = 0x02;
-const FIXED: usize = 28;
+/// Numbers below the run and the hole under it that an [`Ack`] can speak of.
+pub const ACK_REACH: u64 = 128;
+
+const ECN: u8 = 0x01;
+const FIXED: usize = 32;
 
 /// How the network marked the packets of a lane, by count since the lane began; the counts wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,9 +24,9 @@ pub struct Ecn {
     pub ce: u32,
 }
 
-/// Which packets below a hole were received: bit 0 is the packet two below the last of the run.
+/// Which packets below a hole were received: bit 0 is the number two below the last of the run.
 ///
-/// The packet right below the run is the hole itself and has no bit.
+/// The number right below the run is the hole itself and has no bit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holes(pub u128);
 
@@ -35,17 +37,19 @@ pub struct Ack {
     pub lane: u8,
     /// Most packets that may be under way on all lanes of the session together; 0 counts as 1.
     pub room: u16,
+    /// Which of what was said of room and quota is newer, modulo 2^32.
+    pub serial: u32,
     /// How long ago `largest` was received, in microseconds.
     pub delay: u32,
+    /// How many numbers right below `largest` were received, too.
+    pub run: u32,
     /// Largest number received.
     pub largest: u64,
     /// Bytes of messages that may be sent since the session began, see
     /// spec-native-quota.
     pub quota: u64,
-    /// How many packets right below `largest` were received, too.
-    pub run: u32,
-    /// What was received below the run; without it there is nothing to say.
-    pub holes: Option<Holes>,
+    /// What was received below the run.
+    pub holes: Holes,
     /// Marks of the network, on a lane that has any.
     pub ecn: Option<Ecn>,
 }
@@ -58,18 +62,21 @@ impl Ack {
             lane: r.u8()?,
             ..Self::default()
         };
-        let _reserved = r.u8()?;
+        let bitmap = usize::from(r.u8()?);
         ack.room = r.u16()?;
+        ack.serial = r.u32()?;
         ack.delay = r.u32()?;
+        ack.run = r.u32()?;
         ack.largest = r.u64()?;
         ack.quota = r.u64()?;
-        ack.run = r.u32()?;
         if u64::from(ack.run) > ack.largest {
             return Err(PacketError::Value);
         }
-        if flags & BITMAP != 0 {
-            ack.holes = Some(Holes(u128::from_be_bytes(r.take()?)));
+        let mut bits = [0; 16];
+        for (to, from) in bits.iter_mut().zip(r.bytes(bitmap)?) {
+            *to = *from;
         }
+        ack.holes = Holes(u128::from_le_bytes(bits));
         if flags & ECN != 0 {
             ack.ecn = Some(Ecn {
                 ect0: r.u32()?,
@@ -84,32 +91,42 @@ impl Ack {
     pub fn emit(&self, to: &mut Writer<'_>) -> bool {
         let mut room = [0; ACK_MAX_LEN];
         let mut w = Writer::new(&mut room);
-        let (mut flags, mut len) = (0, FIXED);
-        if self.holes.is_some() {
-            flags |= BITMAP;
-            len = len.saturating_add(16);
-        }
+        // CAST: at most 16 bytes.
+        let bitmap = 128_u32
+            .wrapping_sub(self.holes.0.leading_zeros())
+            .div_ceil(8) as u8;
+        let mut len = FIXED.saturating_add(usize::from(bitmap));
+        let mut flags = 0;
         if self.ecn.is_some() {
             flags |= ECN;
             len = len.saturating_add(12);
         }
-        // CAST: at most 56.
+        // CAST: at most 60.
         w.put(&frame_header(FrameType::Ack, flags, len as u16));
-        w.put(&[self.lane, 0]);
+        w.put(&[self.lane, bitmap]);
         w.put(&self.room.to_be_bytes());
+        w.put(&self.serial.to_be_bytes());
         w.put(&self.delay.to_be_bytes());
+        w.put(&self.run.to_be_bytes());
         w.put(&self.largest.to_be_bytes());
         w.put(&self.quota.to_be_bytes());
-        w.put(&self.run.to_be_bytes());
-        if let Some(holes) = self.holes {
-            w.put(&holes.0.to_be_bytes());
-        }
+        let bits = self.holes.0.to_le_bytes();
+        w.put(bits.get(..usize::from(bitmap)).unwrap_or(&[]));
         if let Some(ecn) = self.ecn {
             for count in [ecn.ect0, ecn.ect1, ecn.ce] {
                 w.put(&count.to_be_bytes());
             }
         }
         to.put(w.written())
+    }
+
+    /// The smallest number that it may speak of.
+    pub const fn smallest(&self) -> u64 {
+        // CAST: widening; `From` is not const.
+        let run = self.run as u64;
+        self.largest
+            .saturating_sub(run)
+            .saturating_sub(ACK_REACH.saturating_add(1))
     }
 
     /// Whether this says that packet `number` was received.
@@ -122,12 +139,9 @@ impl Ack {
         if below <= run {
             return true;
         }
-        let Some(holes) = self.holes else {
-            return false;
-        };
         // One above the run is the hole itself.
         match below.wrapping_sub(run).checked_sub(2) {
-            Some(bit @ 0..=127) => (holes.0 >> bit) & 1 != 0,
+            Some(bit @ 0..=127) => (self.holes.0 >> bit) & 1 != 0,
             _ => false,
         }
     }
@@ -142,11 +156,12 @@ mod tests {
     const ACK: Ack = Ack {
         lane: 1,
         room: 64,
+        serial: 7,
         delay: 25,
+        run: 9,
         largest: 1000,
         quota: 0x0004_0000_0000,
-        run: 9,
-        holes: None,
+        holes: Holes(0b101),
         ecn: None,
     };
 
@@ -159,9 +174,9 @@ mod tests {
 
     #[test]
     fn the_layout_is_that_of_the_specification() {
-        let mut expected = Vec::from([4, 0, 0, 28, 1, 0, 0, 64, 0, 0, 0, 25]);
-        expected.extend([0, 0, 0, 0, 0, 0, 3, 0xe8, 0, 0, 0, 4, 0, 0, 0, 0]);
-        expected.extend([0, 0, 0, 9]);
+        let mut expected = Vec::from([4, 0, 0, 33, 1, 1, 0, 64, 0, 0, 0, 7, 0, 0, 0, 25]);
+        expected.extend([0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 3, 0xe8]);
+        expected.extend([0, 0, 0, 4, 0, 0, 0, 0, 5]);
         assert_eq!(emit(&ACK), expected);
     }
 
@@ -172,15 +187,17 @@ mod tests {
             ect1: 2,
             ce: 3,
         });
-        for holes in [None, Some(Holes((1 << 127) | 5))] {
+        for (bits, bytes) in [(0, 0), (1, 1), (0x100, 2), ((1 << 127) | 5, 16)] {
             for ecn in [None, ecn] {
+                let holes = Holes(bits);
                 let ack = Ack { holes, ecn, ..ACK };
-                let bytes = emit(&ack);
-                let frames: Vec<_> = Frames::new(&bytes).collect();
+                let whole = emit(&ack);
+                assert_eq!(whole[5], bytes);
+                let frames: Vec<_> = Frames::new(&whole).collect();
                 assert_eq!(frames, [Ok(Frame::Ack(ack))]);
                 // Each byte that is missing is missed.
-                for len in 4..bytes.len() {
-                    let mut short = bytes.clone();
+                for len in 4..whole.len() {
+                    let mut short = whole.clone();
                     short.truncate(len);
                     short[3] = (len - 4) as u8;
                     let frames: Vec<_> = Frames::new(&short).collect();
@@ -189,12 +206,29 @@ mod tests {
             }
         }
         let ecn = Some(Ecn::default());
-        let holes = Some(Holes(0));
+        let holes = Holes(u128::MAX);
         assert_eq!(emit(&Ack { holes, ecn, ..ACK }).len(), ACK_MAX_LEN);
         let mut room = [0; ACK_MAX_LEN - 1];
         let mut w = Writer::new(&mut room);
         assert!(!Ack { holes, ecn, ..ACK }.emit(&mut w));
         assert!(w.is_empty());
+    }
+
+    #[test]
+    fn a_longer_bitmap_is_read_as_far_as_it_is_known() {
+        let holes = Holes(u128::MAX);
+        let ecn = Some(Ecn {
+            ect0: 7,
+            ..Ecn::default()
+        });
+        let ack = Ack { holes, ecn, ..ACK };
+        let mut bytes = emit(&ack);
+        for _ in 0..150 {
+            bytes.insert(52, 0xff);
+        }
+        bytes[3] += 150;
+        bytes[5] += 150;
+        assert_eq!(Frames::new(&bytes).next(), Some(Ok(Frame::Ack(ack))));
     }
 
     #[test]
@@ -210,11 +244,15 @@ mod tests {
     #[test]
     fn what_is_covered() {
         let covered = |ack: Ack| -> Vec<u64> { (850..1010).filter(|n| ack.covers(*n)).collect() };
-        assert_eq!(covered(ACK), (991..=1000).collect::<Vec<_>>());
+        let holes = Holes(0);
+        let run: Vec<_> = (991..=1000).collect();
+        assert_eq!(covered(Ack { holes, ..ACK }), run);
         // 990 is the hole.
-        let holes = Some(Holes((1 << 127) | 0b101));
-        let mut expected = Vec::from([989 - 127, 987, 989]);
-        expected.extend(991..=1000);
-        assert_eq!(covered(Ack { holes, ..ACK }), expected);
+        let holes = Holes((1 << 127) | 0b101);
+        let ack = Ack { holes, ..ACK };
+        let expected = [&[989 - 127, 987, 989][..], &run].concat();
+        assert_eq!(covered(ack), expected);
+        assert_eq!(ack.smallest(), 989 - 127);
+        assert_eq!(Ack::default().smallest(), 0);
     }
 }

@@ -78,6 +78,8 @@ pub enum Reason {
     Shutdown,
     /// Nobody uses the session.
     Idle,
+    /// A HELLO contradicts what is known of the session.
+    Conflict,
 }
 
 impl Reason {
@@ -89,6 +91,7 @@ impl Reason {
             3 => Self::Violation,
             4 => Self::Shutdown,
             5 => Self::Idle,
+            6 => Self::Conflict,
             _ => Self::Unspecified,
         }
     }
@@ -102,6 +105,7 @@ impl Reason {
             Self::Violation => 3,
             Self::Shutdown => 4,
             Self::Idle => 5,
+            Self::Conflict => 6,
         }
     }
 }
@@ -145,19 +149,28 @@ impl Reset {
 pub struct Bye {
     /// Why.
     pub reason: Reason,
+    /// As in [`Hello`](super::Hello).
+    pub base: u64,
 }
 
 impl Bye {
     pub(super) fn parse(body: &[u8]) -> Result<Self, PacketError> {
-        let reason = Reason::from_number(Reader::new(body).u16()?);
-        Ok(Self { reason })
+        let mut r = Reader::new(body);
+        let reason = Reason::from_number(r.u16()?);
+        let _reserved = r.u16()?;
+        let base = r.u64()?;
+        Ok(Self { reason, base })
     }
 
     /// Appends the frame; returns `false` and appends nothing if it does not fit.
     pub fn emit(&self, to: &mut Writer<'_>) -> bool {
-        let [a, b, c, d] = frame_header(FrameType::Bye, 0, 4);
-        let [high, low] = self.reason.number().to_be_bytes();
-        to.put(&[a, b, c, d, high, low, 0, 0])
+        let mut room = [0; 16];
+        let mut w = Writer::new(&mut room);
+        w.put(&frame_header(FrameType::Bye, 0, 12));
+        w.put(&self.reason.number().to_be_bytes());
+        w.put(&[0; 2]);
+        w.put(&self.base.to_be_bytes());
+        to.put(w.written())
     }
 }
 
@@ -208,11 +221,12 @@ mod tests {
 
     #[test]
     fn reasons_round_trip() {
-        for number in 0..=6 {
+        for number in 0..=7 {
             let reason = Reason::from_number(number);
-            assert_eq!(reason.number(), number % 6);
-            let bytes = written(|w| Bye { reason }.emit(w));
-            assert_eq!(one(&bytes), Ok(Frame::Bye(Bye { reason })));
+            assert_eq!(reason.number(), number % 7);
+            let bye = Bye { reason, base: 9 };
+            let bytes = written(|w| bye.emit(w));
+            assert_eq!(one(&bytes), Ok(Frame::Bye(bye)));
             let reset = Reset {
                 session: 0x0a0b_0c0d,
                 incarnation: 7,
@@ -227,8 +241,11 @@ mod tests {
     fn endings_have_the_bytes_of_the_specification() {
         let reason = Reason::Unknown;
         assert_eq!(
-            written(|w| Bye { reason }.emit(w)),
-            [11, 0, 0, 4, 0, 1, 0, 0]
+            written(|w| {
+                let base = 0x0102;
+                Bye { reason, base }.emit(w)
+            }),
+            [11, 0, 0, 12, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]
         );
         let reset = Reset {
             session: 1,
@@ -239,7 +256,7 @@ mod tests {
             written(|w| reset.emit(w)),
             [10, 0, 0, 12, 0, 0, 0, 1, 0, 0, 0, 2, 0, 1, 0, 0]
         );
-        assert_eq!(one(&[11, 0, 0, 1, 0]), Err(PacketError::Truncated));
+        assert_eq!(one(&[11, 0, 0, 4, 0, 1, 0, 0]), Err(PacketError::Truncated));
         assert_eq!(
             one(&[10, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
             Err(PacketError::Truncated)

@@ -13,7 +13,7 @@ pub const SIDR_REPLY_LEN: usize = 136;
 
 const MAGIC: [u8; 4] = *b"RDSn";
 const QPNS: usize = 4;
-const GIDS: usize = 2;
+const GIDS: usize = 1;
 
 /// Up to four numbers of queue pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl QpnList {
     }
 }
 
-/// Up to two further addresses.
+/// A further address, or none: a reply has no room for more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GidList([Addr; GIDS], u8);
 
@@ -169,9 +169,12 @@ mod tests {
                 session: 1,
                 incarnation: NonZeroU32::MIN,
                 peer: None,
-                max_packet: 4096,
+                features: 0,
                 first: 0,
-                quota: 1 << 20,
+                base: 0,
+                quota: 1 << 21,
+                max_packet: 4096,
+                serial: 0,
                 window: 1024,
                 room: 64,
                 ack_delay: 25,
@@ -194,10 +197,10 @@ mod tests {
     fn round_trips_with_padding() {
         let gid = Addr([0xfd; 16]);
         for qpns in [&[7][..], &[1, 2, 3, 4][..]] {
-            for gids in [&[][..], &[gid, gid][..]] {
+            for gids in [&[][..], &[gid][..]] {
                 let data = data(qpns, gids);
                 let mut bytes = written(&data);
-                assert_eq!(bytes.len(), 88 + 4 * qpns.len() + 16 * gids.len());
+                assert_eq!(bytes.len(), 104 + 4 * qpns.len() + 16 * gids.len());
                 assert_eq!(EndpointData::parse(&bytes), Ok(data));
                 for len in 0..bytes.len() {
                     assert_eq!(
@@ -209,7 +212,7 @@ mod tests {
                 assert_eq!(EndpointData::parse(&bytes), Ok(data));
             }
         }
-        assert!(!data(&[1], &[]).emit(&mut Writer::new(&mut [0; 91])));
+        assert!(!data(&[1], &[]).emit(&mut Writer::new(&mut [0; 107])));
     }
 
     #[test]
@@ -218,8 +221,8 @@ mod tests {
         assert_eq!(bytes[..8], [b'R', b'D', b'S', b'n', 1, 3, 0, 2]);
         assert_eq!(bytes[8 + 12..8 + 16], [10, 0, 0, 1]);
         assert_eq!(bytes[24 + 12..24 + 16], [10, 0, 0, 2]);
-        assert_eq!(bytes[80..88], [0x80, 1, 0, 0, 1, 0, 0, 0]);
-        assert_eq!(bytes[88..], [0, 0xab, 0xcd, 0xef]);
+        assert_eq!(bytes[96..104], [0x80, 1, 0, 0, 1, 0, 0, 0]);
+        assert_eq!(bytes[104..], [0, 0xab, 0xcd, 0xef]);
     }
 
     #[test]
@@ -227,12 +230,12 @@ mod tests {
         let gid = Addr([1; 16]);
         let long = data(&[1, 2, 3, 4, 5], &[gid, gid, gid]);
         assert_eq!(long.qpns.as_slice(), [1, 2, 3, 4]);
-        assert_eq!(long.gids.as_slice(), [gid, gid]);
+        assert_eq!(long.gids.as_slice(), [gid]);
         let mut bytes = written(&data(&[1, 2, 3, 4], &[]));
-        bytes[84] = 5;
-        bytes[85] = 1;
+        bytes[100] = 5;
+        bytes[101] = 2;
         bytes.extend([0, 0, 0, 5]);
-        bytes.extend([1; 16]);
+        bytes.extend([1; 32]);
         assert_eq!(EndpointData::parse(&bytes), Ok(data(&[1, 2, 3, 4], &[gid])));
     }
 
@@ -245,7 +248,7 @@ mod tests {
             assert_eq!(EndpointData::parse(&bytes), Err(PacketError::Version));
         }
         let mut none = good;
-        none[84] = 0;
+        none[100] = 0;
         assert_eq!(EndpointData::parse(&none), Err(PacketError::Value));
     }
 }

@@ -7,7 +7,7 @@ use crate::wire::{private_len, Addr, Family, PrivateBytes};
 use core::num::NonZeroU32;
 
 /// Length in bytes of a [`Hello`], without a frame header.
-pub const HELLO_LEN: usize = 40;
+pub const HELLO_LEN: usize = 56;
 
 /// The major version in the private data of further lanes: one that C rejects.
 pub const LANE_MAJOR: u8 = 0x80;
@@ -49,12 +49,18 @@ pub struct Hello {
     pub incarnation: NonZeroU32,
     /// Incarnation of the receiver that the session is with; `None` if the sender does not know.
     pub peer: Option<NonZeroU32>,
-    /// Longest packet that the sender takes.
-    pub max_packet: u32,
+    /// What the sender can do beyond the rules of all, as bits; none has a meaning yet.
+    pub features: u32,
     /// Lowest number of a message that the sender may send from now on.
     pub first: u64,
+    /// Lowest number of a message that the sender has not handed up, as far as it knows.
+    pub base: u64,
     /// First quota, see [`Ack`](super::Ack).
     pub quota: u64,
+    /// Longest packet that the sender takes.
+    pub max_packet: u32,
+    /// As in [`Ack`](super::Ack).
+    pub serial: u32,
     /// Messages that may be under way at the same time, by their numbers.
     pub window: u16,
     /// First room, see [`Ack`](super::Ack).
@@ -70,14 +76,15 @@ impl Hello {
     ///
     /// # Errors
     ///
-    /// [`PacketError::Truncated`] if there are fewer than 40 bytes, [`PacketError::Value`] if the sender
+    /// [`PacketError::Truncated`] if there are fewer than 56 bytes, [`PacketError::Value`] if the sender
     /// has no incarnation or takes nothing.
     pub fn parse(body: &[u8]) -> Result<Self, PacketError> {
         let mut r = Reader::new(body);
         let session = r.u32()?;
         let incarnation = NonZeroU32::new(r.u32()?);
         let peer = NonZeroU32::new(r.u32()?);
-        let (max_packet, first, quota) = (r.u32()?, r.u64()?, r.u64()?);
+        let (features, first, base, quota) = (r.u32()?, r.u64()?, r.u64()?, r.u64()?);
+        let (max_packet, serial) = (r.u32()?, r.u32()?);
         let (window, room, ack_delay, lanes) = (r.u16()?, r.u16()?, r.u16()?, r.u8()?);
         let _reserved = r.u8()?;
         match incarnation {
@@ -85,9 +92,12 @@ impl Hello {
                 session,
                 incarnation,
                 peer,
-                max_packet,
+                features,
                 first,
+                base,
                 quota,
+                max_packet,
+                serial,
                 window,
                 room,
                 ack_delay,
@@ -104,9 +114,12 @@ impl Hello {
         w.put(&self.session.to_be_bytes());
         w.put(&self.incarnation.get().to_be_bytes());
         w.put(&self.peer.map_or(0, NonZeroU32::get).to_be_bytes());
-        w.put(&self.max_packet.to_be_bytes());
+        w.put(&self.features.to_be_bytes());
         w.put(&self.first.to_be_bytes());
+        w.put(&self.base.to_be_bytes());
         w.put(&self.quota.to_be_bytes());
+        w.put(&self.max_packet.to_be_bytes());
+        w.put(&self.serial.to_be_bytes());
         w.put(&self.window.to_be_bytes());
         w.put(&self.room.to_be_bytes());
         w.put(&self.ack_delay.to_be_bytes());
@@ -119,7 +132,7 @@ impl Hello {
         if to.left() < HELLO_LEN.saturating_add(4) {
             return false;
         }
-        // CAST: 40.
+        // CAST: 56.
         to.put(&frame_header(FrameType::Hello, 0, HELLO_LEN as u16)) && to.put(&self.body())
     }
 }
@@ -204,9 +217,12 @@ mod tests {
         session: 0x0102_0304,
         incarnation: NonZeroU32::new(0x0506_0708).unwrap(),
         peer: NonZeroU32::new(0x090a_0b0c),
-        max_packet: 65536,
+        features: 1,
         first: 0x0d0e_0f10,
+        base: 0x1112_1314,
         quota: 4 << 20,
+        max_packet: 65536,
+        serial: 9,
         window: 4096,
         room: 256,
         ack_delay: 1000,
@@ -215,14 +231,16 @@ mod tests {
 
     #[test]
     fn a_hello_has_the_bytes_of_the_specification() {
-        let mut room = [0; 44];
+        let mut room = [0; 60];
         let mut w = Writer::new(&mut room);
         assert!(HELLO.emit(&mut w));
         assert!(!HELLO.emit(&mut w));
-        let mut expected = Vec::from([12, 0, 0, 40]);
+        let mut expected = Vec::from([12, 0, 0, 56]);
         expected.extend(1..=12);
-        expected.extend([0, 1, 0, 0, 0, 0, 0, 0, 0x0d, 0x0e, 0x0f, 0x10]);
-        expected.extend([0, 0, 0, 0, 0, 0x40, 0, 0, 0x10, 0, 1, 0, 3, 0xe8, 4, 0]);
+        expected.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x0d, 0x0e, 0x0f, 0x10]);
+        expected.extend([0, 0, 0, 0, 0x11, 0x12, 0x13, 0x14]);
+        expected.extend([0, 0, 0, 0, 0, 0x40, 0, 0, 0, 1, 0, 0, 0, 0, 0, 9]);
+        expected.extend([0x10, 0, 1, 0, 3, 0xe8, 4, 0]);
         assert_eq!(w.written(), expected);
         let frames: Vec<_> = Frames::new(&expected).collect();
         assert_eq!(frames, [Ok(Frame::Hello(HELLO))]);
@@ -241,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_hello_of_nothing_is_refused() {
-        for (at, len) in [(0, 4), (4, 4), (32, 2), (38, 1)] {
+        for (at, len) in [(0, 4), (4, 4), (48, 2), (54, 1)] {
             let mut body = HELLO.body();
             body[at..at + len].fill(0);
             assert_eq!(Hello::parse(&body), Err(PacketError::Value), "{at}");
