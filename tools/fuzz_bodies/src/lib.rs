@@ -13,6 +13,7 @@
 //! | `native_packet` | a packet of the native protocol | parsing is total; what parses is emitted alike |
 //! | `native_private` | private data of its lanes | parsing is total; round trip |
 //! | `native_flow` | calls of a datagram lane, a peer that may lie | tokens return once; it never stalls |
+//! | `native_session` | calls of a session, packets of a peer that may lie | memory stays bounded; what is whole is whole; it ends in peace |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -22,6 +23,7 @@ mod flow;
 mod frames;
 mod native;
 mod operations;
+mod session;
 mod wire;
 
 pub use bytes::Random;
@@ -29,6 +31,7 @@ pub use flow::native_flow;
 pub use frames::frames;
 pub use native::{native_packet, native_private};
 pub use operations::operations;
+pub use session::native_session;
 pub use wire::{cong_map, extensions, header, private_data};
 
 /// A target: its name, what it does, and how long its input usefully is.
@@ -43,7 +46,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "header",
         run: header,
@@ -87,6 +90,11 @@ pub const TARGETS: [Target; 9] = [
     Target {
         name: "native_flow",
         run: native_flow,
+        max_len: 512,
+    },
+    Target {
+        name: "native_session",
+        run: native_session,
         max_len: 512,
     },
 ];
@@ -165,5 +173,10 @@ mod tests {
     #[test]
     fn native_flow() {
         over_corpus_and_noise("native_flow");
+    }
+
+    #[test]
+    fn native_session() {
+        over_corpus_and_noise("native_session");
     }
 }
