@@ -15,6 +15,7 @@
 #include <grp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* Times that a sender waits for what is on its way, 10 ms each. */
@@ -34,6 +35,10 @@ static const struct {
 	{ "waits", "ADDRESS", case_waits, 1 },
 	{ "subuid", "LOCAL NOBODY", case_subuid, 2 },
 	{ "cancels", "LOCAL NOBODY COUNT", case_cancels, 3 },
+	{ "maps", "ADDRESS COUNT CGROUP", case_maps, 3 },
+	{ "queued", "ADDRESS PEER SOCKETS CGROUP", case_queued, 4 },
+	{ "lists", "ADDRESS PEER SOCKETS CGROUP", case_lists, 4 },
+	{ "full", "ADDRESS PAIRS LENGTH CGROUP", case_full, 4 },
 };
 
 static void no_good(const char *what)
@@ -164,6 +169,14 @@ void be_nobody(void)
 {
 	if (setgroups(0, NULL) || setgid(65534) || setuid(65534))
 		no_good("setuid");
+}
+
+void may_open(int count)
+{
+	struct rlimit files = { .rlim_cur = count + 16, .rlim_max = count + 16 };
+
+	if (setrlimit(RLIMIT_NOFILE, &files))
+		no_good("setrlimit");
 }
 
 int main(int argc, char **argv)

@@ -15,6 +15,11 @@
 #define RDS_CONG_MONITOR 6
 #define SO_RDS_TRANSPORT 8
 
+/* What a message takes at least beside its data: two structs. */
+#define BESIDE 448
+/* Memory of earlier messages, which was charged to whoever sent these. */
+#define SPARE (4L << 20)
+
 /* An address of either family, and how long it is. */
 struct at {
 	union {
@@ -64,6 +69,13 @@ long drain(int fd);
 /* Gives up root's rights. */
 void be_nobody(void);
 
+/* Lets the program have so many sockets. */
+void may_open(int count);
+
+/* A memory cgroup: joined, and what is charged to it. They end the program with status 2 if there is none. */
+void join(const char *cgroup);
+long charged(const char *cgroup);
+
 /* The cases. Each returns the program's status. */
 int case_bind(int argc, char **argv);
 int case_scope(int argc, char **argv);
@@ -72,5 +84,9 @@ int case_unread(int argc, char **argv);
 int case_waits(int argc, char **argv);
 int case_subuid(int argc, char **argv);
 int case_cancels(int argc, char **argv);
+int case_maps(int argc, char **argv);
+int case_queued(int argc, char **argv);
+int case_lists(int argc, char **argv);
+int case_full(int argc, char **argv);
 
 #endif

@@ -5,22 +5,16 @@
 #include "shares.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #define FIRST 10000
 #define MOST 10000000
-/* What a message takes at least beside its data: two structs. */
-#define BESIDE 448
 /* Data up to this length is in one of them. */
 #define SHORT 64
-/* Memory of an earlier message, which was charged to whoever sent that. */
-#define SPARE (4L << 20)
 
 static int get(int fd, int option)
 {
@@ -31,44 +25,18 @@ static int get(int fd, int option)
 	return value;
 }
 
-static long charged(const char *cgroup)
-{
-	char path[200];
-	long bytes = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/memory.current", cgroup);
-	f = fopen(path, "r");
-	if (!f || fscanf(f, "%ld", &bytes) != 1)
-		printf("# no %s\n", path);
-	if (f)
-		fclose(f);
-	return bytes;
-}
-
-static int join(const char *cgroup)
-{
-	char path[200];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-	f = fopen(path, "w");
-	return f && fprintf(f, "%d", getpid()) > 0 && !fclose(f);
-}
-
 /* Each socket takes what it may, and no more; all of it is charged. */
 int case_unread(int argc, char **argv)
 {
 	int pairs = atoi(argv[1]), i;
 	size_t len = atoi(argv[2]);
 	const char *cgroup = argc > 3 ? argv[3] : NULL;
-	struct rlimit files = { .rlim_cur = 2 * pairs + 16, .rlim_max = 2 * pairs + 16 };
 	size_t each = BESIDE + (len > SHORT ? len : 0);
 	long total = 0, before = 0, after;
 
-	setrlimit(RLIMIT_NOFILE, &files);
-	if (cgroup && !join(cgroup))
-		return 2 * wrong("cannot join %s: %s", cgroup, strerror(errno));
+	may_open(2 * pairs);
+	if (cgroup)
+		join(cgroup);
 	be_nobody();
 	if (cgroup)
 		before = charged(cgroup);
