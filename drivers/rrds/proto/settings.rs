@@ -26,7 +26,9 @@ pub struct Settings {
     /// Longest delay between attempts to connect, in nanoseconds.
     pub reconnect_max_ns: u64,
     /// How long a handshake may take before it is given up, in nanoseconds. The connection manager's
-    /// own limit is 15 times 4.3 s; this one is for the case that it forgets.
+    /// own limit is 16 times 4.3 s, and more where the processor is busy. This one is for the case that it
+    /// forgets, and stays far from that: who ends an attempt while the connection manager reports the timeout
+    /// may have it use what is freed.
     pub handshake_ns: u64,
     /// For how long a peer that is waited for may be silent before it is probed, in nanoseconds.
     pub probe_ns: u64,
@@ -46,7 +48,7 @@ impl Default for Settings {
             max_unacked_bytes: consts::MAX_UNACKED_BYTES,
             reconnect_min_ns: consts::RECONNECT_MIN_NS,
             reconnect_max_ns: consts::RECONNECT_MAX_NS,
-            handshake_ns: 75_000_000_000,
+            handshake_ns: 150_000_000_000,
             probe_ns: 1_000_000_000,
             linger_ns: 10_000_000_000,
             ping_enable: true,
