@@ -256,14 +256,15 @@ fn a_session_that_is_put_away_goes_on_where_it_was() {
     }
     assert!(core::mem::size_of::<Memory>() <= 256);
     down(&mut p);
+    let next = p.ends[0].next[0];
     for end in 0..2 {
         let memory = p.ends[end].park().unwrap();
-        let outbox = core::mem::replace(p.ends[end].outbox(), session(1, 1).outbox);
-        drop(outbox);
         let fresh = session(1, 1);
         let lanes = (0..4).map(|_| None).collect();
         p.ends[end] = Session::resume(&memory, fresh.outbox, lanes);
     }
+    // No number of a packet is used again.
+    assert!(next > 0 && p.ends[0].next == [next; MAX_LANES]);
     p.map[0] = 2;
     p.up(0, Role::Any);
     p.settle();
