@@ -48,7 +48,7 @@ void join(const char *cgroup)
 	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
 	f = fopen(path, "w");
 	if (!f || fprintf(f, "%d", getpid()) <= 0 || fclose(f))
-		exit(2 * wrong("cannot join %s: %s", cgroup, strerror(errno)));
+		exit(2 * wrong("%s takes no process: %s", cgroup, strerror(errno)));
 }
 
 /* Whether so much was charged since then. */
@@ -84,7 +84,7 @@ int case_maps(int argc, char **argv)
 	return all_charged("maps", cgroup, before, count * MAP);
 }
 
-/* Queues as many messages without data as a user may have on the way to a peer that is not there. */
+/* Queues as many empty messages as a user may have to a peer that is not there. */
 static long queue(const char *local, struct at peer, int sockets)
 {
 	long taken = 0;
@@ -161,8 +161,9 @@ static void spare_me(void)
 }
 
 /*
- * Pairs of sockets that are not read, until nothing is left of what the cgroup may have. With one argument more the
- * program may not be killed for that, and keeps all until it is told to end.
+ * Pairs of sockets that are not read, until nothing is left of what the cgroup
+ * may have. With one argument more the program may not be killed for that, and
+ * keeps all until it is told to end.
  */
 int case_full(int argc, char **argv)
 {

@@ -72,7 +72,10 @@ void be_nobody(void);
 /* Lets the program have so many sockets. */
 void may_open(int count);
 
-/* A memory cgroup: joined, and what is charged to it. They end the program with status 2 if there is none. */
+/*
+ * A memory cgroup: joined, and what is charged to it. They end the program with
+ * status 2 if there is none.
+ */
 void join(const char *cgroup);
 long charged(const char *cgroup);
 
