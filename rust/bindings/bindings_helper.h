@@ -15,3 +15,4 @@
 #include <rdma/ib_cm.h>
 #include <rdma/ib_verbs.h>
 #include <rdma/rdma_cm.h>
+#include <uapi/linux/tcp.h>

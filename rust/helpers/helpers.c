@@ -21,4 +21,5 @@
 #include "netns_generic.c"
 #include "sock.c"
 #include "sockptr.c"
+#include "tcp.c"
 #include "workqueue.c"

@@ -44,6 +44,7 @@ pub struct Krdma {
     #[pin]
     reaper: reaper::Reaper,
     polling: rdma::Polling,
+    tcp: net::tcp::Unload,
 }
 
 impl kernel::InPlaceModule for Krdma {
@@ -55,6 +56,7 @@ impl kernel::InPlaceModule for Krdma {
             },
             reaper <- reaper::Reaper::new(),
             polling: rdma::Polling::new()?,
+            tcp: net::tcp::Unload,
         })
     }
 }

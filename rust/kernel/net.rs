@@ -14,6 +14,7 @@
 //! | What is an address? | [`NameIn`], [`Name`] |
 //! | How does a module keep something for each namespace? | [`pernet`] |
 //! | How does it offer sysctls there? | [`sysctl`] |
+//! | How does it use TCP? | [`tcp`] |
 
 mod addr;
 pub mod cmsg;
@@ -27,6 +28,7 @@ mod poll;
 mod sock;
 mod sockopt;
 pub mod sysctl;
+pub mod tcp;
 mod wait;
 
 pub use addr::{Name, NameIn};

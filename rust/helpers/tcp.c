@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/net.h>
+#include <linux/sockptr.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+
+__rust_helper void rust_helper_krdma_sk_callbacks_read_lock(struct sock *sk)
+{
+	read_lock_bh(&sk->sk_callback_lock);
+}
+
+__rust_helper void rust_helper_krdma_sk_callbacks_read_unlock(struct sock *sk)
+{
+	read_unlock_bh(&sk->sk_callback_lock);
+}
+
+__rust_helper void rust_helper_krdma_sk_callbacks_write_lock(struct sock *sk)
+{
+	write_lock_bh(&sk->sk_callback_lock);
+}
+
+__rust_helper void rust_helper_krdma_sk_callbacks_write_unlock(struct sock *sk)
+{
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+/* Sequence numbers change under the lock of the socket; each is read as a whole. */
+__rust_helper u32 rust_helper_krdma_tcp_write_seq(const struct sock *sk)
+{
+	return READ_ONCE(tcp_sk(sk)->write_seq);
+}
+
+__rust_helper u32 rust_helper_krdma_tcp_snd_una(const struct sock *sk)
+{
+	return READ_ONCE(tcp_sk(sk)->snd_una);
+}
+
+/* Not an inline: the message's header is of no use to Rust. */
+__rust_helper int rust_helper_krdma_sock_send(struct socket *sock, struct kvec *vec,
+					      size_t num, size_t len, int flags)
+{
+	struct msghdr msg = { .msg_flags = flags };
+
+	return kernel_sendmsg(sock, &msg, vec, num, len);
+}
+
+/* Not an inline: with its header bindgen meets types that the kernel's bindings lack. */
+__rust_helper int rust_helper_krdma_tcp_read_sock(struct sock *sk, read_descriptor_t *desc,
+						  sk_read_actor_t actor)
+{
+	return tcp_read_sock(sk, desc, actor);
+}
+
+__rust_helper int rust_helper_sock_error(struct sock *sk)
+{
+	return sock_error(sk);
+}
+
+/* Not an inline of the header: the callback is called when this bit is set only. */
+__rust_helper void rust_helper_krdma_sock_want_space(struct socket *sock)
+{
+	set_bit(SOCK_NOSPACE, &sock->flags);
+	/* Pairs with that of tcp_check_space(): who looks after this misses nothing. */
+	smp_mb__after_atomic();
+}
+
+__rust_helper int rust_helper_krdma_sock_setsockopt(struct socket *sock, int level,
+						    int name, void *value, int len)
+{
+	return do_sock_setsockopt(sock, false, level, name, KERNEL_SOCKPTR(value), len);
+}
+
+/*
+ * Makes a socket of the kernel one that keeps its namespace, so that what is
+ * sent last is not lost with it, and that may be used where memory is reclaimed.
+ */
+__rust_helper void rust_helper_krdma_tcp_adopt(struct sock *sk)
+{
+	sk_net_refcnt_upgrade(sk);
+	sk->sk_use_task_frag = false;
+}
