@@ -32,8 +32,7 @@ module_users() {
 cgroups() {
 	local name
 
-	mkdir -p /tmp/cgroup && mount -t cgroup2 none /tmp/cgroup &&
-		echo +memory >/tmp/cgroup/cgroup.subtree_control || return 1
+	echo +memory >/tmp/cgroup/cgroup.subtree_control || return 1
 	for name in "$@"; do
 		mkdir "/tmp/cgroup/$name" || return 1
 	done
@@ -60,6 +59,14 @@ without_the_full() {
 plan 11
 exec 5>/tmp/told
 ip link set lo up
+mkdir -p /tmp/cgroup
+mount -t cgroup2 none /tmp/cgroup || die "no cgroups"
+if ! grep -qw memory /tmp/cgroup/cgroup.controllers; then
+	for _ in 1 2 3 4 5 6 7 8 9 10 11; do
+		skip "what is charged" "this kernel has no cgroup for memory"
+	done
+	exit
+fi
 cgroups maps queued lists full || die "no cgroup for memory"
 veth_pair v0 v1 "$FIRST" "$SECOND" || die "no veth"
 ip route add "$NOBODY/32" dev v0 || die "no route"
