@@ -7,21 +7,15 @@
 use super::{
     Family,
     Namespace,
-    Open, //
+    Open,
+    RawSocket, //
 };
 use crate::{
     account::Charge,
-    bindings,
     reaper::Deferred, //
 };
-use core::{
-    marker::PhantomData,
-    ptr, //
-};
-use kernel::{
-    error::to_result,
-    prelude::*, //
-};
+use core::marker::PhantomData;
+use kernel::prelude::*;
 
 /// A socket of a [`Family`] that is open as long as this exists, without a file.
 ///
@@ -32,17 +26,11 @@ pub struct KernelSocket<T: Family>(Deferred<Inner<T>>);
 
 /// # Invariants
 ///
-/// `socket` is a socket of the family `T` that this type owns, with a `struct sock`.
+/// `socket` is one of the family `T`.
 struct Inner<T: Family> {
-    socket: *mut bindings::socket,
+    socket: RawSocket,
     _family: PhantomData<fn() -> T>,
 }
-
-// SAFETY: A socket may be used and closed by any thread.
-unsafe impl<T: Family> Send for Inner<T> {}
-
-// SAFETY: As above; its calls may run at the same time.
-unsafe impl<T: Family> Sync for Inner<T> {}
 
 impl<T: Family> KernelSocket<T> {
     /// Opens a socket of the family, in a namespace. `kind` is a type such as
@@ -55,23 +43,11 @@ impl<T: Family> KernelSocket<T> {
     /// [`Family::create`] fails with.
     pub fn new(owner: &'static ThisModule, number: u8, ns: &Namespace, kind: i32) -> Result<Self> {
         let charge = Charge::to(owner)?;
-        let mut socket = ptr::null_mut();
-        // SAFETY: The namespace exists during the call.
-        to_result(unsafe {
-            bindings::krdma_sock_create_kern(ns.as_raw(), number.into(), kind, &raw mut socket)
-        })?;
+        let socket = RawSocket::new(ns, number.into(), kind)?;
 
-        // SAFETY: A socket that was made has a `struct sock` with a protocol.
-        //
-        // CAST: The kernel's bindings know the type's name only.
-        let proto = unsafe {
-            (*(*socket).sk.cast::<bindings::sock>())
-                .__sk_common
-                .skc_prot
-        };
+        // SAFETY: The `struct sock` of a socket that was made has a protocol.
+        let proto = unsafe { (*socket.sk()).__sk_common.skc_prot };
         if !T::slot().is_proto(proto) {
-            // SAFETY: It is ours, and nobody else knows it.
-            unsafe { bindings::krdma_sock_release(socket) };
             return Err(EAFNOSUPPORT);
         }
         // INVARIANT: The protocol is that of `T` alone.
@@ -92,13 +68,6 @@ impl<T: Family> KernelSocket<T> {
     #[inline]
     pub fn open(&self) -> Open<'_, T> {
         // SAFETY: By the invariant of `Inner`, it is a socket of `T`, which stays open for this borrow.
-        unsafe { Open::from_raw(self.0.socket) }
-    }
-}
-
-impl<T: Family> Drop for Inner<T> {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant, the socket is ours. Nobody uses it any more.
-        unsafe { bindings::krdma_sock_release(self.socket) };
+        unsafe { Open::from_raw(self.0.socket.as_raw()) }
     }
 }

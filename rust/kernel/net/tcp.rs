@@ -21,22 +21,23 @@
 //!
 //! C header: [`include/net/tcp.h`](srctree/include/net/tcp.h)
 
+mod arrived;
 mod connection;
 mod hook;
 mod listener;
 mod options;
-mod raw;
+mod socket;
 mod state;
 
+pub use arrived::{
+    Arrived,
+    Bytes, //
+};
 pub use connection::{
     Connection,
     MAX_PIECES, //
 };
 pub(crate) use hook::Unload;
-pub use hook::{
-    Arrived,
-    Bytes, //
-};
 pub use listener::Listener;
 pub use options::{
     Keepalive,

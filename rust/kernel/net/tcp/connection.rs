@@ -3,16 +3,18 @@
 //! Connections.
 
 use super::{
-    hook::{
+    arrived::{
         is_ended,
         Arrived,
-        Bytes,
+        Bytes, //
+    },
+    hook::{
         Happened,
-        Hook,
+        Hooked,
         Wanted, //
     },
     options::Options,
-    raw::RawSocket,
+    socket::TcpSocket,
     Handler,
     State, //
 };
@@ -23,12 +25,8 @@ use crate::{
     reaper::Deferred, //
 };
 use core::{
-    marker::PhantomPinned,
     net::SocketAddr,
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr, //
 };
 use kernel::{
     error::to_result,
@@ -42,24 +40,7 @@ pub const MAX_PIECES: usize = 8;
 ///
 /// When it is dropped, in any context, it is closed: what was sent is delivered still, as far as TCP can. See
 /// the [module's documentation](super).
-pub struct Connection<H: Handler>(Deferred<Inner<H>>);
-
-/// # Invariants
-///
-/// `hook` is the first field, and the hook of `socket` from when `hooked` is made until the drop.
-#[pin_data(PinnedDrop)]
-#[repr(C)]
-struct Inner<H: Handler> {
-    hook: Hook,
-    socket: RawSocket,
-    hooked: (),
-    // Dropped after the socket is released.
-    #[pin]
-    handler: H,
-    // Callbacks refer to the object while it is being dropped.
-    #[pin]
-    _pin: PhantomPinned,
-}
+pub struct Connection<H: Handler>(Deferred<Hooked<H>>);
 
 impl<H: Handler> Connection<H> {
     /// Makes a socket for IPv4 or, if `is_v6`, for IPv6, which is not connected.
@@ -76,13 +57,13 @@ impl<H: Handler> Connection<H> {
     where
         Error: From<E>,
     {
-        Self::of(Charge::to(owner)?, RawSocket::new(ns, is_v6)?, handler)
+        Self::of(Charge::to(owner)?, TcpSocket::new(ns, is_v6)?, handler)
     }
 
     /// Makes a connection of a socket.
     pub(super) fn of<E>(
         charge: Charge,
-        socket: RawSocket,
+        socket: TcpSocket,
         handler: impl PinInit<H, E>,
     ) -> Result<Self>
     where
@@ -91,19 +72,12 @@ impl<H: Handler> Connection<H> {
         // SAFETY: By the type invariant of `RawSocket`. The socket is new, and nobody has its lock.
         unsafe { bindings::krdma_tcp_adopt(socket.sk()) };
 
-        Ok(Self(charge.defer::<_, Error>(
-            try_pin_init!(&this in Inner {
-                // SAFETY: It is the function for this type.
-                hook: unsafe { Hook::new(Inner::<H>::dispatch) },
-                socket,
-                handler <- handler,
-                _pin: PhantomPinned,
-                // INVARIANT: From here on it is the hook.
-                //
-                // SAFETY: The hook is in pinned memory, and removed by the drop. All that it needs is initialized.
-                hooked: unsafe { Hook::install(this.cast(), socket, Wanted::All)? },
-            }? Error),
-        )?))
+        Ok(Self(charge.defer::<_, Error>(Hooked::new(
+            socket,
+            Wanted::All,
+            react::<H>,
+            handler,
+        ))?))
     }
 
     /// Binds the socket to a local address. Sleeps.
@@ -252,7 +226,7 @@ impl<H: Handler> Connection<H> {
 
     /// Returns the handler. Any context.
     pub fn handler(&self) -> &H {
-        &self.0.handler
+        &self.0.data
     }
 
     /// Closes the connection. No callback runs when this returns.
@@ -266,26 +240,11 @@ impl<H: Handler> Connection<H> {
 /// More than that is not asked of one call, whose result is a `c_int`.
 const MAX_BYTES: usize = 1 << 30;
 
-impl<H: Handler> Inner<H> {
-    /// # Safety
-    ///
-    /// As for [`Hook::dispatch`], of a hook in an `Inner<H>`.
-    unsafe fn dispatch(hook: NonNull<Hook>, happened: Happened<'_>) {
-        // SAFETY: The hook is the first field of an `Inner<H>`, by the type invariant, and lives as long as it is
-        // the hook of a socket.
-        let handler = unsafe { &(*hook.cast::<Self>().as_ptr()).handler };
-
-        match happened {
-            Happened::Data(arrived) => handler.data_ready(arrived),
-            Happened::Space => handler.write_space(),
-            Happened::State(state) => handler.state_changed(state),
-        }
-    }
-}
-
-#[pinned_drop]
-impl<H: Handler> PinnedDrop for Inner<H> {
-    fn drop(self: Pin<&mut Self>) {
-        self.hook.remove(&self.socket);
+/// What a connection does about events.
+fn react<H: Handler>(handler: &H, happened: Happened<'_>) {
+    match happened {
+        Happened::Data(arrived) => handler.data_ready(arrived),
+        Happened::Space => handler.write_space(),
+        Happened::State(state) => handler.state_changed(state),
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! C's callbacks are pointers in `struct sock`, with a word of data behind `sk_user_data`. All three are changed
 //! with the write side of `sk_callback_lock` held. The functions here hold its read side while they use them.
-//! So once [`Hook::remove`] has returned, none uses the hook.
+//! So once `Hook::remove` has returned, none uses the hook.
 //!
 //! The functions are not generic: they are code of krdma. One that was called just before the hook was removed
 //! may be at its first instruction still, and finds no hook. TCP calls it in softirq context, or from the
@@ -12,13 +12,14 @@
 //! releases a socket waits for the latter.
 
 use super::{
-    raw::RawSocket,
+    arrived::Arrived,
+    socket::TcpSocket,
     state::State, //
 };
 use crate::bindings;
 use core::{
     cell::UnsafeCell,
-    marker::PhantomData,
+    marker::PhantomPinned,
     ptr::{
         self,
         NonNull, //
@@ -38,9 +39,28 @@ pub(super) enum Happened<'a> {
 
 type Callback = unsafe extern "C" fn(*mut bindings::sock);
 
-/// What a socket's callbacks lead to.
-pub(super) struct Hook {
-    /// Has the hook's owner do something about an event.
+/// A socket, and what its callbacks lead to.
+///
+/// # Invariants
+///
+/// `hook` is the first field, and the hook of `socket` from when this is initialized until the drop.
+#[pin_data(PinnedDrop)]
+#[repr(C)]
+pub(super) struct Hooked<T> {
+    hook: Hook,
+    pub(super) socket: TcpSocket,
+    react: fn(&T, Happened<'_>),
+    // Dropped after the socket is released.
+    #[pin]
+    pub(super) data: T,
+    // Callbacks refer to the object while it is being dropped.
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+/// The part that does not depend on the type of the data.
+struct Hook {
+    /// Has something done about an event.
     ///
     /// # Safety
     ///
@@ -56,7 +76,7 @@ unsafe impl Sync for Hook {}
 
 /// The callbacks that a socket had.
 #[derive(Clone, Copy)]
-pub(super) struct Before {
+struct Before {
     data_ready: Option<Callback>,
     write_space: Option<Callback>,
     state_change: Option<Callback>,
@@ -70,33 +90,85 @@ pub(super) enum Wanted {
     Listener,
 }
 
-impl Hook {
-    /// # Safety
+impl<T: Send + Sync + 'static> Hooked<T> {
+    /// Has a socket call `react` with the data.
     ///
-    /// `dispatch` must be one for what the hook becomes a part of.
-    pub(super) unsafe fn new(dispatch: unsafe fn(NonNull<Hook>, Happened<'_>)) -> Self {
-        Self {
-            dispatch,
-            before: UnsafeCell::new(Before {
-                data_ready: None,
-                write_space: None,
-                state_change: None,
-            }),
+    /// Errors: [`EBUSY`] if the socket belongs to somebody else, such as a map of BPF, and what `data` fails
+    /// with.
+    pub(super) fn new<E>(
+        socket: TcpSocket,
+        wanted: Wanted,
+        react: fn(&T, Happened<'_>),
+        data: impl PinInit<T, E>,
+    ) -> impl PinInit<Self, Error>
+    where
+        Error: From<E>,
+    {
+        try_pin_init!(&this in Self {
+            hook: Hook {
+                dispatch: Self::dispatch,
+                before: UnsafeCell::new(Before {
+                    data_ready: None,
+                    write_space: None,
+                    state_change: None,
+                }),
+            },
+            socket,
+            react,
+            data <- data,
+            _pin: PhantomPinned,
+            // INVARIANT: From here on it is the hook.
+            _: {
+                // SAFETY: The hook is in pinned memory, and removed by the drop. All that it needs is initialized.
+                unsafe { Hook::install(this.cast(), socket, wanted)? }
+            },
+        }? Error)
+    }
+
+    /// Has a socket that a listener with this hook has accepted call what the listener has called before.
+    pub(super) fn release(&self, accepted: &TcpSocket) {
+        let sk = accepted.sk();
+
+        // SAFETY: By the type invariant of `RawSocket`. The fields are written with the lock that is for them. What
+        // was before is not changed any more.
+        unsafe {
+            bindings::krdma_sk_callbacks_write_lock(sk);
+            if is_ours((*sk).sk_data_ready) {
+                (*sk).sk_data_ready = (*self.hook.before.get()).data_ready;
+            }
+            bindings::krdma_sk_callbacks_write_unlock(sk);
         }
     }
 
+    /// # Safety
+    ///
+    /// As for [`Hook::dispatch`], of a hook in a `Hooked<T>`.
+    unsafe fn dispatch(hook: NonNull<Hook>, happened: Happened<'_>) {
+        let this = hook.cast::<Self>().as_ptr();
+        // SAFETY: The hook is the first field of a `Hooked<T>`, by the type invariant, and lives as long as it is
+        // the hook of a socket.
+        let (react, data) = unsafe { ((*this).react, &(*this).data) };
+
+        react(data, happened);
+    }
+}
+
+#[pinned_drop]
+impl<T> PinnedDrop for Hooked<T> {
+    fn drop(self: Pin<&mut Self>) {
+        self.hook.remove(&self.socket);
+    }
+}
+
+impl Hook {
     /// Has a socket call `hook`.
     ///
-    /// Errors: [`EBUSY`] if the socket belongs to somebody else, such as a map of BPF.
+    /// Errors: [`EBUSY`] if the socket belongs to somebody else.
     ///
     /// # Safety
     ///
     /// `hook` must be valid, not move, and live until it is [removed](Self::remove), if this succeeds.
-    pub(super) unsafe fn install(
-        hook: NonNull<Hook>,
-        socket: &RawSocket,
-        wanted: Wanted,
-    ) -> Result {
+    unsafe fn install(hook: NonNull<Hook>, socket: &TcpSocket, wanted: Wanted) -> Result {
         let sk = socket.sk();
 
         // SAFETY: By the type invariant of `RawSocket`. The fields are written with the lock that is for them.
@@ -127,26 +199,11 @@ impl Hook {
         }
     }
 
-    /// Has a socket that a listener with this hook has accepted call what the listener has called before.
-    pub(super) fn release(&self, accepted: &RawSocket) {
-        let sk = accepted.sk();
-
-        // SAFETY: By the type invariant of `RawSocket`. The fields are written with the lock that is for them. What
-        // was before is not changed any more.
-        unsafe {
-            bindings::krdma_sk_callbacks_write_lock(sk);
-            if is_ours((*sk).sk_data_ready) {
-                (*sk).sk_data_ready = (*self.before.get()).data_ready;
-            }
-            bindings::krdma_sk_callbacks_write_unlock(sk);
-        }
-    }
-
     /// Has a socket call what it has called before. When this returns, nobody uses the hook any more.
-    pub(super) fn remove(&self, socket: &RawSocket) {
+    fn remove(&self, socket: &TcpSocket) {
         let sk = socket.sk();
 
-        // SAFETY: As above.
+        // SAFETY: By the type invariant of `RawSocket`. The fields are written with the lock that is for them.
         unsafe {
             bindings::krdma_sk_callbacks_write_lock(sk);
             let before = *self.before.get();
@@ -262,164 +319,4 @@ unsafe extern "C" fn state_change(sk: *mut bindings::sock) {
 
     // SAFETY: By the function's requirements.
     unsafe { report(sk, Happened::State(State::from_raw(state)), |_| ()) };
-}
-
-/// The right to read from a socket whose lock is held.
-///
-/// # Invariants
-///
-/// `sk` is a TCP socket, whose lock is held as long as this exists.
-pub struct Arrived<'a> {
-    sk: *mut bindings::sock,
-    _lock: PhantomData<&'a mut ()>,
-}
-
-impl Arrived<'_> {
-    /// # Safety
-    ///
-    /// `sk` must be a TCP socket, whose lock is held as long as the result exists.
-    pub(super) unsafe fn new(sk: *mut bindings::sock) -> Self {
-        // INVARIANT: By the function's requirements.
-        Self {
-            sk,
-            _lock: PhantomData,
-        }
-    }
-
-    /// Reads what has come: `take` gets the next bytes, in order, as often as there are some, and says how many it
-    /// takes. If it takes less than there are, that is all.
-    ///
-    /// Returns how many bytes were taken. Does not sleep. `take` runs with the socket's lock held, and must not
-    /// sleep. After urgent data (RFC 6093) nothing comes any more.
-    ///
-    /// Errors: [`ENOTCONN`] of a socket that listens.
-    pub fn read(&mut self, mut take: impl FnMut(Bytes<'_>) -> usize) -> Result<usize> {
-        let mut take: Take<'_> = &mut take;
-        let mut desc = bindings::read_descriptor_t {
-            // Not zero, to go on.
-            count: 1,
-            arg: bindings::read_descriptor_t__bindgen_ty_1 {
-                data: (&raw mut take).cast(),
-            },
-            ..pin_init::zeroed()
-        };
-        // SAFETY: By the type invariant. The actor gets what is for it, which lives longer than the call.
-        let ret = unsafe { bindings::krdma_tcp_read_sock(self.sk, &raw mut desc, Some(actor)) };
-
-        usize::try_from(ret).map_err(|_| Error::from_errno(ret))
-    }
-
-    /// Returns whether the peer has said that it sends no more. There may be bytes that were not read.
-    #[inline]
-    pub fn is_ended(&self) -> bool {
-        // SAFETY: By the type invariant. The field is read as a whole.
-        unsafe { is_ended(self.sk) }
-    }
-}
-
-/// # Safety
-///
-/// `sk` must be valid.
-pub(super) unsafe fn is_ended(sk: *mut bindings::sock) -> bool {
-    // SAFETY: By the function's requirements. The field is changed by others meanwhile, as a whole.
-    let shutdown = unsafe { (&raw const (*sk).sk_shutdown).read_volatile() };
-
-    u32::from(shutdown) & bindings::RCV_SHUTDOWN != 0
-}
-
-/// What takes bytes.
-type Take<'a> = &'a mut dyn FnMut(Bytes<'_>) -> usize;
-
-/// Bytes that have come. Whoever has sent them may still write to them, if he is on this host and has sent pages
-/// of a file: so they can be copied, and not borrowed.
-///
-/// # Invariants
-///
-/// From `ptr` on, `len` bytes can be read for `'a`.
-#[derive(Clone, Copy)]
-pub struct Bytes<'a> {
-    ptr: *const u8,
-    len: usize,
-    _bytes: PhantomData<&'a u8>,
-}
-
-impl Bytes<'_> {
-    /// Returns how many there are.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Returns whether there are none.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Copies bytes from `offset` on, as many as there are and have room in `to`. Returns how many.
-    #[inline]
-    pub fn copy(&self, offset: usize, to: &mut [u8]) -> usize {
-        let count = self.len.saturating_sub(offset).min(to.len());
-
-        // SAFETY: By the type invariant, and as no more is copied than there is. If others write meanwhile, the
-        // bytes are old or new ones.
-        unsafe { ptr::copy_nonoverlapping(self.ptr.wrapping_add(offset), to.as_mut_ptr(), count) };
-        count
-    }
-}
-
-/// # Safety
-///
-/// To be called by `tcp_read_sock`, which [`Arrived::read`] has called.
-unsafe extern "C" fn actor(
-    desc: *mut bindings::read_descriptor_t,
-    skb: *mut bindings::sk_buff,
-    offset: c_uint,
-    len: usize,
-) -> c_int {
-    // SAFETY: By the function's requirements, this is what `read` has put there.
-    let (take, count) = unsafe { (&mut *(*desc).arg.data.cast::<Take<'_>>(), (*desc).count) };
-    if count == 0 {
-        // C asks for the rest of a buffer again.
-        return 0;
-    }
-    // CAST: A buffer has not so many bytes that it would not fit.
-    let len = len as c_uint;
-    let mut seq = pin_init::zeroed();
-    let mut done: c_uint = 0;
-
-    // SAFETY: The bytes from `offset` on are the buffer's.
-    unsafe {
-        bindings::skb_prepare_seq_read(skb, offset, offset.saturating_add(len), &raw mut seq)
-    };
-    while done < len {
-        let mut ptr = ptr::null();
-        // SAFETY: The sequence was prepared.
-        let count = unsafe { bindings::skb_seq_read(done, &raw mut ptr, &raw mut seq) };
-        // It may go past the end that it was given.
-        let count = count.min(len - done);
-        if count == 0 {
-            break;
-        }
-        // INVARIANT: So many bytes are there, until the sequence is gone on with.
-        let bytes = Bytes {
-            ptr,
-            // CAST: A `c_uint` fits.
-            len: count as usize,
-            _bytes: PhantomData,
-        };
-        // CAST: It is no more than `count`.
-        let taken = take(bytes).min(bytes.len()) as c_uint;
-
-        done += taken;
-        if taken < count {
-            // SAFETY: As above.
-            unsafe { (*desc).count = 0 };
-            break;
-        }
-    }
-    // SAFETY: The sequence was prepared, and is not gone on with.
-    unsafe { bindings::skb_abort_seq_read(&raw mut seq) };
-    // CAST: As above.
-    done as c_int
 }

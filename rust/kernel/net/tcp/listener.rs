@@ -5,11 +5,11 @@
 use super::{
     hook::{
         Happened,
-        Hook,
+        Hooked,
         Wanted, //
     },
     options::Options,
-    raw::RawSocket,
+    socket::TcpSocket,
     Acceptor,
     Connection,
     Handler, //
@@ -19,35 +19,14 @@ use crate::{
     net::Namespace,
     reaper::Deferred, //
 };
-use core::{
-    marker::PhantomPinned,
-    net::SocketAddr,
-    ptr::NonNull, //
-};
+use core::net::SocketAddr;
 use kernel::prelude::*;
 
 /// A socket that waits for connections.
 ///
 /// When it is dropped, in any context, it is closed: connections that wait are refused. See the
 /// [module's documentation](super).
-pub struct Listener<A: Acceptor>(Deferred<Inner<A>>);
-
-/// # Invariants
-///
-/// `hook` is the first field, and the hook of `socket` from when `hooked` is made until the drop.
-#[pin_data(PinnedDrop)]
-#[repr(C)]
-struct Inner<A: Acceptor> {
-    hook: Hook,
-    socket: RawSocket,
-    hooked: (),
-    // Dropped after the socket is released.
-    #[pin]
-    acceptor: A,
-    // Callbacks refer to the object while it is being dropped.
-    #[pin]
-    _pin: PhantomPinned,
-}
+pub struct Listener<A: Acceptor>(Deferred<Hooked<A>>);
 
 impl<A: Acceptor> Listener<A> {
     /// Waits for connections to `addr`, with the options given. At most `backlog` wait to be accepted. With
@@ -70,24 +49,16 @@ impl<A: Acceptor> Listener<A> {
     where
         Error: From<E>,
     {
-        let socket = RawSocket::new(ns, addr.is_ipv6())?;
+        let socket = TcpSocket::new(ns, addr.is_ipv6())?;
 
         options.apply(&socket)?;
         socket.bind(addr)?;
-        let this = Self(
-            Charge::to(owner)?.defer::<_, Error>(try_pin_init!(&this in Inner {
-                // SAFETY: It is the function for this type.
-                hook: unsafe { Hook::new(Inner::<A>::dispatch) },
-                socket,
-                acceptor <- acceptor,
-                _pin: PhantomPinned,
-                // INVARIANT: From here on it is the hook.
-                //
-                // SAFETY: The hook is in pinned memory, and removed by the drop. All that it needs is
-                // initialized.
-                hooked: unsafe { Hook::install(this.cast(), socket, Wanted::Listener)? },
-            }? Error))?,
-        );
+        let this = Self(Charge::to(owner)?.defer::<_, Error>(Hooked::new(
+            socket,
+            Wanted::Listener,
+            react::<A>,
+            acceptor,
+        ))?);
         if let Err(err) = this.0.socket.listen(backlog) {
             // The port is free when this returns.
             this.close();
@@ -112,7 +83,7 @@ impl<A: Acceptor> Listener<A> {
             return Ok(None);
         };
 
-        self.0.hook.release(&socket);
+        self.0.release(&socket);
         Connection::of(self.0.charge().clone(), socket, handler).map(Some)
     }
 
@@ -124,7 +95,7 @@ impl<A: Acceptor> Listener<A> {
 
     /// Returns the acceptor. Any context.
     pub fn acceptor(&self) -> &A {
-        &self.0.acceptor
+        &self.0.data
     }
 
     /// Closes the listener. No callback runs when this returns.
@@ -135,24 +106,9 @@ impl<A: Acceptor> Listener<A> {
     }
 }
 
-impl<A: Acceptor> Inner<A> {
-    /// # Safety
-    ///
-    /// As for [`Hook::dispatch`], of a hook in an `Inner<A>`.
-    unsafe fn dispatch(hook: NonNull<Hook>, happened: Happened<'_>) {
-        // SAFETY: The hook is the first field of an `Inner<A>`, by the type invariant, and lives as long as it is
-        // the hook of a socket.
-        let acceptor = unsafe { &(*hook.cast::<Self>().as_ptr()).acceptor };
-
-        if let Happened::Data(_) = happened {
-            acceptor.connection_waiting();
-        }
-    }
-}
-
-#[pinned_drop]
-impl<A: Acceptor> PinnedDrop for Inner<A> {
-    fn drop(self: Pin<&mut Self>) {
-        self.hook.remove(&self.socket);
+/// What a listener does about events.
+fn react<A: Acceptor>(acceptor: &A, happened: Happened<'_>) {
+    if let Happened::Data(_) = happened {
+        acceptor.connection_waiting();
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/uapi/linux/tcp.h`](srctree/include/uapi/linux/tcp.h)
 
-use super::raw::RawSocket;
+use super::socket::TcpSocket;
 use crate::bindings;
 use kernel::{
     error::to_result,
@@ -42,7 +42,7 @@ const SOL_TCP: c_int = bindings::SOL_TCP as c_int;
 
 impl Options<'_> {
     /// Sets them, in order, up to the first that fails. Sleeps.
-    pub(super) fn apply(&self, socket: &RawSocket) -> Result {
+    pub(super) fn apply(&self, socket: &TcpSocket) -> Result {
         if let Some(on) = self.reuse_addr {
             number(socket, SOL_SOCKET, bindings::SO_REUSEADDR, on.into())?;
         }
@@ -66,13 +66,13 @@ impl Options<'_> {
 }
 
 /// Sets an option whose value is a number.
-fn number(socket: &RawSocket, level: c_int, name: u32, value: u32) -> Result {
+fn number(socket: &TcpSocket, level: c_int, name: u32, value: u32) -> Result {
     let value = c_int::try_from(value).map_err(|_| EINVAL)?;
 
     set(socket, level, name, &value.to_ne_bytes())
 }
 
-fn set(socket: &RawSocket, level: c_int, name: u32, value: &[u8]) -> Result {
+fn set(socket: &TcpSocket, level: c_int, name: u32, value: &[u8]) -> Result {
     let len = c_int::try_from(value.len()).map_err(|_| EINVAL)?;
 
     // CAST: The names of options are small.

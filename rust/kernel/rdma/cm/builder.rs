@@ -3,7 +3,6 @@
 //! Making connections and listeners.
 
 use super::{
-    addr::RawAddr,
     callback,
     connection::{
         timeout_ms,
@@ -24,7 +23,10 @@ use super::{
 use crate::{
     account::Charge,
     bindings,
-    net::Namespace,
+    net::{
+        Namespace,
+        RawAddr, //
+    },
     rdma::{
         pd::owner_name,
         Device, //

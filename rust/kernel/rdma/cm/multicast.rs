@@ -7,7 +7,6 @@
 //! that are attached to the group, see [`mcast`](crate::rdma::mcast).
 
 use super::{
-    addr::RawAddr,
     id::{
         Core,
         State, //
@@ -16,7 +15,10 @@ use super::{
     Id,
     ServiceType, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    net::RawAddr, //
+};
 use core::{
     net::SocketAddr,
     ptr, //
