@@ -62,13 +62,14 @@ pub(super) unsafe extern "C" fn on_event(
     match core.role() {
         Role::Connection(deliver) => {
             let resolved = event.event == bindings::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_RESOLVED;
-            let refused = bindings::rdma_cm_event {
-                event: bindings::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_ERROR,
-                status: ENODEV.to_errno(),
-                ..pin_init::zeroed()
-            };
+            let refused;
             // SAFETY: The id is valid, and C has bound it before it reports this event.
             let event = if resolved && !unsafe { namespace::is_own(id) } {
+                refused = bindings::rdma_cm_event {
+                    event: bindings::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_ERROR,
+                    status: ENODEV.to_errno(),
+                    ..pin_init::zeroed()
+                };
                 &refused
             } else {
                 event

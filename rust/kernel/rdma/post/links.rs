@@ -292,7 +292,6 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
         flags: Flags,
     ) -> Result {
         self.atomic(
-            self.qp.device().attributes().atomic_capability(),
             bindings::ib_wr_opcode_IB_WR_ATOMIC_FETCH_AND_ADD,
             result,
             remote,
@@ -314,7 +313,6 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
         flags: Flags,
     ) -> Result {
         self.atomic(
-            self.qp.device().attributes().masked_atomic_capability(),
             bindings::ib_wr_opcode_IB_WR_MASKED_ATOMIC_FETCH_AND_ADD,
             result,
             remote,
@@ -339,7 +337,6 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
         flags: Flags,
     ) -> Result {
         self.atomic(
-            self.qp.device().attributes().atomic_capability(),
             bindings::ib_wr_opcode_IB_WR_ATOMIC_CMP_AND_SWP,
             result,
             remote,
@@ -364,7 +361,6 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
         flags: Flags,
     ) -> Result {
         self.atomic(
-            self.qp.device().attributes().masked_atomic_capability(),
             bindings::ib_wr_opcode_IB_WR_MASKED_ATOMIC_CMP_AND_SWP,
             result,
             remote,
@@ -465,13 +461,21 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
 
     fn atomic(
         &mut self,
-        capability: AtomicCapability,
         opcode: bindings::ib_wr_opcode,
         result: SgeMut<'a>,
         remote: Remote,
         flags: Flags,
         operands: impl FnOnce(&mut bindings::ib_atomic_wr),
     ) -> Result {
+        let attributes = self.qp.device().attributes();
+        let capability = match opcode {
+            bindings::ib_wr_opcode_IB_WR_MASKED_ATOMIC_CMP_AND_SWP
+            | bindings::ib_wr_opcode_IB_WR_MASKED_ATOMIC_FETCH_AND_ADD => {
+                attributes.masked_atomic_capability()
+            }
+            _ => attributes.atomic_capability(),
+        };
+
         if capability == AtomicCapability::None {
             return Err(EOPNOTSUPP);
         }

@@ -96,7 +96,7 @@ impl Order {
 
         if list.partial != 0 {
             // SAFETY: Both are in the list, `first` not behind `header`.
-            let links = unsafe { partial_links(first, header) };
+            let links = unsafe { links_posted_in_part(first, header) };
 
             // OVERFLOW: They were added.
             list.partial = list.partial.wrapping_sub(links);
@@ -242,7 +242,7 @@ impl List {
 /// # Safety
 ///
 /// The requests must be in a list whose lock the caller holds, or have been taken out of it by him.
-unsafe fn partial_links(first: *mut Header, last: *mut Header) -> u32 {
+unsafe fn links_posted_in_part(first: *mut Header, last: *mut Header) -> u32 {
     let (mut header, mut links) = (first, 0u32);
 
     loop {
