@@ -200,8 +200,15 @@ fn full(a: &Qp, log: &Arc<Log>, remote: Remote) -> Result {
 /// The most links of a request here.
 const LINKS: usize = 16;
 
-/// Posts a request of `count` writes, behind which is a link that the driver refuses.
-fn strand(qp: &Qp, log: &Arc<Log>, count: usize, remote: Remote) -> Result {
+/// Posts a request of `count` writes, of bytes that are all `byte`, behind which is a link that the driver
+/// refuses. Nobody gets it back at once.
+pub(crate) fn post_in_part(
+    qp: &Qp,
+    log: &Arc<Log>,
+    byte: u8,
+    count: usize,
+    remote: Remote,
+) -> Result {
     let mut batch: SendBatch<'_, _, LINKS, LINKS> = SendBatch::new(qp);
     let odd = Remote {
         addr: remote.addr + 1,
@@ -210,7 +217,7 @@ fn strand(qp: &Qp, log: &Arc<Log>, count: usize, remote: Remote) -> Result {
 
     batch
         .push(
-            Piece::new(qp.device(), log, 0, LEN, None)?,
+            Piece::new(qp.device(), log, byte, LEN, None)?,
             |piece, links| {
                 for _ in 0..count {
                     write(piece, links, remote)?;
@@ -250,7 +257,7 @@ pub(crate) fn room(bench: &Bench<'_>) -> Result {
 
     // A part of a request keeps its places, so that few are left, less than may stay unsignalled. The next one
     // is signalled, and ends the part, too.
-    strand(&a, &log, granted - 3, remote)?;
+    post_in_part(&a, &log, 0, granted - 3, remote)?;
     for i in 0..2 * granted {
         insist(&a, &log, i, remote)?;
     }
