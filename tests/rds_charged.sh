@@ -4,6 +4,7 @@
 # The cases are those of tests/programs/rds_shares.
 
 . /lab/lib/rds.sh
+. /lab/lib/shares.sh
 
 FIRST=10.9.0.1
 SECOND=10.9.0.2
@@ -12,31 +13,6 @@ LOOPBACK=127.0.0.1
 NOBODY=10.9.0.200
 # What a cgroup may have that is to be full.
 MOST=$((48 << 20))
-
-# shares CASE ARGUMENT...: what the program takes, and whether that is its share. What it says is told.
-shares() {
-	local status=0
-
-	/lab/bin/rds_shares 21 "$@" >/tmp/shares 2>&1 || status=$?
-	cat /tmp/shares
-	sed -n 's/^# //p' /tmp/shares >&5
-	return "$status"
-}
-
-# module_users: how many sockets there are, and what else keeps the module.
-module_users() {
-	cat /sys/module/rrds/refcnt
-}
-
-# cgroups NAME...: makes these, to charge memory to.
-cgroups() {
-	local name
-
-	echo +memory >/tmp/cgroup/cgroup.subtree_control || return 1
-	for name in "$@"; do
-		mkdir "/tmp/cgroup/$name" || return 1
-	done
-}
 
 # fills: has a user take all the memory that its cgroup may have, by a program that may not be killed for that.
 fills() {
@@ -59,15 +35,13 @@ without_the_full() {
 plan 11
 exec 5>/tmp/told
 ip link set lo up
-mkdir -p /tmp/cgroup
-mount -t cgroup2 none /tmp/cgroup || die "no cgroups"
-if ! grep -qw memory /tmp/cgroup/cgroup.controllers; then
+if ! cgroups maps queued lists full; then
+	grep -qw memory /tmp/cgroup/cgroup.controllers && die "no cgroup for memory"
 	for _ in 1 2 3 4 5 6 7 8 9 10 11; do
 		skip "what is charged" "this kernel has no cgroup for memory"
 	done
 	exit
 fi
-cgroups maps queued lists full || die "no cgroup for memory"
 veth_pair v0 v1 "$FIRST" "$SECOND" || die "no veth"
 ip route add "$NOBODY/32" dev v0 || die "no route"
 rxe_add rxe0 v0 || die "no rxe0"

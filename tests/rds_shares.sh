@@ -4,33 +4,13 @@
 # those of tests/programs/rds_shares.
 
 . /lab/lib/rds.sh
+. /lab/lib/shares.sh
 
 FIRST=10.9.0.1
 SECOND=10.9.0.2
 # Nobody has these.
 NOBODIES=10.9.0.200/29
 NOBODY=10.9.0.20
-
-# shares CASE ARGUMENT...: what the program takes, and whether that is its share. What it says is told.
-shares() {
-	local status=0
-
-	/lab/bin/rds_shares 21 "$@" >/tmp/shares 2>&1 || status=$?
-	cat /tmp/shares
-	sed -n 's/^# //p' /tmp/shares >&5
-	return "$status"
-}
-
-# module_users: how many sockets there are, and what else keeps the module.
-module_users() {
-	cat /sys/module/rrds/refcnt
-}
-
-# cgroup: makes one to charge memory to.
-cgroup() {
-	mkdir -p /tmp/cgroup && mount -t cgroup2 none /tmp/cgroup &&
-		echo +memory >/tmp/cgroup/cgroup.subtree_control && mkdir /tmp/cgroup/user
-}
 
 # charged_for_spaces CGROUP: the KiB that are charged to who makes SPACES network namespaces.
 charged_for_spaces() {
@@ -57,7 +37,7 @@ for dev in v0 v1; do
 done
 ip route add "$NOBODIES" dev v0 || die "no route"
 without=
-if cgroup 2>/dev/null && ip netns add warm && ip netns del warm; then
+if cgroups user 2>/dev/null && ip netns add warm && ip netns del warm; then
 	without=$(charged_for_spaces without)
 fi
 load krdma || die "no krdma"
