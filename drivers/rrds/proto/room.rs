@@ -2,7 +2,7 @@
 
 //! Who may queue one more message, and when those who were refused are to try again.
 //!
-//! Users have [`shares`](crate::shares) of the slots of a queue. What the kernel sends for itself is of
+//! Users have [`shares`] of the slots of a queue. What the kernel sends for itself is of
 //! no user, and is refused only where no slot is left.
 //!
 //! Those who were refused are told when a part of what was queued then has left. Departures count, not

@@ -12,7 +12,7 @@ use crate::native::maps::{MapReceiver, MapSender};
 use crate::native::outbox::{Numbers, Outbox};
 use core::num::NonZeroU32;
 
-/// See the [module](self).
+/// What a session that is not in use keeps: numbers and incarnations.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
     number: u32,
