@@ -52,7 +52,8 @@ fn fixed(value: impl Into<u32>) -> Number<u32> {
 }
 
 impl Sysctls {
-    /// The defaults, which are those of C.
+    /// The defaults, which are those of C, but for [`consts::SEND_RING`] and
+    /// [`consts::MAX_UNACKED_PACKETS`].
     ///
     /// What takes memory of the host can only be made less in namespaces other than the initial one: who
     /// administers those may be anybody.
@@ -62,6 +63,7 @@ impl Sysctls {
         let fragments = usize::try_from(fragments).unwrap_or(usize::MAX);
         let most = |default, all| if is_initial { all } else { default };
         const DAY_MS: usize = 86_400_000;
+        const SEND_RING: usize = consts::SEND_RING as usize;
 
         Self {
             reconnect_min_delay_ms: Number::<usize>::new(1, 1, DAY_MS),
@@ -69,7 +71,7 @@ impl Sysctls {
             max_unacked_packets: Number::<u32>::new(consts::MAX_UNACKED_PACKETS, 0, u32::MAX),
             max_unacked_bytes: Number::<u32>::new(consts::MAX_UNACKED_BYTES, 0, u32::MAX),
             ping_enable: Number::<u32>::new(1, 0, 1),
-            max_send_wr: Number::<usize>::new(256, 1, most(256, 65535)),
+            max_send_wr: Number::<usize>::new(SEND_RING, 1, most(SEND_RING, 65535)),
             max_recv_wr: Number::<usize>::new(1024, 1, most(1024, 65535)),
             max_unsignaled_wr: Number::<usize>::new(16, 1, 64),
             max_recv_allocation: Number::<usize>::new(fragments, 0, most(fragments, usize::MAX)),

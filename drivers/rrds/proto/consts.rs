@@ -48,7 +48,10 @@ pub const PING_PORT: u16 = 0;
 pub const PROBE_PORT: u16 = 1;
 
 /// Default number of SEND work requests in flight per connection.
-pub const SEND_RING: u32 = 256;
+///
+/// C has 256. With [`ACK_ROOM`], the request that drains the queue and the slot that tells a full ring from an
+/// empty one these are 256 entries; drivers round up to a power of two.
+pub const SEND_RING: u32 = 253;
 
 /// Default number of receive buffers that C posts per connection.
 pub const RECV_RING: u32 = 1024;
@@ -75,7 +78,9 @@ pub const RNR_RETRY_COUNT: u8 = 7;
 pub const MIN_RNR_TIMER: u8 = 10;
 
 /// Messages without ACK_REQUIRED between two with it (spec-ack-demand).
-pub const MAX_UNACKED_PACKETS: u32 = 8;
+///
+/// C has 8. A socket demands one by itself when its buffer is half full, so that nobody waits for more of them.
+pub const MAX_UNACKED_PACKETS: u32 = 64;
 
 /// Bytes sent without ACK_REQUIRED before the flag is forced (spec-ack-demand).
 pub const MAX_UNACKED_BYTES: u32 = 16 << 20;

@@ -25,7 +25,7 @@
 //!     max_qp_init_rd_atom: 128,
 //! };
 //! let profile = Profile::new(&rxe, &Request::default())?;
-//! assert_eq!(profile.send_ring, 256);
+//! assert_eq!(profile.send_ring, 253);
 //! assert_eq!(
 //!     Profile::new(&Attributes { kind: Kind::Iwarp, ..rxe }, &Request::default()),
 //!     Err(Refusal::NotInfiniband(Kind::Iwarp)),
@@ -307,16 +307,16 @@ mod tests {
     }
 
     #[test]
-    fn rxe_gets_the_sizes_of_c() {
+    fn rxe_gets_all_that_is_asked_for() {
         assert_eq!(
             decide(RXE),
             Ok(Profile {
-                send_ring: 256,
+                send_ring: 253,
                 registration_room: 512,
-                send_queue: 769,
+                send_queue: 766,
                 receive: Receive::Shared(4096),
                 recv_queue: 0,
-                send_cqe: 769,
+                send_cqe: 766,
                 recv_cqe: 4096,
                 send_sge: 8,
                 recv_sge: 2,

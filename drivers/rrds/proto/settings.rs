@@ -6,7 +6,7 @@ use crate::consts;
 
 /// Tunables, handed to the calls that need them so that a change takes effect at once.
 ///
-/// The defaults are those of C (spec-sysctl).
+/// The defaults are those of C (spec-sysctl), but for `send_ring` and `max_unacked_packets`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// SEND work requests that may be in flight on a connection, from

@@ -50,8 +50,16 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
+    /// As C.
+    fn eight() -> Settings {
+        Settings {
+            max_unacked_packets: 8,
+            ..Settings::default()
+        }
+    }
+
     fn flags(demand: AckDemand, lens: impl IntoIterator<Item = u32>) -> Vec<bool> {
-        let settings = Settings::default();
+        let settings = eight();
         let mut demand = demand;
         let charge = |len| {
             let (flag, next) = demand.charge(len, &settings);
@@ -70,7 +78,7 @@ mod tests {
 
     #[test]
     fn eight_go_unflagged_after_a_reconnect() {
-        let got = flags(AckDemand::reset(&Settings::default()), [0; 9]);
+        let got = flags(AckDemand::reset(&eight()), [0; 9]);
         assert_eq!(got.iter().position(|f| *f), Some(8));
     }
 

@@ -375,6 +375,7 @@ fn a_message_is_refused_if_and_only_if_all_slots_are_occupied() {
 #[test]
 fn a_half_full_socket_and_the_budget_demand_acknowledgements() {
     let mut a = up();
+    a.settings.max_unacked_packets = 8;
     a.path.grow(slots(32)).unwrap();
     for i in 0..20 {
         a.path.queue(Msg::new(i, 1), i == 5).unwrap();
