@@ -98,6 +98,7 @@ impl Config {
             send_ring: [4, 16, 64, 256][rng.index(4)],
             max_unsignaled: rng.range(1, 16) as u32,
             copied: [0, 208, 4096][rng.index(3)],
+            max_unacked_packets: [2, 8, 64][rng.index(3)],
             handshake_ns: 200_000_000,
             probe_ns: 50_000_000,
             // Connections are short here.
