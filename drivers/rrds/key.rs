@@ -48,12 +48,3 @@ pub(crate) fn scope_of(addr: Addr, scope: u32) -> u32 {
 pub(crate) fn is_v4(addr: Addr) -> bool {
     addr.family() == Family::V4
 }
-
-/// Returns whether an address is one of this host only.
-#[inline]
-pub(crate) fn is_loopback(addr: Addr) -> bool {
-    match addr.to_v4() {
-        Some([first, ..]) => first == 127,
-        None => Ipv6Addr::from(addr.0).is_loopback(),
-    }
-}

@@ -360,6 +360,20 @@ MUTANTS = [
         "(self.timer, self.rest) = if !(self.wanted || pending) {",
     ),
     Mutant(
+        "claim-unreached",
+        "who claims another's address, and is answered elsewhere, gets its connection",
+        "PrivateData::is_of",
+        "&& cm_source.is_reached_at(identifier)",
+        "&& (cm_source.is_reached_at(identifier) || cm_source.is_reached_at(None))",
+    ),
+    Mutant(
+        "claim-loopback",
+        "a peer may pose as this host",
+        "PrivateData::is_of",
+        "&& !cm_source.is_loopback()",
+        "",
+    ),
+    Mutant(
         "native-order",
         "a message is handed up although its predecessor is not",
         "Inbox::predecessor",

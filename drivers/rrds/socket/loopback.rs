@@ -14,7 +14,6 @@ use crate::{
         Used, //
     },
     key::{
-        is_loopback,
         Endpoint,
         RouteKey, //
     },
@@ -61,7 +60,7 @@ impl Transport for Loopback {
     }
 
     fn owns(&self, _ns: &Namespace, _space: &Space, addr: Addr, _scope: u32) -> Result<bool> {
-        Ok(is_loopback(addr))
+        Ok(addr.is_loopback())
     }
 
     fn route(&self, space: &Arc<Space>, key: RouteKey, _user: u32) -> Result<Arc<dyn Route>> {

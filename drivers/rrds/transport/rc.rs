@@ -29,10 +29,7 @@ pub(crate) use station::{
 use crate::{
     backlog::Backlog,
     clock,
-    key::{
-        is_loopback,
-        RouteKey, //
-    },
+    key::RouteKey,
     params::Ports,
     path::{
         log_throttle,
@@ -508,7 +505,7 @@ impl Transport for Rc {
     fn route(&self, space: &Arc<Space>, key: RouteKey, user: u32) -> Result<Arc<dyn Route>> {
         // A device is not asked to reach what only this host can: rxe's queue pair for the connection
         // manager would not survive it.
-        if is_loopback(key.peer) {
+        if key.peer.is_loopback() {
             return Err(EINVAL);
         }
         let realm = self.realm().ok_or(ENETDOWN)?;

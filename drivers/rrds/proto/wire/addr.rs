@@ -2,7 +2,10 @@
 
 //! Addresses of hosts.
 
-use core::fmt;
+use core::{
+    fmt,
+    net::Ipv6Addr, //
+};
 
 /// An IPv6 address, or an IPv4 address in its mapped form, in network order.
 ///
@@ -43,6 +46,14 @@ impl Addr {
         match self.to_v4() {
             Some(_) => Family::V4,
             None => Family::V6,
+        }
+    }
+
+    /// Whether this is an address of the host itself, which no other host is reached at.
+    pub fn is_loopback(self) -> bool {
+        match self.to_v4() {
+            Some([first, ..]) => first == 127,
+            None => Ipv6Addr::from(self.0).is_loopback(),
         }
     }
 
@@ -93,6 +104,25 @@ mod tests {
         assert_eq!(a.to_v4(), None);
         assert_eq!(a.family(), Family::V6);
         assert_eq!(format!("{a:?}"), "fe80:0:0:0:0:0:0:1");
+    }
+
+    #[test]
+    fn loopback_is_known_in_both_families() {
+        let last = |byte| Addr(u128::from(byte).to_be_bytes());
+
+        assert!(Addr::v4([127, 0, 0, 1]).is_loopback());
+        assert!(Addr::v4([127, 255, 255, 254]).is_loopback());
+        assert!(last(1_u8).is_loopback());
+        for other in [
+            Addr::v4([126, 255, 255, 255]),
+            Addr::v4([128, 0, 0, 1]),
+            last(0),
+            last(2),
+            // `::127.0.0.1` is none.
+            Addr(0x7f00_0001_u128.to_be_bytes()),
+        ] {
+            assert!(!other.is_loopback(), "{other:?}");
+        }
     }
 
     #[test]

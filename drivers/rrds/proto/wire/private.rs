@@ -259,6 +259,26 @@ impl PrivateData {
     pub fn matches(&self, cm_source: Addr, cm_destination: Addr) -> bool {
         self.saddr == cm_source && self.daddr == cm_destination
     }
+
+    /// Whether a request is of the host that it claims to be of: its addresses are those that the
+    /// connection manager saw, see [`matches`](Self::matches), another host can have the source, and
+    /// the answer goes there. `identifier` is that of the port which is answered, if it is an address.
+    ///
+    /// The private data and the header of the connection manager, in which the addresses stand as well,
+    /// are the sender's. In an Ethernet the identifiers of ports are their addresses, and the answer, as
+    /// all that follows, is sent to the one that the request tells. So whoever claims another's address
+    /// makes no connection: either this differs, or the other one is answered. On InfiniBand they are
+    /// not addresses: who may have which is for the subnet manager, and for the partition, to say.
+    pub fn is_of(
+        &self,
+        cm_source: Addr,
+        cm_destination: Addr,
+        identifier: Option<[u8; 16]>,
+    ) -> bool {
+        self.matches(cm_source, cm_destination)
+            && !cm_source.is_loopback()
+            && cm_source.is_reached_at(identifier)
+    }
 }
 
 /// The datum of a rejection: a native-endian number (spec-reject).
@@ -421,6 +441,29 @@ mod tests {
         assert!(V4.matches(V4.saddr, V4.daddr));
         assert!(!V4.matches(V4.daddr, V4.daddr));
         assert!(!V4.matches(V4.saddr, V4.saddr));
+    }
+
+    #[test]
+    fn a_request_is_of_whom_its_answer_reaches() {
+        for data in [V4, V6] {
+            let (from, to) = (data.saddr, data.daddr);
+
+            assert!(data.is_of(from, to, Some(from.0)));
+            // Where identifiers are no addresses.
+            assert!(data.is_of(from, to, None));
+            // It poses as another host, whose address it has put wherever addresses stand.
+            assert!(!data.is_of(from, to, Some(to.0)));
+            // Or in one of the places only.
+            assert!(!data.is_of(to, to, Some(to.0)));
+            assert!(!data.is_of(from, from, Some(from.0)));
+        }
+        for own in [Addr::v4([127, 0, 0, 1]), Addr(1_u128.to_be_bytes())] {
+            let data = PrivateData { saddr: own, ..V4 };
+
+            assert!(data.matches(own, V4.daddr));
+            assert!(!data.is_of(own, V4.daddr, Some(own.0)));
+            assert!(!data.is_of(own, V4.daddr, None));
+        }
     }
 
     #[test]

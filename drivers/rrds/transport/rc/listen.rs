@@ -4,10 +4,7 @@
 
 use super::Realm;
 use crate::{
-    key::{
-        is_loopback,
-        RouteKey, //
-    },
+    key::RouteKey,
     path::Path,
     space::Space,
     trace::{
@@ -97,7 +94,7 @@ impl Accept {
             NO
         })?;
 
-        if !private.matches(peer, local) || is_loopback(peer) || !is_own(request, peer) {
+        if !private.is_of(peer, local, answered_at(request)) {
             refused(private.tos, Why::WrongAddress);
             pr_debug!("{:?} claims to be {:?}: refused\n", peer, private.saddr);
             return Err(NO);
@@ -137,20 +134,12 @@ impl Acceptor for Accept {
     }
 }
 
-/// Whether the answer to a request goes to the address that it claims to come from.
-///
-/// The private data and the header of the connection manager, in which the address stands as well, are
-/// the sender's. In an Ethernet the identifiers of ports are their addresses, and the answer, as all
-/// that follows, is sent to the one that the request tells. So whoever claims another's address makes
-/// no connection: either this differs, or the other one is answered. On InfiniBand they are not
-/// addresses: who may have which is for the subnet manager, and for the partition, to say.
-fn is_own(request: &Request<'_>, peer: Addr) -> bool {
-    let gid = request
+/// The identifier of the port that is answered, if it is an address.
+fn answered_at(request: &Request<'_>) -> Option<[u8; 16]> {
+    request
         .path()
         .filter(|path| path.is_roce())
-        .map(|path| *path.destination_gid().as_bytes());
-
-    peer.is_reached_at(gid)
+        .map(|path| *path.destination_gid().as_bytes())
 }
 
 /// Returns an address, and the interface that it is of if it is link-local.
