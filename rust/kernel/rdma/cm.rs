@@ -52,6 +52,16 @@
 //! Nothing of this outlives the module: before a module's code is freed, krdma waits until all ids that were
 //! made for it are gone.
 //!
+//! # Giving up
+//!
+//! A message of the connection manager that is not answered is repeated, and 66 to 70 s after the first one C
+//! reports the end to the id. For some instructions before it calls the id C has nothing that keeps it: if the
+//! id is destroyed by another processor just then, C uses freed memory. krdma does not close this window, which
+//! every user of `rdma_cm` has. It concerns a [`Connection`] in [`State::Connecting`] or [`State::Accepted`], or
+//! after [`Id::disconnect`]. To stay out of it, either wait for the event that ends the attempt,
+//! [`Event::Unreachable`] or [`Event::Disconnected`], and drop the [`Connection`] in its callback or later; or
+//! drop it many seconds before: that cancels the message. A timer of about a minute is what to avoid.
+//!
 //! # Devices
 //!
 //! From the moment that an id is bound to a device, the device stays until the id is dropped: when

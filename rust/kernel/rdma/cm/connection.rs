@@ -62,7 +62,7 @@ pub trait Handler: Sized + Send + Sync + 'static {
 /// [`Request::into_connection`](super::Request::into_connection) on the side that is connected to.
 ///
 /// Dropping it disconnects, or refuses the connection if it was not accepted. The
-/// [module's documentation](super) tells the rules.
+/// [module's documentation](super) tells the rules: among them, when an attempt must not be given up.
 pub struct Connection<T: Handler>(Owner<T>);
 
 impl<T: Handler> Connection<T> {
@@ -88,6 +88,9 @@ impl<T: Handler> Connection<T> {
     }
 
     /// Ends the connection as dropping it does, and waits until that is done: no callback runs after.
+    ///
+    /// As for a drop, an attempt is not to be given up at the moment at which the connection manager does: see
+    /// "Giving up" in the [module's documentation](super).
     ///
     /// In a callback of the connection manager it does not wait, and is no more than a drop. Sleeps; must not
     /// be called with a lock that the callbacks take.
