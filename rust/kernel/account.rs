@@ -191,23 +191,23 @@ impl Account {
     /// Waits until there is no charge, other than the one that is given up here. To be called once.
     fn close(&self, name: &CStr) {
         self.uncharge();
-        loop {
-            // SAFETY: The completion was initialized.
-            let left = unsafe {
-                bindings::wait_for_completion_timeout(
-                    self.empty.get(),
-                    msecs_to_jiffies(PATIENCE_MS),
-                )
-            };
-            if left != 0 {
-                return;
-            }
+        while !self.is_empty_within(PATIENCE_MS) {
             pr_warn!(
                 "waiting for {} to give up what it has made: {} left\n",
                 name,
                 self.charges.load(Relaxed)
             );
         }
+    }
+
+    /// Waits so long, at most, until there is no charge. Returns whether that is so.
+    fn is_empty_within(&self, ms: u32) -> bool {
+        // SAFETY: The completion was initialized.
+        let left = unsafe {
+            bindings::wait_for_completion_timeout(self.empty.get(), msecs_to_jiffies(ms))
+        };
+
+        left != 0
     }
 }
 
@@ -303,6 +303,24 @@ mod tests {
 
         account.close(c"nobody");
         assert!(Charge::add(account).is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_pending_for_one_module_holds_up_no_other() -> Result {
+        let (one, other) = (Account::new(ptr::null())?, Account::new(ptr::null())?);
+        let charge = Charge::add(one.clone()).ok_or(EINVAL)?;
+
+        charge.give();
+        assert_eq!(other.pending.load(Relaxed), 0);
+        other.uncharge();
+        assert!(other.is_empty_within(0));
+        // The one waits for it.
+        one.uncharge();
+        assert!(!one.is_empty_within(0));
+        charge.reaped();
+        drop(charge);
+        assert!(one.is_empty_within(0));
         Ok(())
     }
 
