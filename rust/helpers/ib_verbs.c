@@ -60,6 +60,11 @@ __rust_helper void rust_helper_ib_update_fast_reg_key(struct ib_mr *mr, u8 newke
 	ib_update_fast_reg_key(mr, newkey);
 }
 
+__rust_helper bool rust_helper_ib_uses_virt_dma(struct ib_device *dev)
+{
+	return ib_uses_virt_dma(dev);
+}
+
 __rust_helper u64 rust_helper_ib_dma_map_single(struct ib_device *dev, void *addr,
 						size_t size,
 						enum dma_data_direction direction)
@@ -107,42 +112,4 @@ rust_helper_ib_dma_sync_single_for_device(struct ib_device *dev, u64 addr,
 					  size_t size, enum dma_data_direction dir)
 {
 	ib_dma_sync_single_for_device(dev, addr, size, dir);
-}
-
-/*
- * Hands a range of what an sg_table maps to the processor, or back to the
- * device. Entries that the mapping has merged are one. An IOMMU merges pages
- * that lie anywhere, and dma_sync_single_*() looks up the first byte only: so
- * no step goes past the end of a page.
- */
-__rust_helper void
-rust_helper_krdma_dma_sync_sgtable(struct ib_device *dev, struct sg_table *sgt,
-				   size_t offset, size_t size,
-				   enum dma_data_direction dir, bool for_cpu)
-{
-	struct scatterlist *sg;
-	int i;
-
-	if (ib_uses_virt_dma(dev))
-		return;
-
-	for_each_sgtable_dma_sg(sgt, sg, i) {
-		size_t len = sg_dma_len(sg);
-
-		while (size && offset < len) {
-			u64 addr = sg_dma_address(sg) + offset;
-			size_t n = min3(size, len - offset,
-					PAGE_SIZE - offset_in_page(addr));
-
-			if (for_cpu)
-				ib_dma_sync_single_for_cpu(dev, addr, n, dir);
-			else
-				ib_dma_sync_single_for_device(dev, addr, n, dir);
-			offset += n;
-			size -= n;
-		}
-		if (!size)
-			return;
-		offset -= len;
-	}
 }

@@ -36,6 +36,7 @@ use kernel::{
 
 mod pages;
 mod shared;
+mod sync;
 
 pub use pages::PageList;
 pub use shared::SharedMapping;

@@ -4,6 +4,7 @@
 
 use super::{
     raw_direction,
+    sync::sync,
     Bidirectional, //
 };
 use crate::{
@@ -177,17 +178,8 @@ impl PageList {
 
     /// Hands a range to the processor, or back to the device.
     fn sync(&self, range: &Range<usize>, for_cpu: bool) {
-        // SAFETY: By the type invariant, the table is mapped for `dev`. It is only read.
-        unsafe {
-            bindings::krdma_dma_sync_sgtable(
-                self.dev.as_raw(),
-                (&raw const *self.table).cast_mut(),
-                range.start,
-                range.len(),
-                raw_direction::<Bidirectional>(),
-                for_cpu,
-            )
-        };
+        // SAFETY: By the type invariant, the table is mapped for `dev`, in both directions.
+        unsafe { sync(&self.dev, &self.table, range, for_cpu) };
     }
 
     /// Calls `f` with a pointer to the bytes of a range, which must be within the memory, and their number,
