@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `bench.rs` | what the cases need of a device |
 //! | `counted.rs` | requests that are counted |
+//! | `kinds.rs` | one object of each kind |
 //! | `mr.rs` | memory regions: pages that a peer can still use |
 //! | `posting.rs` | posting while a queue pair or a shared queue goes or is reset, and in states that refuse it |
 //! | `drains.rs` | queue pairs that are drained by several at a time, or were never used |
@@ -37,6 +38,8 @@ mod counted;
 mod drains;
 #[path = "safe_cannot/elsewhere.rs"]
 mod elsewhere;
+#[path = "safe_cannot/kinds.rs"]
+mod kinds;
 #[path = "safe_cannot/mr.rs"]
 mod mr;
 #[path = "safe_cannot/own.rs"]

@@ -26,7 +26,7 @@
 //!         if request.kind != Request::DGRAM {
 //!             return Err(ESOCKTNOSUPPORT);
 //!         }
-//!         Ok((Self, ()))
+//!         Ok((Ok(Self), ()))
 //!     }
 //! }
 //!

@@ -80,6 +80,15 @@ impl<'a> Bench<'a> {
         self.port.device()
     }
 
+    pub(crate) fn port_number(&self) -> u32 {
+        self.port.number()
+    }
+
+    /// The way from the port to itself.
+    pub(crate) fn path(&self) -> &AhAttr {
+        &self.path
+    }
+
     pub(crate) fn cq(&self, poll: Poll) -> Result<Arc<Cq>> {
         Cq::new(self.dev(), self.module, 8 * DEPTH, 0, poll)
     }
@@ -208,6 +217,20 @@ impl Ends {
         pr_err!("{}:{}: a request has not ended\n", at.file(), at.line());
         Err(ETIMEDOUT)
     }
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub(crate) fn within(condition: impl Fn() -> bool) -> Result {
+    for _ in 0..PATIENCE {
+        if condition() {
+            return Ok(());
+        }
+        fsleep(Delta::from_millis(1));
+    }
+    let at = core::panic::Location::caller();
+    pr_err!("{}:{}: nothing happens\n", at.file(), at.line());
+    Err(ETIMEDOUT)
 }
 
 /// Is an error, which says what is wrong, if `got` is not what is wanted.

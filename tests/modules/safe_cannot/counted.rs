@@ -2,7 +2,7 @@
 
 //! Requests that are counted, and what their handlers do.
 
-use crate::bench::PATIENCE;
+use crate::bench;
 use kernel::{
     prelude::*,
     sync::{
@@ -11,10 +11,6 @@ use kernel::{
             Atomic, //
         },
         Arc, //
-    },
-    time::{
-        delay::fsleep,
-        Delta, //
     },
 };
 use krdma::rdma::{
@@ -95,15 +91,7 @@ impl Tally {
     /// Waits until something is so.
     #[track_caller]
     pub(crate) fn within(&self, condition: impl Fn() -> bool) -> Result {
-        for _ in 0..PATIENCE {
-            if condition() {
-                return Ok(());
-            }
-            fsleep(Delta::from_millis(1));
-        }
-        let at = core::panic::Location::caller();
-        pr_err!("{}:{}: nothing happens\n", at.file(), at.line());
-        Err(ETIMEDOUT)
+        bench::within(condition)
     }
 }
 

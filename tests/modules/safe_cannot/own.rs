@@ -16,6 +16,11 @@ use crate::{
         Piece,
         Tally, //
     },
+    kinds::{
+        each,
+        Drops,
+        Socket, //
+    },
     Case,
 };
 use core::net::{
@@ -51,6 +56,10 @@ use krdma::{
             PortSpace, //
         },
         cq::Poll,
+        events::{
+            self,
+            Watcher, //
+        },
         mr::Remote,
         post::{
             Flags,
@@ -67,9 +76,8 @@ use krdma::{
             LimitEvent,
             SrqRef, //
         },
-        Cq,
+        Device,
         Operation,
-        Pd,
         Qp,
         Request,
         Srq, //
@@ -93,7 +101,10 @@ pub(crate) const CASES: &[Case] = &[
         "a queue pair is dropped by the limit of its shared queue",
         qp_in_limit_event,
     ),
-    ("a job is in use after the module's exit", outlive),
+    (
+        "an object of each kind is in use after the module's exit",
+        outlive,
+    ),
 ];
 
 /// The module's exit is over but for what is dropped after this.
@@ -108,23 +119,22 @@ impl Drop for Exit {
     }
 }
 
-fn under_a_lock(bench: &Bench<'_>) -> Result {
-    let lock = KBox::pin_init(new_spinlock_irq!(()), GFP_KERNEL)?;
-    let pd = Pd::new(bench.dev(), bench.module)?;
-    let cq = Cq::new(bench.dev(), bench.module, 8, 0, Poll::Workqueue)?;
-    let job = krdma::new_job!(bench.module, |_| Ok(Arc::new(Nothing, GFP_KERNEL)?))?;
-
-    let _guard = lock.lock();
-    drop((pd, cq, job));
-    Ok(())
+/// Whether the module's exit is over.
+pub(crate) fn is_gone() -> bool {
+    GONE.load(Relaxed)
 }
 
-struct Nothing;
+/// One object of each kind: the drops of most sleep, and none may do so here.
+fn under_a_lock(bench: &Bench<'_>) -> Result {
+    let lock = KBox::pin_init(new_spinlock_irq!(()), GFP_KERNEL)?;
+    let drops = Drops::new()?;
+    let mut socket = Socket::new(bench, &drops)?;
+    let all = (each(bench, &drops)?, socket.open.take());
 
-impl Work for Nothing {
-    fn run(_this: &Arc<Self>) -> Option<Delta> {
-        None
-    }
+    let guard = lock.lock();
+    drop(all);
+    drop(guard);
+    drops.expect_elsewhere()
 }
 
 /// Closes its own job.
@@ -345,21 +355,42 @@ fn qp_in_limit_event(bench: &Bench<'_>) -> Result {
     tally.expect_none_alive()
 }
 
-/// Runs on until the module's exit is long over, and keeps its own job until then.
+/// After the module's exit an event has come.
+static TOLD: Atomic<bool> = Atomic::new(false);
+
+/// Is told of something that has happened after the module's exit.
+struct Teller;
+
+impl Watcher for Teller {
+    fn event(&self, _: &Device, _: events::Event) {
+        if is_gone() {
+            TOLD.store(true, Relaxed);
+        }
+    }
+}
+
+/// Runs on after the module's exit until an event comes, and keeps one object of each kind until then; its own
+/// job is one. (But no socket of a family of the module: that keeps the exit from beginning.)
 #[pin_data]
 struct Late {
     #[pin]
-    job: SpinLockIrq<Option<Job<Late>>>,
-    left: Atomic<u32>,
+    left: SpinLockIrq<Option<Remains>>,
+}
+
+/// What nobody has but [`Late`].
+struct Remains {
+    _job: Job<Late>,
+    _teller: events::Registration<Teller>,
+    _each: KBox<dyn Send>,
 }
 
 impl Work for Late {
     fn run(this: &Arc<Self>) -> Option<Delta> {
-        if GONE.load(Relaxed) && this.left.fetch_sub(1, Relaxed) == 0 {
-            let job = this.job.lock().take();
+        if TOLD.load(Relaxed) {
+            let left = this.left.lock().take();
 
-            pr_info!("the last job goes\n");
-            drop(job);
+            pr_info!("after the exit an event comes\n");
+            drop(left);
             return None;
         }
         Some(Delta::from_millis(10))
@@ -367,18 +398,25 @@ impl Work for Late {
 }
 
 fn outlive(bench: &Bench<'_>) -> Result {
+    let drops = Drops::new()?;
+    let each = each(bench, &drops)?;
+    let teller = events::Registration::new(bench.dev(), bench.module, Teller)?;
     let job = krdma::new_job!(bench.module, |_| {
         Arc::pin_init(
             pin_init!(Late {
-                job <- new_spinlock_irq!(None),
-                left: Atomic::new(50),
+                left <- new_spinlock_irq!(None),
             }),
             GFP_KERNEL,
         )
     })?;
     let data = job.data().clone();
+    let left = Remains {
+        _job: job,
+        _teller: teller,
+        _each: each,
+    };
 
-    // Nobody has it but itself.
-    data.job.lock().insert(job).wake();
+    pr_info!("{} values are left\n", drops.made());
+    data.left.lock().insert(left)._job.wake();
     Ok(())
 }
