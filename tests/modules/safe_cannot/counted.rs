@@ -30,6 +30,7 @@ use krdma::rdma::{
     Completion,
     Device,
     Operation,
+    Qp,
     Request, //
 };
 
@@ -164,6 +165,41 @@ pub(crate) fn receive<Q: RecvTarget>(queue: &Q, request: Counted) -> Result {
             buffers.add(&[piece.buffer.sge_mut()])
         })
         .map_err(|refused| refused.error)?;
+    batch.post().map_err(|unposted| unposted.error)
+}
+
+/// The most requests that are posted by one call here.
+pub(crate) const MANY: usize = 16;
+
+/// Posts so many receives by one call.
+pub(crate) fn receive_many<Q: RecvTarget>(
+    queue: &Q,
+    count: u32,
+    request: impl Fn() -> Result<Counted>,
+) -> Result {
+    let mut batch: RecvBatch<'_, _, Q, MANY, MANY> = RecvBatch::new(queue);
+
+    for _ in 0..count {
+        batch
+            .push(request()?, |piece, buffers| {
+                buffers.add(&[piece.buffer.sge_mut()])
+            })
+            .map_err(|refused| refused.error)?;
+    }
+    batch.post().map_err(|unposted| unposted.error)
+}
+
+/// Posts so many messages by one call.
+pub(crate) fn send_many(qp: &Qp, count: u32, request: impl Fn() -> Result<Counted>) -> Result {
+    let mut batch: SendBatch<'_, _, MANY, MANY> = SendBatch::new(qp);
+
+    for _ in 0..count {
+        batch
+            .push(request()?, |piece, links| {
+                links.send(&[piece.buffer.sge()], With::Nothing, Flags::default())
+            })
+            .map_err(|refused| refused.error)?;
+    }
     batch.post().map_err(|unposted| unposted.error)
 }
 

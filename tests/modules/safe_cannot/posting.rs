@@ -11,7 +11,9 @@ use crate::{
     counted::{
         end,
         receive,
+        receive_many,
         send,
+        send_many,
         Counted,
         Deed,
         Piece,
@@ -223,17 +225,25 @@ fn shared(bench: &Bench<'_>) -> Result {
     })
 }
 
-/// What is refused is given back at once, whatever the driver would do with it.
+/// What is refused is given back at once, whatever the driver would do with it. That the state refuses it, and not
+/// the driver, shows in what there is no room for in any state: the driver is not asked for that.
 fn states(bench: &Bench<'_>) -> Result {
     let qp = bench.lone()?;
     let tally = Tally::new()?;
     let piece = || Piece::new(bench.dev(), &tally, end);
+    let cap = qp.capabilities();
+    let too_many_receives = || receive_many(&qp, cap.max_recv_wr + 1, piece);
+    let too_many_sends = || send_many(&qp, cap.max_send_wr + 1, piece);
 
     for _ in 0..2 {
         expect("a receive in RESET", receive(&qp, piece()?), Err(EINVAL))?;
+        expect("receives in RESET", too_many_receives(), Err(EINVAL))?;
         expect("a send in RESET", send(&qp, piece()?, true), Err(EINVAL))?;
+        expect("sends in RESET", too_many_sends(), Err(EINVAL))?;
         qp.modify(&bench.init())?;
         expect("a send in INIT", send(&qp, piece()?, true), Err(EINVAL))?;
+        expect("sends in INIT", too_many_sends(), Err(EINVAL))?;
+        expect("receives in INIT", too_many_receives(), Err(ENOMEM))?;
         receive(&qp, piece()?)?;
         qp.modify(&QpAttr::new().state(QpState::Reset))?;
         tally.expect_none_alive()?;
@@ -244,6 +254,9 @@ fn states(bench: &Bench<'_>) -> Result {
         receive(&qp, piece()?),
         Err(EINVAL),
     )?;
+    qp.modify(&bench.init())?;
+    qp.fail()?;
+    expect("sends in ERR", too_many_sends(), Err(ENOMEM))?;
     drop(qp);
     tally.expect_none_alive()
 }
