@@ -4,7 +4,7 @@
 
 . /lab/lib/rds.sh
 
-plan 7
+plan 8
 
 FIRST=10.9.0.1 SECOND=10.9.0.2
 # Addresses that nobody has, behind the first device.
@@ -38,16 +38,21 @@ told() {
 	local status=0
 
 	mkfifo /tmp/fuzz.pipe
-	while IFS= read -r line; do echo "# $line"; done </tmp/fuzz.pipe >&5 &
+	tee /tmp/fuzz.said </tmp/fuzz.pipe | while IFS= read -r line; do echo "# $line"; done >&5 &
 	"$@" || status=$?
 	wait $!
 	rm /tmp/fuzz.pipe
 	return "$status"
 }
 
+# calls: how many the last run has made.
+calls() {
+	sed -n 's/^seed .*, calls \([0-9]*\),.*/\1/p' /tmp/fuzz.said
+}
+
 # random_calls: what is made with rrds loaded anew, and weighed afterwards.
 random_calls() {
-	told fuzz "$SEED" --first 1000 --seconds "$TIME" --total "$TOTAL"
+	told fuzz "$SEED" --first 1000 --seconds "$TIME" --least "$LEAST" --total "$TOTAL"
 }
 
 # again: as many calls once more.
@@ -74,6 +79,7 @@ check "rrds unloads" within 20 unload_rrds
 memory_mark
 load rrds || die "rrds does not load"
 check "calls at random: all give what they may" random_calls
+check "there were $LEAST at least" [ "$(calls)" -ge "$LEAST" ]
 check "rrds unloads again" within 20 unload_rrds
 # Hundreds of processes and namespaces leave slabs half filled, now and then by more than the noise allows.
 check_memory "nothing is left of it" 1000 again

@@ -5,12 +5,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub const USAGE: &str = "\
-usage: rds-sockfuzz [--family N] [--seed S] [--seconds N] [--total CALLS] [--calls N] [--lanes N]
+usage: rds-sockfuzz [--family N] [--seed S] [--seconds N] [--least CALLS] [--total CALLS] [--calls N]
+         [--lanes N]
          [--device IPV4,IPV6,LINKLOCAL,INDEX]... [--far IPV4,IPV4,IPV6] [--patience N]
          [--first P] [--only P [--thread T] [--verbose]]
   --family N    the number of the address family, if not 21
   --seed S      what all follows from; else one is made up, and printed
   --seconds N   ends after so long, if not before
+  --least N     but not with fewer calls than that
   --total N     ends after so many calls, if not before
   --calls N     of each process
   --lanes N     processes at a time
@@ -37,6 +39,7 @@ pub struct Options {
     pub family: u16,
     pub seed: Option<u64>,
     pub seconds: u64,
+    pub least: u64,
     pub total: u64,
     pub calls: u64,
     pub lanes: usize,
@@ -64,6 +67,7 @@ impl Default for Options {
             family: 21,
             seed: None,
             seconds: 60,
+            least: 0,
             total: u64::MAX,
             calls: 20_000,
             lanes: 3,
@@ -103,6 +107,7 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> 
             "--family" => options.family = number(&value)?,
             "--seed" => options.seed = Some(number(&value)?),
             "--seconds" => options.seconds = number(&value)?,
+            "--least" => options.least = number(&value)?,
             "--total" => options.total = number(&value)?,
             "--calls" => options.calls = number(&value)?,
             "--lanes" => options.lanes = number::<usize>(&value)?.clamp(1, 64),

@@ -126,8 +126,11 @@ impl Supervisor {
     }
 
     fn is_over(&self) -> bool {
-        self.began.elapsed() >= Duration::from_secs(self.world.options.seconds)
-            || self.world.counts.total() >= self.world.options.total
+        let options = &self.world.options;
+        let calls = self.world.counts.total();
+        let is_late = self.began.elapsed() >= Duration::from_secs(options.seconds);
+
+        calls >= options.total || is_late && calls >= options.least
     }
 
     fn patience(&self, time: Duration) -> Duration {
