@@ -6,7 +6,7 @@
 //! would land there, and becomes `krdma.ko`. Modules that use it are built against its metadata and
 //! link to its exported symbols.
 //!
-//! The `unsafe` code of the project is here, but for `drivers/rrds/capi.rs`, which modules in C call.
+//! The `unsafe` code of the modules is here, but for `drivers/rrds/capi.rs`, which modules in C call.
 //! Clients in Rust need none, and nothing above this crate can name the C bindings.
 
 use kernel::prelude::*;
