@@ -206,3 +206,82 @@ impl Drop for Tracing {
         self.0.traced.fetch_sub(1, Relaxed);
     }
 }
+
+#[kunit_tests(rrds_space)]
+mod tests {
+    use super::*;
+
+    /// Sockets that are not there.
+    struct Nobody;
+
+    impl Upper for Nobody {
+        fn deliver(&self, _message: ListArc<Incoming>) -> Option<Delivered> {
+            None
+        }
+
+        fn map_changed(&self, _local: Addr) {}
+
+        fn ports_freed(&self, _mask: u64) {}
+
+        fn relieve(&self) {}
+
+        fn tell_peer(&self, _key: &RouteKey, _is_up: bool) {}
+    }
+
+    fn space() -> Result<Arc<Space>> {
+        Space::new(true, Backlog::new()?, Arc::new(Nobody, GFP_KERNEL)?)
+    }
+
+    #[test]
+    fn a_peer_is_one_for_all_its_paths_and_goes_with_the_last() -> Result {
+        let space = space()?;
+        let count = || space.peers.lock().iter().count();
+        let addr = Addr::v4([10, 0, 0, 1]);
+        let first = PeerOfPath::new(&space, addr, 0, false)?;
+        // An interface is told of link-local addresses only.
+        let second = PeerOfPath::new(&space, addr, 7, false)?;
+
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(count(), 1);
+        let other = PeerOfPath::new(&space, Addr::v4([10, 0, 0, 2]), 0, false)?;
+        assert_eq!(count(), 2);
+        drop(first);
+        assert_eq!(count(), 2);
+        drop(other);
+        assert_eq!(count(), 1);
+        // What is taken of it later is another one: it is not in use as long as the path.
+        let peer = (*second).clone();
+        drop(second);
+        assert_eq!(count(), 0);
+        let anew = PeerOfPath::new(&space, addr, 0, false)?;
+        assert!(!Arc::ptr_eq(&anew, &peer));
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_peer_has_sent_is_one_account() -> Result {
+        let space = space()?;
+        let addr = Addr::v4([10, 0, 0, 1]);
+        let first = PeerOfPath::new(&space, addr, 0, false)?;
+        let second = PeerOfPath::new(&space, addr, 0, false)?;
+        let charge = first.backlog().charge(1000, 1 << 20)?;
+
+        assert!(!second.backlog().is_empty());
+        drop(charge);
+        assert!(second.backlog().is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn times_are_taken_while_somebody_asks() -> Result {
+        let space = space()?;
+        let (one, other) = (Tracing::new(&space), Tracing::new(&space));
+
+        assert!(space.is_traced());
+        drop(one);
+        assert!(space.is_traced());
+        drop(other);
+        assert!(!space.is_traced());
+        Ok(())
+    }
+}

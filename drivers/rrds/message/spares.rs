@@ -104,3 +104,74 @@ impl Drop for Lent {
         }
     }
 }
+
+#[kunit_tests(rrds_spares)]
+mod tests {
+    use super::*;
+
+    /// Data in one piece of so many bytes.
+    fn piece(len: usize) -> Result<Payload> {
+        let mut payload = Payload::empty();
+
+        payload.push(KVec::from_elem(1, len, GFP_KERNEL)?, GFP_KERNEL)?;
+        Ok(payload)
+    }
+
+    #[test]
+    fn no_more_are_kept_than_there_is_room() -> Result {
+        let spares = Spares::new()?;
+
+        // Whatever the list has for them: it is of so many, and does not grow.
+        for _ in 0..=MOST {
+            drop(Lent::new(piece(FRAGMENT_BYTES)?, Some(spares.clone())));
+        }
+        for left in (0..MOST).rev() {
+            let kept = spares.take().ok_or(ENOENT)?;
+
+            assert_eq!(kept.len(), FRAGMENT_BYTES);
+            assert_eq!(spares.list.lock().len(), left);
+        }
+        assert!(spares.take().is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_message_of_many_pieces_is_kept_as_far_as_there_is_room() -> Result {
+        let spares = Spares::new()?;
+        let mut long = Payload::empty();
+
+        for _ in 0..2 {
+            long.push(KVec::from_elem(1, FRAGMENT_BYTES, GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        for _ in 1..MOST {
+            spares.keep(piece(FRAGMENT_BYTES)?);
+        }
+        spares.keep(long);
+        assert_eq!(spares.list.lock().len(), MOST);
+        Ok(())
+    }
+
+    #[test]
+    fn what_a_fragment_does_not_fit_into_is_not_kept() -> Result {
+        let spares = Spares::new()?;
+
+        for len in [1, 100, FRAGMENT_BYTES / 2] {
+            drop(Lent::new(piece(len)?, Some(spares.clone())));
+            assert!(spares.take().is_none());
+        }
+        // What was cut off is there again, and tells nothing.
+        let mut cut = KVec::from_elem(1, FRAGMENT_BYTES, GFP_KERNEL)?;
+        cut.truncate(10);
+        let mut payload = Payload::empty();
+        payload.push(cut, GFP_KERNEL)?;
+        drop(Lent::new(payload, Some(spares.clone())));
+        let kept = spares.take().ok_or(ENOENT)?;
+        assert_eq!(kept.len(), FRAGMENT_BYTES);
+        assert!(kept.iter().skip(10).all(|byte| *byte == 0));
+        // A message that is kept itself has its memory.
+        let lent = Lent::new(piece(FRAGMENT_BYTES)?, Some(spares.clone()));
+        assert_eq!(lent.into_payload().len(), FRAGMENT_BYTES as u32);
+        assert!(spares.take().is_none());
+        Ok(())
+    }
+}

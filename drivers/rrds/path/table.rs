@@ -418,3 +418,70 @@ impl Table {
         }
     }
 }
+
+#[kunit_tests(rrds_counts)]
+mod tests {
+    use super::*;
+
+    /// What [`MEMORY`] allows of this host's.
+    fn paths() -> u64 {
+        total_bytes() / MEMORY
+    }
+
+    #[test]
+    fn peers_make_so_many_paths_and_no_more() -> Result {
+        let counts = Counts::new()?;
+        let mut counts = counts.lock();
+
+        for _ in 0..paths() {
+            counts.add(None)?;
+        }
+        assert_eq!(counts.add(None), Err(ENOBUFS));
+        // Sockets have their own, and what they have is none of the peers'.
+        counts.add(Some(1000))?;
+        counts.remove(Some(1000));
+        assert_eq!(counts.add(None), Err(ENOBUFS));
+        counts.remove(None);
+        counts.add(None)?;
+        assert_eq!(counts.add(None), Err(ENOBUFS));
+        Ok(())
+    }
+
+    #[test]
+    fn a_user_has_half_of_all_paths_and_another_finds_some() -> Result {
+        let counts = Counts::new()?;
+        let mut counts = counts.lock();
+        let mut taken = 0_u64;
+
+        while counts.add(Some(1000)).is_ok() {
+            taken += 1;
+        }
+        assert!(taken.abs_diff(paths() / 2) <= 1);
+        assert_eq!(counts.add(Some(1000)), Err(ENOMEM));
+        counts.add(Some(0))?;
+        counts.add(None)?;
+        for _ in 0..taken {
+            counts.remove(Some(1000));
+        }
+        counts.add(Some(1000))?;
+        Ok(())
+    }
+
+    #[test]
+    fn so_many_are_remembered_and_no_more() -> Result {
+        let counts = Counts::new()?;
+        let mut counts = counts.lock();
+        let most = total_bytes() / MEMORY_OF_OLD;
+
+        counts.remembered = most - 1;
+        assert!(counts.has_room());
+        counts.remembered = most;
+        assert!(!counts.has_room());
+        counts.forget(1);
+        assert!(counts.has_room());
+        // More than there are.
+        counts.forget(u64::MAX);
+        assert_eq!(counts.remembered, 0);
+        Ok(())
+    }
+}
