@@ -76,7 +76,8 @@ impl Message {
         self.dest
     }
 
-    /// Returns the number that the path gave it, 0 before.
+    /// Returns the number that the path gave it, 0 before. It changes while others overtake the message or
+    /// are overtaken, until it is sent.
     pub(crate) fn seq(&self) -> u64 {
         self.seq.load(Relaxed)
     }
@@ -212,6 +213,10 @@ impl send::Payload for Outgoing {
 
     fn dport(&self) -> u16 {
         self.dest.port
+    }
+
+    fn renumber(&self, seq: u64) {
+        self.set_seq(seq);
     }
 }
 

@@ -115,7 +115,7 @@ pub fn grow(p: &mut P, slots: Slots) -> Result<Slots, Slots> {
 
 /// [`Path::cancel`]
 pub fn cancel(p: &mut P, seq: u64) -> Cancel<Message> {
-    p.cancel(seq)
+    p.cancel(seq, |_| true)
 }
 
 /// [`Path::transmit`]

@@ -13,7 +13,10 @@ use super::{
 use crate::{
     clock,
     congestion::Peer,
-    message::Outgoing,
+    message::{
+        Message,
+        Outgoing, //
+    },
     socket::seam::{
         Route,
         RouteKey, //
@@ -170,15 +173,18 @@ impl Route for Held {
         self.0.waker.wake();
     }
 
-    fn cancel(&self, seq: u64) {
+    fn cancel(&self, seq: u64, is_meant: &dyn Fn(&Message) -> bool) -> bool {
         let mut guard = self.0.state.lock();
         let state = &mut *guard;
 
-        if let Cancel::Removed(message) = state.engine.cancel(seq) {
-            self.0.end(&mut state.room, message, Outcome::Cancelled);
+        match state.engine.cancel(seq, |message| is_meant(message)) {
+            Cancel::Removed(message) => self.0.end(&mut state.room, message, Outcome::Cancelled),
+            Cancel::Renumbered => return false,
+            Cancel::Sending | Cancel::Gone => {}
         }
         if state.room.is_relieved() || state.engine.wants_poll() {
             self.0.waker.wake();
         }
+        true
     }
 }

@@ -109,6 +109,24 @@ impl<T, S: Storage<T>> Ring<T, S> {
         item
     }
 
+    /// Moves the item at `from` ahead of those from `to` on. O(`from` - `to`).
+    ///
+    /// Does nothing unless both are indices of items and `to` comes before `from`.
+    pub fn move_ahead(&mut self, from: usize, to: usize) {
+        if to >= from || from >= self.len {
+            return;
+        }
+        // INVARIANT: what is taken from each slot goes to another one, so that all are `Some` again.
+        let slot = self.slot(from);
+        let mut moved = self.slots.get_mut(slot).and_then(Option::take);
+        for index in to..=from {
+            let slot = self.slot(index);
+            if let Some(slot) = self.slots.get_mut(slot) {
+                core::mem::swap(slot, &mut moved);
+            }
+        }
+    }
+
     /// Number of items at the front for which `before` holds; it must hold for a prefix only.
     pub fn partition_point(&self, mut before: impl FnMut(&T) -> bool) -> usize {
         let (mut low, mut high) = (0_usize, self.len);
@@ -175,6 +193,12 @@ mod tests {
             } else {
                 assert_eq!(ring.pop_front(), model.pop_front());
             }
+            let (from, to) = ((seed >> 8) as usize % 7, (seed >> 16) as usize % 7);
+            ring.move_ahead(from, to);
+            if to < from && from < model.len() {
+                let item = model.remove(from).unwrap();
+                model.insert(to, item);
+            }
             assert_eq!(
                 (ring.len(), ring.is_empty()),
                 (model.len(), model.is_empty())
@@ -183,9 +207,23 @@ mod tests {
                 assert_eq!(ring.get(index), model.get(index));
                 assert_eq!(ring.get_mut(index), model.get_mut(index));
             }
-            let limit = i.wrapping_sub(3);
-            let point = model.iter().filter(|v| **v < limit).count();
-            assert_eq!(ring.partition_point(|v| *v < limit), point);
+        }
+    }
+
+    #[test]
+    fn finds_the_end_of_a_prefix() {
+        let mut ring = Ring::new(slots(7));
+        for i in 0..20 {
+            // At any place of the storage.
+            ring.push_back(i / 2).unwrap();
+            if i >= 6 {
+                ring.pop_front();
+            }
+            for limit in 0..12 {
+                let items = (0..ring.len()).filter_map(|at| ring.get(at));
+                let point = items.filter(|item| **item < limit).count();
+                assert_eq!(ring.partition_point(|item| *item < limit), point);
+            }
         }
     }
 

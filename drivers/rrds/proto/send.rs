@@ -9,6 +9,7 @@ mod control;
 mod demand;
 mod frame;
 mod message;
+mod overtake;
 mod queue;
 mod retransmit;
 mod slots;

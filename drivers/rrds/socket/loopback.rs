@@ -21,6 +21,7 @@ use crate::{
         Body,
         Incoming,
         Lent,
+        Message,
         Origin,
         Outgoing,
         Stamps, //
@@ -184,7 +185,8 @@ impl Route for LoopbackRoute {
 
     fn connect(&self) {}
 
-    fn cancel(&self, _seq: u64) {
+    fn cancel(&self, _seq: u64, _is_meant: &dyn Fn(&Message) -> bool) -> bool {
         // Messages are delivered when they are sent.
+        true
     }
 }

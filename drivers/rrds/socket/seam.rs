@@ -24,7 +24,10 @@ pub(crate) use crate::{
 use crate::{
     backlog::Backlog,
     congestion::Peer,
-    message::Outgoing,
+    message::{
+        Message,
+        Outgoing, //
+    },
     space::Space, //
 };
 use kernel::{
@@ -200,8 +203,12 @@ pub(crate) trait Route: Send + Sync {
     /// Asks for a connection, because somebody waits for a port of the peer to get free.
     fn connect(&self);
 
-    /// Cancels the message with a number that [`send`](Self::send) gave it, see
+    /// Cancels the message with a [number](Message::seq), see
     /// [`Path::cancel`](rds_proto::path::Path::cancel). Its [`Outgoing`] ends sooner or later, with
     /// whichever outcome.
-    fn cancel(&self, seq: u64);
+    ///
+    /// Returns `false` if the message that has the number is not the one that `is_meant`: one has overtaken the
+    /// other, and the number is to be read anew. `is_meant` is called with the lock of the path.
+    #[must_use]
+    fn cancel(&self, seq: u64, is_meant: &dyn Fn(&Message) -> bool) -> bool;
 }

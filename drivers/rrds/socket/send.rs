@@ -30,6 +30,7 @@ use crate::{
         Port, //
     },
 };
+use core::ptr;
 use kernel::{
     num::casts::u32_as_usize,
     prelude::*,
@@ -97,6 +98,11 @@ impl Owner {
     #[inline]
     pub(crate) fn user(&self) -> Option<u32> {
         self.sock.data().user()
+    }
+
+    /// Whether this is the owner of the message with this number among those of a socket.
+    fn is(&self, sock: &Sock<Socket>, number: usize) -> bool {
+        ptr::eq(&*self.sock, sock) && self.number.load(Relaxed) == number
     }
 
     /// Notes that a message is done with.
@@ -709,19 +715,21 @@ pub(crate) fn cancel(sock: &Sock<Socket>, dest: Option<Endpoint>) {
 
     loop {
         // Not the message: its sender may be taking it back.
-        let (seq, route) = {
+        let (number, seq, route) = {
             let sends = sends.lock();
             let Some((number, sent)) = sends.sent.next(at) else {
                 break;
             };
             // OVERFLOW: It is the number of a place.
             at = number.wrapping_add(1);
-            if dest.is_some_and(|dest| dest != sent.message.dest()) {
+            if sent.outcome.is_some() || dest.is_some_and(|dest| dest != sent.message.dest()) {
                 continue;
             }
-            (sent.message.seq(), sent.route.clone())
+            (number, sent.message.seq(), sent.route.clone())
         };
-        route.cancel(seq);
+        if !route.cancel(seq, &|message| message.owner().is(sock, number)) {
+            at = number;
+        }
     }
 }
 

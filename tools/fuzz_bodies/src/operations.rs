@@ -10,14 +10,27 @@ use rds_proto::send::{Body, Cancel, Data, Entry, Operation, Outcome, Payload};
 use rds_proto::settings::Settings;
 use rds_proto::time::Instant;
 use rds_proto::wire::{Addr, Flags, Header, OwnKind, PrivateData, Version};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::rc::Rc;
 
-#[derive(Clone, Copy, Debug)]
+/// Pairs of sockets that messages are between.
+const PAIRS: usize = 4;
+
+#[derive(Clone, Debug)]
 struct Message {
     len: u32,
     operation: Option<Operation>,
     id: u32,
+    /// The number that the path knows it by.
+    seq: Rc<Cell<u64>>,
+}
+
+impl Message {
+    const fn pair(&self) -> usize {
+        self.id as usize % PAIRS
+    }
 }
 
 impl Payload for Message {
@@ -26,11 +39,15 @@ impl Payload for Message {
     }
 
     fn sport(&self) -> u16 {
-        7
+        7 + self.pair() as u16
     }
 
     fn dport(&self) -> u16 {
         8
+    }
+
+    fn renumber(&self, seq: u64) {
+        self.seq.set(seq);
     }
 
     fn operation(&self) -> Option<Operation> {
@@ -51,6 +68,8 @@ struct Peer {
     begun_before: u64,
     begun: u64,
     map: u32,
+    /// The message received last between each pair of sockets.
+    last_of: [Option<u32>; PAIRS],
     /// Work requests posted and completed.
     posted: u32,
     completed: u32,
@@ -70,9 +89,13 @@ impl Peer {
             self.map = (self.map + 4096) % 8192;
             return;
         }
-        let (len, offset) = match data {
-            Data::None => (0, 0),
-            Data::Message { len, offset, .. } => (len, offset),
+        let (len, offset, message) = match data {
+            Data::None => (0, 0, None),
+            Data::Message {
+                len,
+                offset,
+                message,
+            } => (len, offset, Some(message)),
             Data::CongMap { .. } => panic!("{h:?}"),
         };
         if h.sport == 0 && h.dport == 0 && len == 0 {
@@ -90,6 +113,12 @@ impl Peer {
         assert_eq!((offset, len), (have, (h.len - have).min(4096)));
         if have == 0 {
             assert!(h.seq > self.last, "in order");
+            if let Some(message) = message {
+                assert_eq!(h.seq, message.seq.get());
+                let last = &mut self.last_of[message.pair()];
+                assert!(last.is_none_or(|last| last < message.id), "in order");
+                *last = Some(message.id);
+            }
             let resent = h.seq <= self.begun_before;
             assert_eq!(h.flags.contains(Flags::RETRANSMITTED), resent);
             assert!(!resent || h.flags.contains(Flags::ACK_REQUIRED));
@@ -121,7 +150,7 @@ struct Fuzz {
     congested: bool,
     peer: Peer,
     /// Messages accepted and not ended, by number.
-    open: BTreeMap<u32, u64>,
+    open: BTreeMap<u32, Rc<Cell<u64>>>,
     next: u32,
 }
 
@@ -165,9 +194,14 @@ impl Fuzz {
             6 => self.acknowledge(choices),
             7 => {
                 let nth = usize::from(choices.byte()) % (self.open.len() + 1);
-                if let Some(seq) = self.open.values().nth(nth).copied() {
-                    if let Cancel::Removed(m) = self.path.cancel(seq) {
-                        assert_eq!(self.open.remove(&m.id), Some(seq));
+                if let Some((&id, seq)) = self.open.iter().nth(nth) {
+                    match self.path.cancel(seq.get(), |m| m.id == id) {
+                        Cancel::Removed(m) => {
+                            assert_eq!(m.id, id);
+                            self.open.remove(&id);
+                        }
+                        Cancel::Renumbered => panic!("its number is not its number"),
+                        Cancel::Sending | Cancel::Gone => {}
                     }
                 }
             }
@@ -189,7 +223,7 @@ impl Fuzz {
     fn queue(&mut self, choices: &mut Choices<'_>) {
         let kind = choices.byte();
         let message = Message {
-            len: [0, 1, 4096, 4097, 20_000, 8192][usize::from(kind) % 6],
+            len: [0, 1, 4096, 4097, 20_000, 30_000][usize::from(kind) % 6],
             operation: (kind >= 224).then(|| Operation {
                 work_requests: u32::from(kind % 7),
                 repeatable: kind % 2 == 0,
@@ -197,14 +231,17 @@ impl Fuzz {
                 fence: false,
             }),
             id: self.next,
+            seq: Rc::default(),
         };
+        let (id, number) = (self.next, message.seq.clone());
         self.next += 1;
         match self.path.queue(message, kind % 5 == 0) {
             Ok(seq) => {
-                self.open.insert(message.id, seq);
+                number.set(seq);
+                self.open.insert(id, number);
             }
             Err(m) => {
-                assert_eq!(m.id, message.id);
+                assert_eq!(m.id, id);
                 let more = self.path.sender().queue.len() + 1 + usize::from(choices.byte() % 8);
                 let slots = (0..more).map(|_| None).collect();
                 assert!(self.path.grow(slots).is_ok());
@@ -233,7 +270,7 @@ impl Fuzz {
                 Body::Send { header, data } => peer.frame(&header, data),
                 Body::Operation(m) => {
                     assert!(peer.partial.is_none(), "ahead of its message");
-                    peer.begun = peer.begun.max(open[&m.id]);
+                    peer.begun = peer.begun.max(open[&m.id].get());
                 }
                 Body::Probe => {}
             }
@@ -320,7 +357,7 @@ impl Fuzz {
         let reapable = self.path.sender().queue.is_reapable();
         self.path.reap(|m, outcome| {
             assert!(reapable);
-            let seq = open.remove(&m.id).expect("one end per message");
+            let seq = open.remove(&m.id).expect("one end per message").get();
             match outcome {
                 Outcome::Done => assert!(seq <= highest || m.operation.is_some_and(|op| op.silent)),
                 Outcome::Cancelled => {}

@@ -189,7 +189,7 @@ impl OurPath {
 
     /// Cancels a message.
     pub fn cancel(&mut self, w: &mut World<'_>, shared: &mut Shared, seq: u64) {
-        if let Cancel::Removed(message) = self.engine.cancel(seq) {
+        if let Cancel::Removed(message) = self.engine.cancel(seq, |_| true) {
             w.books.cancel(message.msg);
             shared.release(w.books, message.msg);
             self.given_up += 1;

@@ -33,6 +33,12 @@ pub trait Payload {
         Flags::NONE
     }
 
+    /// Notes that the message has another number than the one it was queued with: others were sent
+    /// before it, or after it.
+    fn renumber(&self, seq: u64) {
+        let _ = seq;
+    }
+
     /// The RDMA or atomic operation to post ahead of the message.
     fn operation(&self) -> Option<Operation> {
         None

@@ -53,6 +53,9 @@ pub enum Cancel<M> {
     Sending,
     /// It is already done with, or was never here; its outcome comes or came as usual.
     Gone,
+    /// Another message has the number now, as one of the two has overtaken: the number of the one that is
+    /// meant is to be looked up again.
+    Renumbered,
 }
 
 /// The queue of messages of a path.
@@ -83,6 +86,8 @@ pub struct SendQueue<M, S> {
     silent: u32,
     /// Messages were cancelled that had been handed over to this connection.
     pub(super) orphans: bool,
+    /// Messages that have overtaken the next long one.
+    pub(super) overtaken: u32,
 }
 
 impl<M: fmt::Debug, S: Storage<Entry<M>>> fmt::Debug for SendQueue<M, S> {
@@ -119,6 +124,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
             pongs: 0,
             silent: 0,
             orphans: false,
+            overtaken: 0,
         }
     }
 
@@ -356,6 +362,9 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
     pub(super) fn start(&mut self, index: usize) {
         if let Some(entry) = self.ring.get(index) {
             self.started_high = self.started_high.max(entry.seq);
+            if entry.is_long() {
+                self.overtaken = 0;
+            }
             // INVARIANT: `next_live` gave the index of an entry with its item.
             self.sent = index;
             self.sending = true;
@@ -415,8 +424,8 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         self.silent = 0;
     }
 
-    /// Cancels message `seq`. O(log n).
-    pub fn cancel(&mut self, seq: u64) -> Cancel<M> {
+    /// Cancels message `seq`, if it is the one that `is_meant`. O(log n).
+    pub fn cancel(&mut self, seq: u64, is_meant: impl FnOnce(&M) -> bool) -> Cancel<M> {
         let index = self.ring.partition_point(|entry| entry.seq < seq);
         let busy = self.sending && index == self.sent;
         let acked = self.acked;
@@ -426,8 +435,10 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         if entry.seq != seq || entry.ended.is_some() || entry.seq <= acked {
             return Cancel::Gone;
         }
-        if !matches!(entry.item, Some(Item::Message(_))) {
-            return Cancel::Gone;
+        match &entry.item {
+            Some(Item::Message(message)) if is_meant(message) => {}
+            Some(_) => return Cancel::Renumbered,
+            None => return Cancel::Gone,
         }
         self.orphans |= busy || index < self.sent;
         if busy {

@@ -30,7 +30,8 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
 
     /// The next message to hand over, at or after the mark.
     ///
-    /// Drops on the way what cannot be sent again, or takes more than `ring` work requests.
+    /// Drops on the way what cannot be sent again, or takes more than `ring` work requests. If it is a long
+    /// one, a short one may take its place, see [`overtake`](super::overtake).
     pub(super) fn pick(&mut self, ring: u32) -> Option<usize> {
         let mut from = self.sent;
         loop {
@@ -42,6 +43,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
                 op.work_requests > ring || !op.repeatable && entry.seq < resend_below
             });
             if !drop {
+                self.overtake(index);
                 return Some(index);
             }
             entry.ended = Some(Outcome::Dropped);
