@@ -71,7 +71,7 @@ impl Sysctls {
             max_unacked_packets: Number::<u32>::new(consts::MAX_UNACKED_PACKETS, 0, u32::MAX),
             max_unacked_bytes: Number::<u32>::new(consts::MAX_UNACKED_BYTES, 0, u32::MAX),
             ping_enable: Number::<u32>::new(1, 0, 1),
-            max_send_wr: Number::<usize>::new(SEND_RING, 1, most(SEND_RING, 65535)),
+            max_send_wr: Number::<usize>::new(SEND_RING, 1, most(256, 65535)),
             max_recv_wr: Number::<usize>::new(1024, 1, most(1024, 65535)),
             max_unsignaled_wr: Number::<usize>::new(16, 1, 64),
             max_recv_allocation: Number::<usize>::new(fragments, 0, most(fragments, usize::MAX)),

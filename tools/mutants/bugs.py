@@ -305,9 +305,9 @@ MUTANTS = [
     ),
     Mutant(
         "overtake-own",
-        "a short message overtakes one of its own sockets",
+        "a short message overtakes one of its own socket",
         "SendQueue::overtake_long",
-        "if entry.is_short() && !pairs.has(entry.pairs())",
+        "if entry.is_short() && !self.search.senders.has(entry.sender())",
         "if entry.is_short()",
     ),
     Mutant(
@@ -321,7 +321,7 @@ MUTANTS = [
         "overtake-forever",
         "short messages keep long ones waiting for ever",
         "SendQueue::overtake_long",
-        "if is_begun || self.overtaken >= fragments",
+        "if is_begun || self.search.overtaken >= fragments",
         "if is_begun",
     ),
     Mutant(

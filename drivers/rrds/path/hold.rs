@@ -177,14 +177,17 @@ impl Route for Held {
         let mut guard = self.0.state.lock();
         let state = &mut *guard;
 
-        match state.engine.cancel(seq, |message| is_meant(message)) {
-            Cancel::Removed(message) => self.0.end(&mut state.room, message, Outcome::Cancelled),
-            Cancel::Renumbered => return false,
-            Cancel::Sending | Cancel::Gone => {}
-        }
+        let is_cancelled = match state.engine.cancel(seq, |message| is_meant(message)) {
+            Cancel::Removed(message) => {
+                self.0.end(&mut state.room, message, Outcome::Cancelled);
+                true
+            }
+            Cancel::Sending => true,
+            Cancel::Gone => false,
+        };
         if state.room.is_relieved() || state.engine.wants_poll() {
             self.0.waker.wake();
         }
-        true
+        is_cancelled
     }
 }

@@ -116,7 +116,7 @@ impl Path {
 
     /// Calls `look` with each entry of the queue, and whether it was sent, and `tell` with what it returns;
     /// that with nothing locked. There may be many: the lock, and interrupts, are held up for a few at a
-    /// time.
+    /// time. One that overtakes others in between may be missing, and one that it overtakes be told twice.
     pub(super) fn for_each_entry<R>(
         &self,
         mut look: impl FnMut(&Entry<Outgoing>, bool) -> Option<R>,

@@ -457,8 +457,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.sender.queue.grow(slots)
     }
 
-    /// Cancels message `seq`, if it is the one that `is_meant`. O(log n). If it is on its way, [`Path::wants_poll`]; what the device has of
-    /// it is waited for, see [`linger`](crate::linger).
+    /// Cancels message `seq` if it is the one that `is_meant`. O(log n). If it is on its way,
+    /// [`Path::wants_poll`]; what the device has of it is waited for, see [`linger`](crate::linger).
     pub fn cancel(&mut self, seq: u64, is_meant: impl FnOnce(&M) -> bool) -> Cancel<M> {
         self.sender.queue.cancel(seq, is_meant)
     }

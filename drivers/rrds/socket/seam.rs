@@ -207,8 +207,7 @@ pub(crate) trait Route: Send + Sync {
     /// [`Path::cancel`](rds_proto::path::Path::cancel). Its [`Outgoing`] ends sooner or later, with
     /// whichever outcome.
     ///
-    /// Returns `false` if the message that has the number is not the one that `is_meant`: one has overtaken the
-    /// other, and the number is to be read anew. `is_meant` is called with the lock of the path.
-    #[must_use]
+    /// Returns `false` if no message that `is_meant` has the number: it has ended, or has another one by
+    /// now. `is_meant` is called with the lock of the path.
     fn cancel(&self, seq: u64, is_meant: &dyn Fn(&Message) -> bool) -> bool;
 }

@@ -727,8 +727,19 @@ pub(crate) fn cancel(sock: &Sock<Socket>, dest: Option<Endpoint>) {
             }
             (number, sent.message.seq(), sent.route.clone())
         };
-        if !route.cancel(seq, &|message| message.owner().is(sock, number)) {
-            at = number;
+        if route.cancel(seq, &|message| message.owner().is(sock, number)) {
+            continue;
+        }
+        // Again, if its number has changed since it was read.
+        let sends = sends.lock();
+        if let Some((_, sent)) = sends
+            .sent
+            .next(number)
+            .filter(|(found, _)| *found == number)
+        {
+            if sent.outcome.is_none() && sent.message.seq() != seq {
+                at = number;
+            }
         }
     }
 }

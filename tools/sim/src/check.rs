@@ -23,8 +23,6 @@ pub struct Msg {
     pub socket: (u8, u8, u32),
     /// Path of the sending node.
     pub path: u8,
-    /// Number on the path.
-    pub seq: u64,
     /// It carries an operation that cannot be repeated.
     pub operation: bool,
     /// Its operation is all: the receiver's software sees nothing of it.
@@ -112,7 +110,6 @@ impl Books {
             len,
             socket,
             path,
-            seq: 0,
             operation: operation.is_some(),
             silent: operation.is_some_and(|op| op.silent && len == 0),
             cancelled: false,

@@ -349,7 +349,6 @@ impl CPath {
     /// rds_send_queue_rm()
     pub fn send(&mut self, w: &mut World<'_>, message: Message, ack_required: bool) {
         self.connect_if_down(w);
-        w.books.msgs[message.msg as usize].seq = self.next_tx;
         self.queue(Some(message), 0, ack_required);
     }
 

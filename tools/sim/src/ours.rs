@@ -159,10 +159,9 @@ impl OurPath {
             }
             result => result,
         };
-        let Ok(seq) = result else {
+        if result.is_err() {
             return false;
-        };
-        w.books.msgs[message.msg as usize].seq = seq;
+        }
         self.accepted += 1;
         self.peak = self.peak.max(self.accepted - self.done - self.given_up);
         true

@@ -2,15 +2,15 @@
 
 //! Short messages overtake long ones.
 //!
-//! A connection carries the fragments of one message after the other, so that a short message waits for all
-//! that was queued before it. RDS keeps the order of the messages from one socket to another one; between
-//! other pairs of sockets it promises none, and a receiver takes messages in the order of their numbers.
-//! So a short message takes the place and the number of a long one that is next and was never begun, unless
-//! that, or one in between, is of its own pair of sockets. It waits then for the rest of one long message, not for all of
-//! them. C numbers messages when they are queued, and keeps that order.
+//! A connection carries the fragments of one message after the other, so that a short message waits for
+//! all that was queued before it. RDS keeps the order of what one socket sends to another; between other
+//! sockets it promises none, and a receiver takes messages in the order of their numbers. So when a long
+//! message is next, and was never begun, the first short one behind it goes ahead of it, unless one that it
+//! passes is of its own socket. All that it passes move back by one place and keep their order; the numbers stay
+//! with the places. The short message waits then for the rest of one long message, not for all of them. C
+//! numbers messages when they are queued, and keeps that order.
 //!
-//! A long message is overtaken by as many as it has fragments, and is sent then. So both kinds get half of the
-//! connection where there is enough of both.
+//! While a long message is next, as many overtake it as it has fragments; then it is its turn.
 
 use super::{Entry, Item, Payload, SendQueue};
 use crate::consts::FRAGMENT_LEN;
@@ -25,15 +25,14 @@ const LONG: u32 = 4 * FRAGMENT_LEN;
 /// How far behind the next message a short one is looked for.
 const REACH: usize = 32;
 
-/// Pairs of sockets, of which several may look like one.
-#[derive(Clone, Copy, Default)]
-struct Pairs(u64);
+/// Sockets that send, of which several may look like one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Senders(u64);
 
-impl Pairs {
-    fn of(sport: u16, dport: u16) -> Self {
+impl Senders {
+    fn of(sport: u16) -> Self {
         // A multiplicative hash; its upper six bits are as good as any.
-        let ports = u32::from(sport) << 16 | u32::from(dport);
-        let bit = ports.wrapping_mul(0x9e37_79b1) >> 26;
+        let bit = u32::from(sport).wrapping_mul(0x9e37_79b1) >> 26;
         Self(1_u64.wrapping_shl(bit))
     }
 
@@ -44,6 +43,19 @@ impl Pairs {
     fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
+}
+
+/// How often a long message was overtaken, and where no other was found that may.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Search {
+    /// How many have overtaken the long message that is next.
+    overtaken: u32,
+    /// The number of the long message that was next when the others were looked at.
+    next: u64,
+    /// The first number that was not looked at.
+    end: u64,
+    /// Who sent those that were.
+    senders: Senders,
 }
 
 impl<M: Payload> Entry<M> {
@@ -63,17 +75,18 @@ impl<M: Payload> Entry<M> {
         }
     }
 
-    /// The sockets between which order is kept.
-    fn pairs(&self) -> Pairs {
+    /// The socket whose messages keep their order, to whichever port they go: what it sends last may be to
+    /// have all before it acknowledged.
+    fn sender(&self) -> Senders {
         match &self.item {
-            Some(Item::Message(m)) => Pairs::of(m.sport(), m.dport()),
-            Some(Item::Pong(_)) | None => Pairs::default(),
+            Some(Item::Message(m)) => Senders::of(m.sport()),
+            Some(Item::Pong(_)) | None => Senders::default(),
         }
     }
 }
 
 impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
-    /// Puts a short message in the place of the one at `index`, which comes next, if that may be overtaken.
+    /// Puts a short message ahead of the one at `index`, which comes next, if that may be overtaken.
     ///
     /// O(1) unless that is a long one.
     #[inline]
@@ -95,26 +108,44 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
             .as_ref()
             .map_or(0, Item::len)
             .div_ceil(FRAGMENT_LEN);
-        if is_begun || self.overtaken >= fragments {
+        if is_begun || self.search.overtaken >= fragments {
             return;
         }
-        let mut pairs = next.pairs();
+        if self.search.next != next.seq {
+            self.search.next = next.seq;
+            self.search.end = next.seq.wrapping_add(1);
+            self.search.senders = next.sender();
+        }
         // OVERFLOW: Both are far below the size of memory.
         for at in index.wrapping_add(1)..index.wrapping_add(REACH) {
             let Some(entry) = self.ring.get(at) else {
                 return;
             };
-            if entry.is_short() && !pairs.has(entry.pairs()) {
-                self.overtaken = self.overtaken.saturating_add(1);
+            if entry.seq < self.search.end {
+                continue;
+            }
+            if entry.is_short() && !self.search.senders.has(entry.sender()) {
+                self.search.overtaken = self.search.overtaken.saturating_add(1);
                 self.put_ahead(at, index);
                 return;
             }
-            pairs = pairs.with(entry.pairs());
+            self.search.senders = self.search.senders.with(entry.sender());
+            self.search.end = entry.seq.wrapping_add(1);
+        }
+    }
+
+    /// Notes that the entry, which is next, is begun.
+    #[inline]
+    pub(super) fn begin(&mut self, is_long: bool) {
+        if is_long {
+            self.search.overtaken = 0;
         }
     }
 
     /// Moves the entry at `from` to `to`. The numbers stay in order.
     fn put_ahead(&mut self, from: usize, to: usize) {
+        // Those that were looked at have other numbers from here on.
+        self.search.next = 0;
         self.ring.move_ahead(from, to);
         // INVARIANT: each place has the number that it had.
         let Some(highest) = self.ring.get(to).map(Entry::seq) else {

@@ -6,6 +6,7 @@
 //! handed to this connection from those still to be sent, and a reconnect only moves the mark back
 //! (see `retransmit.rs`). C: `cp_send_queue` and `cp_retrans`.
 
+use super::overtake::Search;
 use super::{Item, Outcome, Payload, Slots};
 use crate::error::Violation;
 use crate::ring::{Ring, Storage};
@@ -51,11 +52,9 @@ pub enum Cancel<M> {
     /// It is being sent at the moment. The rest still goes out; then it comes as
     /// [`Outcome::Cancelled`].
     Sending,
-    /// It is already done with, or was never here; its outcome comes or came as usual.
+    /// It is already done with, or was never here; its outcome comes or came as usual. Or it has another number
+    /// now, as it has overtaken others or was overtaken.
     Gone,
-    /// Another message has the number now, as one of the two has overtaken: the number of the one that is
-    /// meant is to be looked up again.
-    Renumbered,
 }
 
 /// The queue of messages of a path.
@@ -86,8 +85,7 @@ pub struct SendQueue<M, S> {
     silent: u32,
     /// Messages were cancelled that had been handed over to this connection.
     pub(super) orphans: bool,
-    /// Messages that have overtaken the next long one.
-    pub(super) overtaken: u32,
+    pub(super) search: Search,
 }
 
 impl<M: fmt::Debug, S: Storage<Entry<M>>> fmt::Debug for SendQueue<M, S> {
@@ -124,7 +122,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
             pongs: 0,
             silent: 0,
             orphans: false,
-            overtaken: 0,
+            search: Search::default(),
         }
     }
 
@@ -252,7 +250,9 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
     /// Appends the answer to a ping from `port`; returns `false` if too many wait already or all slots
     /// are in use, in which case none is sent.
     pub fn push_pong(&mut self, port: u16) -> bool {
-        if self.pongs >= MAX_PONGS || self.push_item(Item::Pong(port), false).is_err() {
+        // They are not counted until they are acknowledged, and no message may follow that demands it.
+        let ack_required = self.pongs >= MAX_PONGS / 2;
+        if self.pongs >= MAX_PONGS || self.push_item(Item::Pong(port), ack_required).is_err() {
             return false;
         }
         self.pongs = self.pongs.wrapping_add(1);
@@ -362,9 +362,8 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
     pub(super) fn start(&mut self, index: usize) {
         if let Some(entry) = self.ring.get(index) {
             self.started_high = self.started_high.max(entry.seq);
-            if entry.is_long() {
-                self.overtaken = 0;
-            }
+            let is_long = entry.is_long();
+            self.begin(is_long);
             // INVARIANT: `next_live` gave the index of an entry with its item.
             self.sent = index;
             self.sending = true;
@@ -437,8 +436,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         }
         match &entry.item {
             Some(Item::Message(message)) if is_meant(message) => {}
-            Some(_) => return Cancel::Renumbered,
-            None => return Cancel::Gone,
+            _ => return Cancel::Gone,
         }
         self.orphans |= busy || index < self.sent;
         if busy {

@@ -3,8 +3,8 @@
 //! From messages to frames.
 //!
 //! spec-fragments, spec-bitmap, spec-rdma and spec-ack-send; C: `rds_send_xmit()` and `rds_ib_xmit()`.
-//! Frames are handed to a closure one by one, and nothing changes unless it succeeded, so that a full
-//! queue pair, a failed mapping or lack of memory just ends the batch: the next call goes on in the
+//! Frames are handed to a closure one by one, and nothing counts as sent unless it succeeded, so that a
+//! full queue pair, a failed mapping or lack of memory just ends the batch: the next call goes on in the
 //! middle of the message.
 //!
 //! Between messages a pending congestion map goes first. An acknowledgement rides on whatever frame

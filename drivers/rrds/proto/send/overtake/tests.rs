@@ -14,6 +14,7 @@ struct Msg {
     id: u32,
     len: u32,
     sport: u16,
+    dport: u16,
     operation: Option<Operation>,
     seq: Rc<Cell<u64>>,
 }
@@ -28,7 +29,7 @@ impl Payload for Msg {
     }
 
     fn dport(&self) -> u16 {
-        9
+        self.dport
     }
 
     fn renumber(&self, seq: u64) {
@@ -70,6 +71,8 @@ impl Queue {
             id: u32::try_from(self.seqs.len()).unwrap(),
             len,
             sport,
+            // As many as there are messages.
+            dport: u16::try_from(self.seqs.len()).unwrap(),
             operation,
             seq: seq.clone(),
         };
@@ -111,7 +114,7 @@ fn a_short_message_takes_the_place_of_a_long_one() {
 }
 
 #[test]
-fn the_order_of_a_pair_of_sockets_is_kept() {
+fn the_order_of_what_a_socket_sends_is_kept_whoever_it_is_for() {
     let mut q = Queue::of(&[
         (1, MIB),
         (1, 64),
@@ -212,28 +215,62 @@ fn cancelled_ones_neither_move_nor_hold_up() {
 }
 
 #[test]
-fn a_number_that_another_has_cancels_nobody() {
+fn only_the_one_that_is_meant_is_cancelled() {
     let mut q = Queue::of(&[(1, MIB), (2, 64)]);
     // Message 1 is next, and has the number that message 0 had.
     assert_eq!(q.queue.pick(RING), Some(0));
-    assert_eq!(q.queue.cancel(1000, |m| m.id == 0).name(), "renumbered");
+    assert!(matches!(q.queue.cancel(1000, |m| m.id == 0), Cancel::Gone));
     assert_eq!(q.seqs[0].get(), 1001);
-    assert_eq!(q.queue.cancel(1001, |m| m.id == 0).name(), "removed");
+    assert!(matches!(
+        q.queue.cancel(1001, |m| m.id == 0),
+        Cancel::Removed(_)
+    ));
     assert_eq!(q.send_all(), [1]);
-    // Nor does a pong's.
+    // Nor is the answer to a ping.
     let mut q = Queue::of(&[(1, MIB)]);
     assert!(q.queue.push_pong(7));
     assert_eq!(q.queue.pick(RING), Some(0));
-    assert_eq!(q.queue.cancel(1000, |m| m.id == 0).name(), "renumbered");
+    assert!(matches!(q.queue.cancel(1000, |_| true), Cancel::Gone));
+    assert_eq!(q.queue.live(), 2);
 }
 
-impl Cancel<Msg> {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Removed(_) => "removed",
-            Self::Sending => "sending",
-            Self::Gone => "gone",
-            Self::Renumbered => "renumbered",
-        }
+#[test]
+fn what_was_looked_at_is_not_looked_at_again_and_counts() {
+    let mut q = Queue::of(&[(1, MIB), (2, MIB)]);
+    assert_eq!(q.queue.pick(RING), Some(0));
+    assert_eq!(q.queue.search.end, 1002);
+    q.push(2, 64, None);
+    assert_eq!(q.queue.pick(RING), Some(0));
+    assert_eq!((q.queue.search.next, q.queue.search.end), (1000, 1003));
+    q.push(3, 64, None);
+    assert_eq!(q.send_all(), [3, 0, 1, 2]);
+}
+
+#[test]
+fn slots_of_cancelled_ones_are_taken_out_in_the_middle() {
+    let mut q = Queue::of(&std::vec![(1, MIB); 100]);
+    assert_eq!(q.queue.pick(RING), Some(0));
+    for id in 1..40 {
+        let seq = q.seqs[id as usize].get();
+        assert!(matches!(
+            q.queue.cancel(seq, |m| m.id == id),
+            Cancel::Removed(_)
+        ));
     }
+    // They are taken out for these.
+    q.push(1, 64, None);
+    q.push(2, 64, None);
+    assert_eq!(q.queue.len(), 63);
+    // Too far away still.
+    assert_eq!(q.send_all()[..2], [0, 40]);
+}
+
+#[test]
+fn a_path_that_goes_on_where_another_ended_overtakes() {
+    let mut q = Queue::new();
+    q.queue.resume(5000, 5001);
+    q.push(1, MIB, None);
+    q.push(2, 64, None);
+    assert_eq!(q.send_all(), [1, 0]);
+    assert_eq!(q.seqs[0].get(), 5002);
 }
