@@ -9,7 +9,8 @@ TRACE=/sys/kernel/tracing
 DUMP=/sys/kernel/debug/rrds
 EVENTS="ack congestion connect drop frame_receive frame_send map receive refuse retransmit send state"
 US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
-COUNT=20
+# More than may go without an acknowledgement.
+COUNT=80
 
 # trace_from_here: forget what was recorded.
 trace_from_here() {
