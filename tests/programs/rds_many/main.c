@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A process with very many RDS sockets: each is bound, sends one message to
- * the next one, and receives one.
+ * A process with very many RDS sockets: each watches for congestion, is bound,
+ * sends one message to the next one, and receives one.
  *
  *   rds_many FAMILY ADDRESS COUNT
  *
@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #define FEW 64
+#define SOL_RDS 276
+#define RDS_CONG_MONITOR 6
 
 static int family;
 static struct in_addr address;
@@ -44,11 +46,14 @@ static int limit(rlim_t files)
 static int make(struct many *m)
 {
 	socklen_t len = sizeof(m->at);
+	int on = 1;
 
 	m->at.sin_family = AF_INET;
 	m->at.sin_addr = address;
 	m->fd = socket(family, SOCK_SEQPACKET, 0);
 	if (m->fd < 0)
+		return -1;
+	if (setsockopt(m->fd, SOL_RDS, RDS_CONG_MONITOR, &on, sizeof(on)))
 		return -1;
 	if (bind(m->fd, (void *)&m->at, sizeof(m->at)))
 		return -1;
