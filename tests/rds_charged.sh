@@ -32,12 +32,12 @@ without_the_full() {
 	[ "$(module_users)" = "$before" ] && [ "$(charged)" -le 4 ]
 }
 
-plan 11
+plan 12
 exec 5>/tmp/told
 ip link set lo up
-if ! cgroups maps queued lists full; then
+if ! cgroups sockets maps queued lists full; then
 	grep -qw memory /tmp/cgroup/cgroup.controllers && die "no cgroup for memory"
-	for _ in 1 2 3 4 5 6 7 8 9 10 11; do
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
 		skip "what is charged" "this kernel has no cgroup for memory"
 	done
 	exit
@@ -49,6 +49,7 @@ rxe_add rxe1 v1 || die "no rxe1"
 load_all krdma rrds || die "the modules do not load"
 before=$(module_users)
 
+check "sockets are charged" shares sockets 4000 /tmp/cgroup/sockets
 check "maps of addresses are charged" shares maps 127.1.0.1 1000 /tmp/cgroup/maps
 check "so is what is queued for a peer that is not there" shares queued "$FIRST" "$NOBODY" 40 /tmp/cgroup/queued
 check "and lists" shares lists "$FIRST" "$NOBODY" 40 /tmp/cgroup/lists

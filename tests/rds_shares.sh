@@ -8,6 +8,7 @@
 
 FIRST=10.9.0.1
 SECOND=10.9.0.2
+FIRST6=fd00:9::1
 # Nobody has these.
 NOBODIES=10.9.0.200/29
 NOBODY=10.9.0.20
@@ -26,7 +27,7 @@ charged_for_spaces() {
 
 SPACES=64
 
-plan 23
+plan $((28 + PORTS))
 exec 5>/tmp/told
 ip link set lo up
 veth_pair v0 v1 "$FIRST" "$SECOND" || die "no veth"
@@ -35,6 +36,7 @@ rxe_add rxe1 v1 || die "no rxe1"
 for dev in v0 v1; do
 	ip addr add fe80::9/64 dev "$dev" nodad || die "no link-local address"
 done
+ip addr add "$FIRST6/64" dev v0 nodad || die "no IPv6 address"
 ip route add "$NOBODIES" dev v0 || die "no route"
 without=
 if cgroups user 2>/dev/null && ip netns add warm && ip netns del warm; then
@@ -69,13 +71,38 @@ check "root is" [ "$(head -n 1 $debug/paths)" = "rrds paths 1" ]
 check "nobody is told of events" denied $tracing/trace
 check "nor can ask for them" denied $tracing/events/rrds/enable
 
+# settable: the files of all sysctls that can be set.
+settable() {
+	find /proc/sys/net/rds /proc/sys/net/rrds -type f ! -path "*/parameters/*" 2>/dev/null
+}
+
+# not_set FILE: whether nobody, who has no right to, can't write it, and root can.
+not_set() {
+	local was
+
+	was=$(cat "$1")
+	! su -s /bin/sh nobody -c "echo $was >$1" 2>/tmp/denied || return 1
+	grep -q "Permission denied" /tmp/denied && echo "$was" >"$1"
+}
+
+check_eq "who does not administer sets no sysctl" "$(settable | while read -r sysctl; do
+	not_set "$sysctl" || echo "$sysctl"; done)" ""
+check "there are some" [ "$(settable | grep -c .)" -ge 10 ]
+
 # A port is of the socket that is bound to it.
 check "a socket that failed to bind owns nothing, on loopback" shares bind 127.0.0.1
 check "on a device" shares bind "$FIRST"
+check "on loopback, by IPv6" shares bind ::1
+check "on a device, by IPv6" shares bind "$FIRST6"
 check "a socket that has talked of a link goes" shares scope 20 "$(cat /sys/class/net/v0/ifindex)"
 check_eq "all of them are gone" "$(module_users)" "$before"
 check "one address on two links is two addresses" shares links fe80::9 "$(cat /sys/class/net/v0/ifindex)" \
 	"$(cat /sys/class/net/v1/ifindex)"
+
+if [ "$PORTS" = 1 ]; then
+	check "a user has all ports of an address, and none of another" shares ports 127.0.0.1 127.0.0.2
+fi
+check "times of a message's way are taken while somebody asks" shares times 127.0.0.1
 
 # Memory of what is not read.
 for len in 0 60 1000 100000; do

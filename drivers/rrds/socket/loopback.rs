@@ -173,8 +173,9 @@ impl Route for LoopbackRoute {
             )
         };
 
-        let incoming = Incoming::new(body, origin, seq, Some(Stamps::now()), flags)
-            .map_err(|err| (err.into(), None))?;
+        let stamps = Stamps::begin(self.space.is_traced());
+        let incoming =
+            Incoming::new(body, origin, seq, stamps, flags).map_err(|err| (err.into(), None))?;
         let delivered = self.space.deliver(incoming.into());
         message.end(Outcome::Done);
         if delivered.map_changed {

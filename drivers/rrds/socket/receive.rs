@@ -11,8 +11,7 @@ use crate::{
     congestion::Port,
     message::{
         Endpoint,
-        Incoming,
-        Stamps, //
+        Incoming, //
     },
 };
 use kernel::{
@@ -234,8 +233,6 @@ fn put_all(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>, message: &Incoming) -
 /// nanoseconds that each took.
 fn latency(message: &Incoming, traces: [u8; MAX_TRACES], traced: u8) -> [u8; 32] {
     const TIMES: usize = 8;
-    // Of a message that came before anybody asked nothing is known.
-    let stamps = message.stamps.unwrap_or_else(Stamps::now);
     let mut raw = [0; 32];
     let (head, times) = raw.split_at_mut(TIMES);
 
@@ -245,6 +242,10 @@ fn latency(message: &Incoming, traces: [u8; MAX_TRACES], traced: u8) -> [u8; 32]
             *to = trace;
         }
     }
+    // Of a message that came before anybody asked nothing is known.
+    let Some(stamps) = message.stamps else {
+        return raw;
+    };
     for (to, trace) in times.chunks_exact_mut(8).zip(traces).take(traced.into()) {
         let took: Delta = match trace {
             // The reassembly begins with the header.

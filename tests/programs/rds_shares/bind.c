@@ -14,6 +14,8 @@
 #define FULL 5000
 #define SENDER 5001
 #define MOST 200000
+/* All but 0 and 1. */
+#define PORTS 65534
 
 /* A socket that is not read, and one that sends to it. */
 struct bystanders {
@@ -21,6 +23,11 @@ struct bystanders {
 	int reader, sender;
 	long queued;
 };
+
+static int is_v4(struct at address)
+{
+	return address.any.sa_family == AF_INET;
+}
 
 static int blocked(const struct bystanders *b)
 {
@@ -58,7 +65,7 @@ static int connected(int fd, const struct bystanders *b)
 {
 	struct at none = b->full;
 
-	if (none.any.sa_family == AF_INET) {
+	if (is_v4(b->full)) {
 		none.v4.sin_addr.s_addr = 0;
 		if (connect_error(fd, none) != EDESTADDRREQ)
 			return wrong("it connects to any");
@@ -91,29 +98,29 @@ static int rdma(int fd, const struct bystanders *b)
 static const struct fault {
 	const char *what;
 	int (*before)(int fd, const struct bystanders *b);
-	/* Where it is bound, if not where the bystander is. */
-	const char *address;
+	/* Where it is bound, by each family, if not where the bystander is. */
+	const char *address, *address6;
 	int port, error;
 	/* The transport that is chosen then. */
 	int transport;
 	/* Whether it makes a difference to be on loopback. */
 	int loopback, device;
 } faults[] = {
-	{ "taken", plain, NULL, FULL, EADDRINUSE, -1, 1, 1 },
-	{ "taken, connected", connected, NULL, FULL, EADDRINUSE, -1, 1, 1 },
-	{ "taken, monitors", monitors, NULL, FULL, EADDRINUSE, -1, 1, 1 },
-	{ "taken, no transport", odd_transport, NULL, FULL, EADDRINUSE, -1, 1, 1 },
-	{ "taken, RDMA", rdma, NULL, FULL, EADDRINUSE, -1, 0, 1 },
-	{ "loopback with RDMA", rdma, NULL, FULL, ENOPROTOOPT, 0, 1, 0 },
-	{ "the port of probes", plain, NULL, 1, EINVAL, -1, 1, 1 },
-	{ "not ours", plain, "192.0.2.1", FULL, EADDRNOTAVAIL, -1, 1, 1 },
-	{ "not ours, RDMA", rdma, "192.0.2.1", FULL, ENOPROTOOPT, 0, 1, 1 },
-	{ "of nobody", plain, "0.0.0.0", FULL, EINVAL, -1, 1, 1 },
-	{ "of many", plain, "224.0.0.1", FULL, EINVAL, -1, 1, 1 },
+	{ "taken", plain, NULL, NULL, FULL, EADDRINUSE, -1, 1, 1 },
+	{ "taken, connected", connected, NULL, NULL, FULL, EADDRINUSE, -1, 1, 1 },
+	{ "taken, monitors", monitors, NULL, NULL, FULL, EADDRINUSE, -1, 1, 1 },
+	{ "taken, no transport", odd_transport, NULL, NULL, FULL, EADDRINUSE, -1, 1, 1 },
+	{ "taken, RDMA", rdma, NULL, NULL, FULL, EADDRINUSE, -1, 0, 1 },
+	{ "loopback with RDMA", rdma, NULL, NULL, FULL, ENOPROTOOPT, 0, 1, 0 },
+	{ "the port of probes", plain, NULL, NULL, 1, EINVAL, -1, 1, 1 },
+	{ "not ours", plain, "192.0.2.1", "2001:db8::1", FULL, EADDRNOTAVAIL, -1, 1, 1 },
+	{ "not ours, RDMA", rdma, "192.0.2.1", "2001:db8::1", FULL, ENOPROTOOPT, 0, 1, 1 },
+	{ "of nobody", plain, "0.0.0.0", "::", FULL, EINVAL, -1, 1, 1 },
+	{ "of many", plain, "224.0.0.1", "ff02::1", FULL, EINVAL, -1, 1, 1 },
 };
 
 /* That a socket is as if nothing had been tried. */
-static int untouched(int fd, const struct fault *f)
+static int untouched(int fd, const struct fault *f, int v4)
 {
 	struct at name = name_of(fd);
 	int transport = 99;
@@ -125,7 +132,7 @@ static int untouched(int fd, const struct fault *f)
 	if (getsockopt(fd, SOL_RDS, SO_RDS_TRANSPORT, &transport, &len) ||
 	    transport != f->transport)
 		return wrong("%s: it has transport %d", f->what, transport);
-	self = at("127.0.0.1", FULL);
+	self = at(v4 ? "127.0.0.1" : "::1", FULL);
 	if (send_error(fd, self, "", 0) != ENOTCONN)
 		return wrong("%s: it can send", f->what);
 	return drain(fd) ? wrong("%s: it has a message", f->what) : 0;
@@ -153,7 +160,9 @@ static int good_as_new(int fd, const struct bystanders *b, const struct fault *f
 
 static int one(const struct bystanders *b, const struct fault *f, int again)
 {
-	struct at to = f->address ? at(f->address, f->port) : with_port(b->full, f->port);
+	int v4 = is_v4(b->full);
+	const char *address = v4 ? f->address : f->address6;
+	struct at to = address ? at(address, f->port) : with_port(b->full, f->port);
 	int fd = opened(), error, no_memory = 0;
 
 	if (f->before(fd, b))
@@ -164,7 +173,7 @@ static int one(const struct bystanders *b, const struct fault *f, int again)
 		no_memory = error;
 	else if (error != f->error)
 		return wrong("%s: bind: %s", f->what, strerror(error));
-	if ((!no_memory || f->before != rdma) && untouched(fd, f))
+	if ((!no_memory || f->before != rdma) && untouched(fd, f, v4))
 		return 1;
 	/* With another transport than its own it can't. */
 	if (!no_memory && again && f->error != ENOPROTOOPT && good_as_new(fd, b, f))
@@ -199,7 +208,7 @@ int case_bind(int argc, char **argv)
 {
 	struct bystanders b;
 	struct at address = at(argv[0], 0);
-	int loopback = !strncmp(argv[0], "127.", 4), error, tries;
+	int loopback = !strncmp(argv[0], "127.", 4) || !strcmp(argv[0], "::1"), error, tries;
 	size_t i;
 	long got;
 	char byte;
@@ -294,5 +303,38 @@ int case_links(int argc, char **argv)
 	error = send_error(sender, address, "x", 1);
 	if (error != ENOBUFS)
 		return wrong("after the one on the other link was closed: %s", strerror(error));
+	return 0;
+}
+
+/*
+ * All ports of an address but 0 and that of probes, as the system chooses them:
+ * the next socket gets none, unless it is of another address.
+ */
+int case_ports(int argc, char **argv)
+{
+	struct at address = at(argv[0], 0), other = at(argv[1], 0);
+	static unsigned char seen[1 << 16];
+	int count, fd = -1, error = 0;
+
+	may_open(PORTS + 4);
+	be_nobody();
+	for (count = 0; count <= PORTS; count++) {
+		struct at name;
+
+		fd = opened();
+		error = bind_error(fd, address);
+		if (error == ENOMEM)
+			exit(wrong("%d ports, then: %s", count, strerror(error)) + 2);
+		if (error)
+			break;
+		name = name_of(fd);
+		if (port_of(&name) < 2 || seen[port_of(&name)]++)
+			return wrong("port %d is not one to be chosen", port_of(&name));
+	}
+	if (count != PORTS || error != EADDRINUSE)
+		return wrong("%d ports, then: %s", count, strerror(error));
+	error = bind_error(fd, other);
+	if (error)
+		return wrong("another address: %s", strerror(error));
 	return 0;
 }

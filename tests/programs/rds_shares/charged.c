@@ -14,6 +14,8 @@
 /* What a message takes at least that is queued: one struct. */
 #define QUEUED 256
 #define RDS6_INFO_SEND_MESSAGES 10012
+/* A socket, its inode and its file at least; these two alone are less than half of it. */
+#define SOCKET 2600
 /* A map of congested ports. */
 #define MAP 8192
 /* The kernel charges by so much for each processor, and gives it out later. */
@@ -66,6 +68,22 @@ static struct at next_to(struct at a, int i)
 {
 	a.v4.sin_addr.s_addr = htonl(ntohl(a.v4.sin_addr.s_addr) + i);
 	return a;
+}
+
+/* Sockets that nothing was done with. */
+int case_sockets(int argc, char **argv)
+{
+	int count = atoi(argv[0]), i;
+	const char *cgroup = argv[1];
+	long before;
+
+	may_open(count);
+	join(cgroup);
+	be_nobody();
+	before = charged(cgroup);
+	for (i = 0; i < count; i++)
+		opened();
+	return all_charged("sockets", cgroup, before, (long)count * SOCKET);
 }
 
 /* Sockets that have an address each, and so a map. */

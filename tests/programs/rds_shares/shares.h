@@ -14,6 +14,8 @@
 #define RDS_CANCEL_SENT_TO 1
 #define RDS_CONG_MONITOR 6
 #define SO_RDS_TRANSPORT 8
+#define SO_RDS_MSG_RXPATH_LATENCY 10
+#define RDS_CMSG_RXPATH_LATENCY 11
 
 /* What a message takes at least beside its data: two structs. */
 #define BESIDE 448
@@ -87,6 +89,9 @@ int case_unread(int argc, char **argv);
 int case_waits(int argc, char **argv);
 int case_subuid(int argc, char **argv);
 int case_cancels(int argc, char **argv);
+int case_times(int argc, char **argv);
+int case_ports(int argc, char **argv);
+int case_sockets(int argc, char **argv);
 int case_maps(int argc, char **argv);
 int case_queued(int argc, char **argv);
 int case_lists(int argc, char **argv);
