@@ -13,7 +13,10 @@ use rds_proto::conn::{Action, ConnId, Identity, Verdict};
 use rds_proto::error::DropReason;
 use rds_proto::native::arrivals::{self, AckPolicy, Arrivals};
 use rds_proto::native::cc::{Config, Kind};
-use rds_proto::native::flow::{self, Flow};
+use rds_proto::native::lane::{Datagram, Departure, Lane, Role, Told};
+use rds_proto::native::loss::Timeout;
+use rds_proto::native::outbox::Record;
+use rds_proto::native::slab::{List, Slab};
 use rds_proto::native::wire::Ack;
 use rds_proto::path::{Closed, Path, Refused};
 use rds_proto::recv::Received;
@@ -178,42 +181,46 @@ pub fn remote(
     map.apply(offset, piece)
 }
 
-/// Storage of the packets of a datagram lane.
-pub type Packets = &'static mut [Option<flow::Sent<u32>>];
-/// The sending half of a datagram lane.
-pub type F = Flow<u32, Packets>;
+/// Packets of a datagram lane.
+pub type Packets = Slab<Record, &'static mut [Record]>;
 
-/// [`Flow::new`]
-pub fn flow_new(kind: Kind, config: &Config, slots: Packets, now: Instant) -> F {
-    Flow::new(kind, config, 1, 1, slots, now)
+/// [`Lane::new`]
+pub fn lane_new(kind: Kind, config: &Config, now: Instant) -> Lane<Datagram> {
+    Lane::new(Datagram::new(kind, config, now), Role::Any, 4096, 9, 1)
 }
 
 /// What a lane does before and when it sends.
-pub fn flow_send(f: &mut F, slots: Packets, now: Instant, size: u32) -> (flow::Permit, bool) {
-    let permit = f.permit(now, size);
-    if permit == flow::Permit::Memory {
-        return (permit, f.grow(slots).is_ok());
-    }
-    f.on_nothing_to_send();
-    let at_once = f.asks_at_once(size);
-    (permit, f.on_sent(now, size, at_once, Some(size)).is_ok())
+pub fn lane_send(
+    lane: &mut Lane<Datagram>,
+    slab: &mut Packets,
+    now: Instant,
+    size: u32,
+) -> (Departure, u64) {
+    let departure = lane.departure(now, size);
+    lane.on_nothing_to_send();
+    let at_once = lane.asks_at_once(size);
+    (departure, lane.on_sent(slab, 7, now, size, at_once))
 }
 
-/// [`Flow::on_ack`]
-pub fn flow_ack(f: &mut F, now: Instant, ack: &Ack, tell: &mut dyn FnMut(u32)) -> bool {
-    let told = f.on_ack(now, ack, |outcome| match outcome {
-        flow::Outcome::Acked(token) | flow::Outcome::Lost(token) => tell(token),
-    });
-    told.is_ok()
+/// [`Lane::on_ack`]
+pub fn lane_ack(
+    lane: &mut Lane<Datagram>,
+    slab: &mut Packets,
+    now: Instant,
+    ack: &Ack,
+) -> Option<Told> {
+    lane.on_ack(slab, now, ack).ok()
 }
 
-/// [`Flow::on_timeout`] and [`Flow::abandon`]
-pub fn flow_timeout(f: &mut F, now: Instant, tell: &mut dyn FnMut(u32)) -> Option<Instant> {
-    f.on_timeout(now, |outcome| match outcome {
-        flow::Outcome::Acked(token) | flow::Outcome::Lost(token) => tell(token),
-    });
-    f.abandon(&mut *tell);
-    f.next_timeout()
+/// [`Lane::on_timeout`], [`Lane::lose_oldest`] and [`Lane::abandon`]
+pub fn lane_timeout(
+    lane: &mut Lane<Datagram>,
+    slab: &mut Packets,
+    now: Instant,
+) -> (Timeout, List, Option<u32>, List) {
+    let (timeout, lost) = lane.on_timeout(slab, now);
+    let oldest = lane.lose_oldest(slab, now);
+    (timeout, lost, oldest, lane.abandon(slab))
 }
 
 /// [`Arrivals`]

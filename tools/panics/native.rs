@@ -4,8 +4,9 @@
 
 use crate::Message;
 use core::num::NonZeroU32;
+use rds_proto::native::arrivals::Mark;
 use rds_proto::native::inbox::{Info, Slot, Upper};
-use rds_proto::native::lane::{Lane, Reliable};
+use rds_proto::native::lane::{Datagram, Lane};
 use rds_proto::native::maps::{MapReceiver, MapSender};
 use rds_proto::native::outbox::{Cancel, Entry, Flow, Outbox, Record, Ticket};
 use rds_proto::native::session::{PacketResult, Session, Settings, Sink, Transmit, Types, Way};
@@ -82,17 +83,18 @@ impl Upper for Up {
 pub enum Kinds {}
 
 impl Types for Kinds {
-    type Lane = Reliable;
+    type Medium = Option<Datagram>;
     type Message = Message;
     type Entries = &'static mut [Entry<Message>];
     type Records = &'static mut [Record];
     type Flows = &'static mut [Flow];
-    type Lanes = &'static mut [Option<Way<Reliable>>];
+    type Lanes = &'static mut [Option<Way<Option<Datagram>>>];
     type Upper = Up;
 }
 
 type B = Outbox<Message, &'static mut [Entry<Message>], &'static mut [Record], &'static mut [Flow]>;
 type S = Session<Kinds>;
+type AnyLane = Lane<Option<Datagram>>;
 
 /// A packet, as functions.
 #[derive(Debug)]
@@ -115,15 +117,15 @@ pub fn new(
     entries: &'static mut [Entry<Message>],
     records: &'static mut [Record],
     flows: &'static mut [Flow],
-    lanes: &'static mut [Option<Way<Reliable>>],
+    lanes: &'static mut [Option<Way<Option<Datagram>>>],
 ) -> S {
     let outbox = Outbox::new(entries, records, flows, 4096, 0);
     Session::new(1, incarnation, settings, outbox, lanes)
 }
 
 /// [`Session::lane_up`], [`Session::lane_down`] and [`Session::end`]
-pub fn lanes(s: &mut S, now: Instant, lane: Reliable) -> Option<Reliable> {
-    let _ = s.lane_up(now, 1, lane);
+pub fn lanes(s: &mut S, now: Instant, lane: AnyLane) -> Option<AnyLane> {
+    let _ = s.lane_up(1, lane);
     if let Some(way) = s.lane_mut(1) {
         way.lane_mut().on_posted();
         way.lane_mut().on_completed(1);
@@ -146,11 +148,11 @@ pub fn transmit(
 
 /// [`Session::on_packet`]
 pub fn on_packet(s: &mut S, now: Instant, packet: &[u8], up: &mut Up) -> PacketResult {
-    s.on_packet(now, 1, packet, up)
+    s.on_packet(now, 1, Mark::Ce, packet, up)
 }
 
 /// [`Session::park`] and [`Session::resume`]
-pub fn park(s: &S, b: B, lanes: &'static mut [Option<Way<Reliable>>]) -> Option<S> {
+pub fn park(s: &S, b: B, lanes: &'static mut [Option<Way<Option<Datagram>>>]) -> Option<S> {
     s.park().map(|memory| Session::resume(&memory, b, lanes))
 }
 
@@ -211,11 +213,4 @@ pub fn maps(s: &mut MapSender, r: &mut MapReceiver, map: &[u8], update: &MapUpda
     s.on_lost();
     s.on_acked();
     r.accept(update) == Some(0)
-}
-
-/// [`Lane`]
-pub fn lane(lane: &Reliable, now: Instant) -> u64 {
-    lane.probe_timeout()
-        .wrapping_add(u64::from(lane.max_packet()))
-        .wrapping_add(now.0)
 }

@@ -11,7 +11,7 @@
 //! | Question | Module |
 //! |---|---|
 //! | What does the transport call? | [`session`] |
-//! | What carries packets, and when may one leave? | [`lane`] |
+//! | What carries packets, when may one leave, and what has become of it? | [`lane`] |
 //! | What is sent next, and what again? | [`outbox`] |
 //! | What has come, and in what order is it handed up? | [`inbox`] |
 //! | Which packets of a lane have come, and when is that told? | [`arrivals`] |
@@ -21,11 +21,9 @@
 //! | How fast may a datagram lane send, and how much may be in flight? | [`cc`] |
 //! | Which packets are lost, and when is a probe sent? | [`loss`] |
 //! | When may a packet leave? | [`pacing`] |
-//! | How do these make the sender of a datagram lane? | [`flow`] |
 
 pub mod arrivals;
 pub mod cc;
-pub mod flow;
 pub mod inbox;
 pub mod lane;
 pub mod loss;

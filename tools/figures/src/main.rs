@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod draw;
+mod sessions;
 
 use draw::{write, Chart, Line};
 use plotters::chart::SeriesLabelPosition;
@@ -270,6 +271,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     loss(&folder.join("loss.svg"))?;
     grid(&folder.join("grid.svg"))?;
     sharing(&folder.join("sharing.svg"))?;
-    println!("figures: four in {}", folder.display());
+    sessions::dead(&folder.join("dead.svg"))?;
+    println!("figures: five in {}", folder.display());
     Ok(())
 }

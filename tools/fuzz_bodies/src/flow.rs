@@ -5,10 +5,11 @@
 use crate::bytes::Choices;
 use rds_proto::native::arrivals::{AckPolicy, Arrival, Arrivals, Mark, Packet};
 use rds_proto::native::cc::{Config, Controller, Kind};
-use rds_proto::native::flow::{Flow, Outcome, Permit, Sent};
+use rds_proto::native::lane::{self, Datagram, Departure, Lane, Role, Sent};
+use rds_proto::native::slab::{Linked, List, Slab, NONE};
 use rds_proto::native::wire::{Ack, Ecn, Holes};
 use rds_proto::time::Instant;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 const MSS: u32 = 1000;
 const POLICY: AckPolicy = AckPolicy {
@@ -16,28 +17,75 @@ const POLICY: AckPolicy = AckPolicy {
     delay_ns: 25_000,
 };
 
-/// A flow and the truth about it.
-struct Lane {
-    flow: Flow<u64, Vec<Option<Sent<u64>>>>,
-    /// Tokens that have not come back, with the number of their packets.
-    out: BTreeMap<u64, u64>,
+/// A packet, which knows its number.
+struct Parcel {
+    sent: Sent,
+    number: u64,
+    next: u32,
+}
+
+impl Default for Parcel {
+    fn default() -> Self {
+        Self {
+            sent: Sent::default(),
+            number: 0,
+            next: NONE,
+        }
+    }
+}
+
+impl Linked for Parcel {
+    fn next(&self) -> u32 {
+        self.next
+    }
+
+    fn set_next(&mut self, next: u32) {
+        self.next = next;
+    }
+}
+
+impl lane::Packet for Parcel {
+    fn sent(&self) -> &Sent {
+        &self.sent
+    }
+
+    fn sent_mut(&mut self) -> &mut Sent {
+        &mut self.sent
+    }
+}
+
+/// A lane and the truth about it.
+struct Sender {
+    lane: Lane<Datagram>,
+    slab: Slab<Parcel, Vec<Parcel>>,
+    /// Numbers of packets that have not come back.
+    out: BTreeSet<u64>,
     now: u64,
 }
 
-impl Lane {
-    /// Takes in what has become of a packet.
-    fn settle(out: &mut BTreeMap<u64, u64>, outcome: Outcome<u64>) {
-        let (Outcome::Acked(token) | Outcome::Lost(token)) = outcome;
-        assert!(out.remove(&token).is_some(), "a token came back twice");
+impl Sender {
+    /// Takes packets in whose fate is settled.
+    fn settle(&mut self, mut list: List) {
+        while let Some(at) = list.pop_front(&mut self.slab) {
+            let number = self.slab.get(at).expect("it is there").number;
+            assert!(self.out.remove(&number), "a packet came back twice");
+            self.slab.release(at);
+        }
     }
 
     fn check(&self) {
+        let datagram = self.lane.datagram().expect("it is one");
         let expected = self.out.len() as u32 * MSS;
-        assert_eq!(self.flow.inflight(), expected, "bytes in flight");
-        let c = self.flow.controller();
+        assert_eq!(datagram.delivery().inflight(), expected, "bytes in flight");
+        assert_eq!(usize::from(self.lane.in_flight()), self.out.len());
+        let remembered = self.slab.used() as usize - self.out.len();
+        assert!(
+            remembered <= 131,
+            "{remembered} lost packets are remembered"
+        );
+        let c = datagram.controller();
         assert!(c.cwnd() >= MSS, "the window lets a packet out");
         assert!(c.quantum() >= 2 * MSS && c.pacing_rate().0 > 0);
-        assert!(self.flow.next_timeout().is_some() || self.out.is_empty());
         if let Some(bbr) = c.bbr() {
             assert!(bbr.bw() <= bbr.max_bw() && bbr.inflight_with_headroom() >= 4 * MSS);
         }
@@ -47,47 +95,56 @@ impl Lane {
     fn send(&mut self, most: u8, line: &mut VecDeque<u64>) {
         for _ in 0..most {
             let at = Instant(self.now);
-            match self.flow.permit(at, MSS) {
-                Permit::Now => {}
-                Permit::At(at) => {
+            match self.lane.departure(at, MSS) {
+                Departure::Now => {}
+                Departure::At(at) => {
                     assert!(at.0 > self.now, "a wait that has not begun");
+                    assert_eq!(self.lane.leaves(), at);
                     self.now = self.now.max(at.0.min(self.now + 100_000_000));
                     continue;
                 }
-                Permit::Window => {
-                    assert!(self.flow.inflight() > 0, "nothing would ever wake it");
+                Departure::Blocked => {
+                    assert!(self.lane.in_flight() > 0, "nothing would ever wake it");
                     return;
                 }
-                Permit::Memory => {
-                    let slots = (0..2 * self.flow.capacity()).map(|_| None).collect();
-                    assert!(self.flow.grow(slots).is_ok());
-                    continue;
-                }
             }
-            let number = self.flow.next_number();
-            let at_once = self.flow.asks_at_once(MSS);
-            let sent = self.flow.on_sent(at, MSS, at_once, Some(number));
-            assert_eq!(sent, Ok(number));
-            self.out.insert(number, number);
+            if !self.slab.has_room() {
+                let more = (0..self.slab.wanted()).map(|_| Parcel::default()).collect();
+                assert!(self.slab.grow(more).is_ok());
+            }
+            let slot = self.slab.take().expect("there is room");
+            let at_once = self.lane.asks_at_once(MSS);
+            let number = self.lane.on_sent(&mut self.slab, slot, at, MSS, at_once);
+            self.slab.get_mut(slot).expect("it is there").number = number;
+            self.out.insert(number);
             line.push_back(number);
         }
     }
 
     fn ack(&mut self, ack: &Ack) {
-        let next = self.flow.next_number();
-        let out = &mut self.out;
-        let taken = self
-            .flow
-            .on_ack(Instant(self.now), ack, |o| Self::settle(out, o));
-        assert_eq!(taken.is_ok(), ack.largest < next, "only what was sent");
+        let next = self.lane.next_number();
+        let told = self.lane.on_ack(&mut self.slab, Instant(self.now), ack);
+        assert_eq!(told.is_ok(), ack.largest < next, "only what was sent");
+        if let Ok(told) = told {
+            self.settle(told.acked);
+            self.settle(told.lost);
+        }
     }
 
-    fn timeout(&mut self) {
-        if let Some(at) = self.flow.next_timeout() {
-            self.now = self.now.max(at.0);
-            let out = &mut self.out;
-            self.flow
-                .on_timeout(Instant(self.now), |o| Self::settle(out, o));
+    fn timeout(&mut self, oldest: bool) {
+        if self.lane.in_flight() == 0 {
+            return;
+        }
+        self.now = self.now.max(self.lane.next_timeout().0);
+        let (_, lost) = self.lane.on_timeout(&mut self.slab, Instant(self.now));
+        self.settle(lost);
+        if oldest {
+            let lost = self.lane.lose_oldest(&mut self.slab, Instant(self.now));
+            let number = lost.map(|at| self.slab.get(at).expect("it is there").number);
+            assert_eq!(number, self.out.pop_first());
+            if let Some(at) = lost {
+                self.slab.release(at);
+            }
         }
     }
 }
@@ -98,12 +155,14 @@ pub fn native_flow(input: &[u8]) {
     let kind = [Kind::Bbr, Kind::Cubic, Kind::Reno][usize::from(c.byte()) % 3];
     let mut config = Config::new(MSS, u32::from(c.word()));
     config.tolerant = c.byte() & 1 == 0;
-    let slots = (0..4).map(|_| None).collect();
-    let mut lane = Lane {
-        flow: Flow::new(kind, &config, 1_000_000, 25_000, slots, Instant(0)),
-        out: BTreeMap::new(),
+    let datagram = Datagram::new(kind, &config, Instant(0));
+    let mut lane = Sender {
+        lane: Lane::new(datagram, Role::Any, MSS, u16::MAX, 1_000_000),
+        slab: Slab::new(Vec::new()),
+        out: BTreeSet::new(),
         now: 0,
     };
+    lane.lane.set_ack_delay(25_000);
     let mut received = Arrivals::default();
     let mut line = VecDeque::new();
     while !c.is_empty() {
@@ -137,9 +196,9 @@ pub fn native_flow(input: &[u8]) {
                     lane.ack(&ack);
                 }
             }
-            6 => lane.timeout(),
+            6 => lane.timeout(c.byte() & 3 == 0),
             7 => {
-                let next = lane.flow.next_number();
+                let next = lane.lane.next_number();
                 let largest = (next + u64::from(c.byte())).wrapping_sub(64);
                 let words = [u64::from(c.word()) << 7, u64::from(c.word())];
                 let holes = (u128::from(words[1]) << 64) | u128::from(words[0]);
@@ -158,16 +217,15 @@ pub fn native_flow(input: &[u8]) {
             }
             _ => {
                 // What asks for nothing takes no memory.
-                let number = lane.flow.next_number();
-                let sent = lane.flow.on_sent(Instant(lane.now), 40, false, None);
-                assert_eq!(sent, Ok(number));
+                let number = lane.lane.next_number();
+                assert_eq!(lane.lane.skip(), number);
                 if c.byte() & 3 == 0 {
-                    lane.flow.on_nothing_to_send();
+                    lane.lane.on_nothing_to_send();
                 } else if c.byte() == 0 {
-                    let out = &mut lane.out;
-                    lane.flow
-                        .abandon(|token| assert!(out.remove(&token).is_some()));
-                    assert!(out.is_empty(), "all tokens came back");
+                    let given_up = lane.lane.abandon(&mut lane.slab);
+                    lane.settle(given_up);
+                    assert!(lane.out.is_empty(), "all packets came back");
+                    assert_eq!(lane.slab.used(), 0);
                 } else {
                     // Lost on the line.
                     line.pop_front();

@@ -12,7 +12,7 @@
 //! | `operations` | calls of a path, frames out to a model peer | order, framing, one end per message |
 //! | `native_packet` | a packet of the native protocol | parsing is total; what parses is emitted alike |
 //! | `native_private` | private data of its lanes | parsing is total; round trip |
-//! | `native_flow` | calls of a datagram lane, a peer that may lie | tokens return once; it never stalls |
+//! | `native_flow` | calls of a datagram lane, a peer that may lie | packets return once; it never stalls |
 //! | `native_session` | calls of a session, packets of a peer that may lie | memory stays bounded; what is whole is whole; it ends in peace |
 
 #![forbid(unsafe_code)]

@@ -3,8 +3,10 @@
 //! A session whose peer sends whatever it likes.
 
 use crate::bytes::Choices;
+use rds_proto::native::arrivals::Mark;
+use rds_proto::native::cc::{Config, Kind};
 use rds_proto::native::inbox::{unit_words, Info, Slot, Upper};
-use rds_proto::native::lane::{Reliable, Role};
+use rds_proto::native::lane::{Datagram, Lane, Role};
 use rds_proto::native::outbox::{charge, Entry, Flow, Outbox, Record};
 use rds_proto::native::session::{PacketResult, Session, Settings, Sink, Transmit, Types, Way};
 use rds_proto::native::wire::{Hello, MapUpdate, PacketHeader, Reason, Writer};
@@ -110,12 +112,12 @@ impl Upper for Up {
 struct Kinds;
 
 impl Types for Kinds {
-    type Lane = Reliable;
+    type Medium = Option<Datagram>;
     type Message = Message;
     type Entries = Vec<Entry<Message>>;
     type Records = Vec<Record>;
     type Flows = Vec<Flow>;
-    type Lanes = Vec<Option<Way<Reliable>>>;
+    type Lanes = Vec<Option<Way<Option<Datagram>>>>;
     type Upper = Up;
 }
 
@@ -137,7 +139,7 @@ fn outbox() -> Outbox<Message, Vec<Entry<Message>>, Vec<Record>, Vec<Flow>> {
     Outbox::new(entries, Vec::new(), vec![Flow::default(); 4], 512, 0)
 }
 
-fn lanes() -> Vec<Option<Way<Reliable>>> {
+fn lanes() -> Vec<Option<Way<Option<Datagram>>>> {
     (0..LANES).map(|_| None).collect()
 }
 
@@ -151,8 +153,13 @@ struct World {
 
 impl World {
     fn lane_up(&mut self, lane: u8) {
-        let reliable = Reliable::new(Role::Any, MAX_PACKET, 8, 1_000_000);
-        let up = self.session.lane_up(Instant(self.now), lane, reliable);
+        // The second lane is one of datagrams.
+        let medium = (lane == 1).then(|| {
+            let config = Config::new(MAX_PACKET, 1);
+            Datagram::new(Kind::Bbr, &config, Instant(self.now))
+        });
+        let made = Lane::new(medium, Role::Any, MAX_PACKET, 8, 300_000);
+        let up = self.session.lane_up(lane, made);
         assert!(up.is_ok() || self.session.lane(lane).is_some() || self.session.ended().is_some());
     }
 
@@ -175,7 +182,7 @@ impl World {
                         let more = vec![Record::default(); count];
                         assert!(self.session.outbox().grow_records(more).is_ok());
                     }
-                    Transmit::Idle | Transmit::Blocked(_) => break,
+                    Transmit::Idle | Transmit::Blocked => break,
                 }
             }
         }
@@ -196,7 +203,10 @@ impl World {
         let packet = [&header.emit()[..], frames].concat();
         let ended = self.session.ended().is_some();
         let now = Instant(self.now);
-        let went = self.session.on_packet(now, lane, &packet, &mut self.up);
+        let mark = [Mark::NotEct, Mark::Ce][usize::from(skip)];
+        let went = self
+            .session
+            .on_packet(now, lane, mark, &packet, &mut self.up);
         if went == PacketResult::Ended {
             assert!(self.session.ended().is_some());
         } else {

@@ -2,8 +2,8 @@
 
 //! Simulated links under the sending half of datagram lanes.
 //!
-//! A [`World`] is one bottleneck link and the flows that cross it. Each flow is the engine's own
-//! [`Flow`](rds_proto::native::flow::Flow) with its controller, and a receiver with the engine's
+//! A [`World`] is one bottleneck link and the flows that cross it. Each flow is a datagram
+//! [`Lane`](rds_proto::native::lane::Lane) of the engine with its controller, and a receiver with the engine's
 //! acknowledgements. Time is in whole nanoseconds and all chance comes from one seed: a run can be
 //! repeated exactly.
 //!
@@ -22,16 +22,20 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod host;
 mod link;
 mod meter;
 mod peer;
 mod random;
+mod sessions;
 mod world;
 
+pub use host::LaneConfig;
 pub use link::{LinkConfig, Loss, Policer};
 pub use meter::{jain, median};
 pub use peer::{FlowConfig, Source};
 pub use random::Random;
+pub use sessions::{Sessions, SessionsConfig};
 pub use world::{Point, World};
 
 /// A microsecond in nanoseconds.

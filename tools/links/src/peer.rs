@@ -6,7 +6,9 @@ use crate::link::Packet;
 use crate::MS;
 use rds_proto::native::arrivals::{self, AckPolicy, Arrival, Arrivals, Mark};
 use rds_proto::native::cc::{Config, Kind};
-use rds_proto::native::flow::{Flow, Outcome, Permit, Sent};
+use rds_proto::native::lane::{self, Datagram, Departure, Lane, Role, Sent};
+use rds_proto::native::loss::Timeout;
+use rds_proto::native::slab::{Linked, List, Slab, NONE};
 use rds_proto::native::wire::Ack;
 use rds_proto::time::Instant;
 use std::collections::VecDeque;
@@ -70,9 +72,52 @@ impl FlowConfig {
     }
 }
 
+/// A packet that is under way: what the engine knows of it, and the chunk that it carries.
+#[derive(Debug)]
+struct Parcel {
+    sent: Sent,
+    chunk: u64,
+    next: u32,
+}
+
+impl Default for Parcel {
+    fn default() -> Self {
+        Self {
+            sent: Sent::default(),
+            chunk: PROBE,
+            next: NONE,
+        }
+    }
+}
+
+impl Linked for Parcel {
+    fn next(&self) -> u32 {
+        self.next
+    }
+
+    fn set_next(&mut self, next: u32) {
+        self.next = next;
+    }
+}
+
+impl lane::Packet for Parcel {
+    fn sent(&self) -> &Sent {
+        &self.sent
+    }
+
+    fn sent_mut(&mut self) -> &mut Sent {
+        &mut self.sent
+    }
+}
+
+/// The chunk of a packet that only asks for an acknowledgement.
+const PROBE: u64 = u64::MAX;
+
 /// The sender's end.
 pub(crate) struct Sender {
-    pub(crate) flow: Flow<u64, Vec<Option<Sent<u64>>>>,
+    lane: Lane<Datagram>,
+    /// Packets under way.
+    parcels: Slab<Parcel, Vec<Parcel>>,
     pub(crate) config: FlowConfig,
     /// Chunks that were lost and have to be sent again.
     again: VecDeque<u64>,
@@ -91,17 +136,12 @@ impl Sender {
     pub(crate) fn new(config: &FlowConfig, seed: u32) -> Self {
         let mut cc = Config::new(config.mss, seed);
         cc.tolerant = config.tolerant;
-        let slots = (0..256).map(|_| None).collect();
-        let flow = Flow::new(
-            config.kind,
-            &cc,
-            10 * MS,
-            config.policy.delay_ns as u32,
-            slots,
-            Instant(config.start),
-        );
+        let datagram = Datagram::new(config.kind, &cc, Instant(config.start));
+        let mut lane = Lane::new(datagram, Role::Any, config.mss, u16::MAX, 10 * MS);
+        lane.set_ack_delay(config.policy.delay_ns as u32);
         Self {
-            flow,
+            lane,
+            parcels: Slab::new(Vec::new()),
             config: *config,
             again: VecDeque::new(),
             next_chunk: 0,
@@ -142,43 +182,65 @@ impl Sender {
         }
     }
 
+    /// The lane.
+    pub(crate) const fn lane(&self) -> &Lane<Datagram> {
+        &self.lane
+    }
+
+    /// How much it may send, and when.
+    pub(crate) fn datagram(&self) -> &Datagram {
+        self.lane.datagram().expect("it is a datagram lane")
+    }
+
+    /// Takes packets that are lost: their chunks are sent again.
+    fn take_lost(&mut self, mut lost: List) {
+        while let Some(at) = lost.pop_front(&mut self.parcels) {
+            let chunk = self.parcels.get(at).map_or(PROBE, |parcel| parcel.chunk);
+            self.parcels.release(at);
+            self.lost += 1;
+            if chunk != PROBE {
+                self.again.push_back(chunk);
+            }
+        }
+    }
+
+    /// A slot for a packet.
+    fn slot(&mut self) -> u32 {
+        if !self.parcels.has_room() {
+            let count = self.parcels.wanted().max(256);
+            let more = (0..count).map(|_| Parcel::default()).collect();
+            assert!(
+                self.parcels.grow(more).is_ok(),
+                "there are more than before"
+            );
+        }
+        self.parcels.take().expect("there is room")
+    }
+
     /// Sends what may be sent; when to be called again.
     pub(crate) fn poll(&mut self, now: u64, mut out: impl FnMut(Packet)) -> u64 {
         let at = Instant(now);
-        if self.flow.next_timeout().is_some_and(|t| t <= at) {
-            let (again, lost) = (&mut self.again, &mut self.lost);
-            let timeout = self.flow.on_timeout(at, |o| {
-                if let Outcome::Lost(chunk) = o {
-                    *lost += 1;
-                    if chunk != u64::MAX {
-                        again.push_back(chunk);
-                    }
-                }
-            });
-            if matches!(timeout, rds_proto::native::loss::Timeout::Probe { .. }) {
+        if self.lane.in_flight() != 0 && self.lane.next_timeout() <= at {
+            let (timeout, lost) = self.lane.on_timeout(&mut self.parcels, at);
+            self.take_lost(lost);
+            if matches!(timeout, Timeout::Probe { .. }) {
                 self.timeouts += 1;
                 // A probe is sent even if there is nothing to send.
                 if self.again.is_empty() && self.has_data(now).is_err() {
-                    self.again.push_back(u64::MAX);
+                    self.again.push_back(PROBE);
                 }
             }
         }
         let mss = self.config.mss;
         let mut wake = loop {
             if let Err(next) = self.has_data(now) {
-                self.flow.on_nothing_to_send();
+                self.lane.on_nothing_to_send();
                 break next;
             }
-            match self.flow.permit(at, mss) {
-                Permit::Now => {}
-                Permit::At(next) => break next.0,
-                Permit::Window => break u64::MAX,
-                Permit::Memory => {
-                    let slots = 2 * self.flow.capacity();
-                    let grown = self.flow.grow((0..slots).map(|_| None).collect());
-                    assert!(grown.is_ok(), "there are more slots than before");
-                    continue;
-                }
+            match self.lane.departure(at, mss) {
+                Departure::Now => {}
+                Departure::At(next) => break next.0,
+                Departure::Blocked => break u64::MAX,
             }
             let chunk = self.again.pop_front().unwrap_or_else(|| {
                 if matches!(self.config.source, Source::Rate(_)) {
@@ -187,15 +249,12 @@ impl Sender {
                 self.next_chunk += 1;
                 self.next_chunk - 1
             });
-            // The last packet that fits asks at once, as nothing follows it.
-            let inflight = self.flow.inflight();
-            let last = inflight + 2 * mss
-                > rds_proto::native::cc::Controller::cwnd(self.flow.controller());
-            let at_once = last || self.flow.asks_at_once(mss) || self.has_data(now).is_err();
-            let number = match self.flow.on_sent(at, mss, at_once, Some(chunk)) {
-                Ok(number) => number,
-                Err(_) => unreachable!("there was room"),
-            };
+            let at_once = self.lane.asks_at_once(mss) || self.has_data(now).is_err();
+            let slot = self.slot();
+            if let Some(parcel) = self.parcels.get_mut(slot) {
+                parcel.chunk = chunk;
+            }
+            let number = self.lane.on_sent(&mut self.parcels, slot, at, mss, at_once);
             self.sent += 1;
             out(Packet {
                 flow: 0,
@@ -206,8 +265,8 @@ impl Sender {
                 marked: false,
             });
         };
-        if let Some(timeout) = self.flow.next_timeout() {
-            wake = wake.min(timeout.0);
+        if self.lane.in_flight() != 0 {
+            wake = wake.min(self.lane.next_timeout().0);
         }
         wake
     }
@@ -218,16 +277,12 @@ impl Sender {
     }
 
     pub(crate) fn on_ack(&mut self, now: u64, ack: &Ack) {
-        let (again, lost) = (&mut self.again, &mut self.lost);
-        let result = self.flow.on_ack(Instant(now), ack, |o| {
-            if let Outcome::Lost(chunk) = o {
-                *lost += 1;
-                if chunk != u64::MAX {
-                    again.push_back(chunk);
-                }
-            }
-        });
-        assert!(result.is_ok(), "the receiver is honest");
+        let told = self.lane.on_ack(&mut self.parcels, Instant(now), ack);
+        let mut told = told.expect("the receiver is honest");
+        while let Some(at) = told.acked.pop_front(&mut self.parcels) {
+            self.parcels.release(at);
+        }
+        self.take_lost(told.lost);
     }
 }
 
@@ -254,7 +309,7 @@ impl Receiver {
 
     /// Whether a chunk has not come before.
     fn is_new(&mut self, chunk: u64) -> bool {
-        if chunk == u64::MAX {
+        if chunk == PROBE {
             return false;
         }
         let (word, bit) = ((chunk / 64) as usize, chunk % 64);

@@ -9,7 +9,7 @@ use crate::SECOND;
 use rds_proto::native::cc::bbr::Bbr;
 use rds_proto::native::cc::units::Rate;
 use rds_proto::native::cc::Controller;
-use rds_proto::native::flow::{Flow, Sent};
+use rds_proto::native::lane::{Datagram, Lane};
 use rds_proto::native::wire::Ack;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -139,13 +139,18 @@ impl World {
     }
 
     /// The sending half of a flow.
-    pub fn flow(&self, flow: usize) -> &Flow<u64, Vec<Option<Sent<u64>>>> {
-        &self.senders[flow].flow
+    pub fn lane(&self, flow: usize) -> &Lane<Datagram> {
+        self.senders[flow].lane()
+    }
+
+    /// How much a flow may send, and when.
+    pub fn datagram(&self, flow: usize) -> &Datagram {
+        self.senders[flow].datagram()
     }
 
     /// BBR of a flow that has it.
     pub fn bbr(&self, flow: usize) -> &Bbr {
-        let bbr = self.flow(flow).controller().bbr();
+        let bbr = self.datagram(flow).controller().bbr();
         bbr.expect("the flow has another controller")
     }
 
@@ -169,14 +174,14 @@ impl World {
 
     /// What a flow looks like now.
     pub fn point(&self, flow: usize) -> Point {
-        let f = self.flow(flow);
+        let f = self.datagram(flow);
         Point {
             now: self.now,
             delivered: self.receivers[flow].delivered,
-            inflight: f.inflight(),
+            inflight: f.delivery().inflight(),
             cwnd: f.controller().cwnd(),
             pacing_rate: f.controller().pacing_rate(),
-            rtt: f.detector().rtt.latest(),
+            rtt: self.lane(flow).detector().rtt.latest(),
             queued: self.link.queued(),
         }
     }

@@ -147,12 +147,12 @@ fn case_19_a_mistaken_breakdown_is_taken_back() {
         // Acknowledgements are held back for up to two seconds.
         w.link().lump_ns = 2 * SECOND;
         let broken = w.run_while(w.now() + 2 * SECOND, |w| {
-            w.flow(0).detector().timeouts() < 3
+            w.lane(0).detector().timeouts() < 3
         });
         assert!(broken);
         assert!(w.counts(0).2 >= 3);
         let now = w.now();
-        w.run_while(now + 3 * SECOND, |w| w.flow(0).detector().timeouts() > 0);
+        w.run_while(now + 3 * SECOND, |w| w.lane(0).detector().timeouts() > 0);
         w.link().lump_ns = 0;
         assert!(w.point(0).cwnd >= cwnd / 2, "{} {cwnd}", w.point(0).cwnd);
         assert_eq!(w.bbr(0).inflight_longterm(), bound);

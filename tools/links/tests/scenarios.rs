@@ -70,7 +70,7 @@ fn case_02_startup_ends_on_loss_though_the_application_limits() {
         // There is nothing to drain: Drain may end with the acknowledgement that began it.
         assert_ne!(leave(w), State::Startup);
         assert!(w.bbr(0).rounds().1 > 0, "Drain began");
-        assert!(w.flow(0).delivery().is_app_limited());
+        assert!(w.datagram(0).delivery().is_app_limited());
         assert!(w.bbr(0).full_bw_now().0 && w.bbr(0).is_full_bw_reached());
         assert!(w.bbr(0).max_bw().0 < RATE * 3 / 4, "the link was not full");
     });
@@ -122,7 +122,7 @@ fn case_06_probe_up_ends_on_loss_though_the_application_limits() {
         w.set_source(0, Source::Rate(RATE / 2));
         w.run_until(w.now() + 4 * RTT);
         assert_eq!(w.bbr(0).state(), State::ProbeUp);
-        assert!(w.flow(0).delivery().is_app_limited());
+        assert!(w.datagram(0).delivery().is_app_limited());
         w.link().loss = rds_links::Loss::Random(FIFTH);
         // By the draft's pseudocode losses of an application's own pace set no long-term bound.
         let bound = w.bbr(0).inflight_longterm();
@@ -155,7 +155,7 @@ fn case_08_probe_down_ends_when_the_queue_is_empty() {
         assert_eq!(w.bbr(0).state().pacing_gain().0, 90);
         assert_eq!(leave(w), State::ProbeCruise);
         // The acknowledgement that ended it has let a burst out.
-        let inflight = w.point(0).inflight - w.flow(0).controller().quantum();
+        let inflight = w.point(0).inflight - w.datagram(0).controller().quantum();
         assert!(inflight <= w.bbr(0).inflight_with_headroom());
         let bdp = w.bbr(0).max_bw().bytes_in(w.bbr(0).min_rtt().unwrap());
         assert!(u64::from(inflight) <= bdp);
@@ -314,7 +314,7 @@ fn case_22_an_application_that_pauses_in_refill_lowers_nothing() {
         w.set_source(0, Source::Rate(RATE / 10));
         assert_eq!(leave(w), State::ProbeUp);
         w.run_until(w.now() + 5 * RTT);
-        assert!(w.flow(0).delivery().is_app_limited());
+        assert!(w.datagram(0).delivery().is_app_limited());
         assert!(w.bbr(0).max_bw() >= bw);
         w.set_source(0, Source::Bulk);
         assert_eq!(leave(w), State::ProbeDown);

@@ -12,9 +12,9 @@
 //!
 //! Arguments: packets, messages a packet, bytes a message. The copies of data count.
 
-use rds_proto::native::arrivals::AckPolicy;
+use rds_proto::native::arrivals::{AckPolicy, Mark};
 use rds_proto::native::inbox::{Info, Slot, Upper};
-use rds_proto::native::lane::{Reliable, Role};
+use rds_proto::native::lane::{Lane, Reliable, Role};
 use rds_proto::native::outbox::{Entry, Flow, Outbox, Record};
 use rds_proto::native::session::{Session, Settings, Sink, Transmit, Types, Way};
 use rds_proto::native::wire::MapUpdate;
@@ -80,7 +80,7 @@ impl Upper for Up {
 struct Kinds;
 
 impl Types for Kinds {
-    type Lane = Reliable;
+    type Medium = Reliable;
     type Message = Message;
     type Entries = Vec<Entry<Message>>;
     type Records = Vec<Record>;
@@ -115,8 +115,8 @@ fn session(number: u32, settings: Settings) -> Session<Kinds> {
     let incarnation = NonZeroU32::new(number).expect("above 0");
     let lanes = vec![None, None].into_iter().collect();
     let mut session = Session::new(number, incarnation, settings, outbox, lanes);
-    let lane = Reliable::new(Role::Any, 65536, u16::MAX, 1 << 40);
-    assert!(session.lane_up(Instant(0), 0, lane).is_ok());
+    let lane = Lane::new(Reliable, Role::Any, 65536, u16::MAX, 1_000_000_000);
+    assert!(session.lane_up(0, lane).is_ok());
     session
 }
 
@@ -152,7 +152,7 @@ fn main() {
             packet.bytes.clear();
             match a.transmit(now, 0, &[], &mut packet) {
                 Transmit::Packet { .. } => {
-                    b.on_packet(now, 0, &packet.bytes, &mut up_b);
+                    b.on_packet(now, 0, Mark::NotEct, &packet.bytes, &mut up_b);
                 }
                 _ => break,
             }
@@ -161,7 +161,7 @@ fn main() {
             packet.bytes.clear();
             match b.transmit(now, 0, &[], &mut packet) {
                 Transmit::Packet { .. } => {
-                    a.on_packet(now, 0, &packet.bytes, &mut up_a);
+                    a.on_packet(now, 0, Mark::NotEct, &packet.bytes, &mut up_a);
                 }
                 _ => break,
             }

@@ -169,5 +169,9 @@ fn many_native(o: &Options) -> ExitCode {
          {} lanes killed, {} nodes crashed, {} hostile sessions ended, {} sessions put away",
         r.messages, r.packets, r.cancelled, r.refused, r.changed, r.kills, r.crashes, r.ended, r.parked
     );
+    println!(
+        "sim: native: {} datagrams lost, {} doubled, {} lanes fell silent",
+        r.lost, r.doubled, r.silences
+    );
     ExitCode::SUCCESS
 }

@@ -15,6 +15,10 @@ fn some_worlds_keep_all_promises() {
     // All that can go wrong did.
     let all = [
         sum.kills,
+        sum.silences,
+        sum.quarantined,
+        sum.lost,
+        sum.doubled,
         sum.crashes,
         sum.refused,
         sum.cancelled,

@@ -45,6 +45,8 @@ pub struct Detector {
     loss_at: Instant,
     /// When the newest packet that asks for an acknowledgement was sent.
     last_sent: Instant,
+    /// When something last came back, or the first packet under way was sent, in [ticks](tick).
+    moved: u32,
     /// Losses of the episode that have not been found to be mistaken; [`REAL`] if one is not, or too
     /// many are.
     losses: u16,
@@ -66,11 +68,15 @@ pub struct Detector {
     timeouts: u8,
     /// Packets that may be sent whatever the window is.
     probes: u8,
-    /// Packets before this one were sent before the controller was told that the path broke down.
-    collapsed_before: u64,
+    /// The low half of a number: packets before this one were sent before the controller was told that
+    /// the path broke down.
+    collapsed_before: u32,
 }
 
-/// The time in units of 1024 ns, modulo 2^32: 73 minutes.
+/// Nanoseconds of a tick.
+const TICK_NS: u64 = 1024;
+
+/// The time in ticks, modulo 2^32: 73 minutes.
 const fn tick(now: Instant) -> u32 {
     // CAST: the low half counts.
     (now.0 >> 10) as u32
@@ -99,6 +105,7 @@ impl Detector {
             rtt: Rtt::new(initial_rtt_ns),
             loss_at: NEVER,
             last_sent: Instant(0),
+            moved: 0,
             losses: 0,
             remembered: 0,
             episode_at: 0,
@@ -113,6 +120,11 @@ impl Detector {
         }
     }
 
+    /// The peer holds back acknowledgements for `ns` nanoseconds at most.
+    pub fn set_ack_delay(&mut self, ns: u32) {
+        self.ack_delay_ns = ns;
+    }
+
     /// Timeouts without an acknowledgement between them.
     pub const fn timeouts(&self) -> u8 {
         self.timeouts
@@ -123,9 +135,12 @@ impl Detector {
         self.probes > 0
     }
 
-    /// Notes that a packet that asks for an acknowledgement was sent.
-    pub fn on_sent(&mut self, now: Instant) {
+    /// Notes that a packet that asks for an acknowledgement was sent, `first` if no other one is under way.
+    pub fn on_sent(&mut self, now: Instant, first: bool) {
         self.last_sent = now;
+        if first {
+            self.moved = tick(now);
+        }
         self.probes = self.probes.saturating_sub(1);
     }
 
@@ -143,19 +158,30 @@ impl Detector {
     }
 
     /// When the timer is to fire, if packets are in flight.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    ///
+    /// The time runs from the newest packet, as in RFC 9002, but not beyond the last sign of life: who
+    /// sends a little all the time would never find out. The second wait is not doubled, as another lane
+    /// takes over after it.
+    pub fn next_timeout(&self) -> Instant {
         if self.loss_at != NEVER {
-            return Some(self.loss_at);
+            return self.loss_at;
         }
-        let doublings = self.timeouts.min(MOST_DOUBLINGS);
+        let doublings = self.timeouts.saturating_sub(1).min(MOST_DOUBLINGS);
         let pto = self.pto_ns();
         let wait = pto.saturating_mul(1 << doublings);
-        Some(self.last_sent.after(wait.min(pto.max(MOST_WAIT_NS))))
+        let from = match tick(self.last_sent).wrapping_sub(self.moved) {
+            since @ 1..0x8000_0000 => {
+                let since = u64::from(since).saturating_mul(TICK_NS);
+                Instant(self.last_sent.0.saturating_sub(since))
+            }
+            _ => self.last_sent,
+        };
+        from.after(wait.min(pto.max(MOST_WAIT_NS)))
     }
 
     /// Says what a timer that fires at `now` means; `next` is the number of the next packet.
     pub fn on_timeout(&mut self, now: Instant, next: u64) -> Timeout {
-        if self.next_timeout().is_none_or(|at| now < at) {
+        if now < self.next_timeout() {
             return Timeout::None;
         }
         if self.loss_at != NEVER {
@@ -165,10 +191,12 @@ impl Detector {
         self.probes = 2;
         let persistent = self.timeouts == PERSISTENT_TIMEOUTS && self.rtt.is_measured();
         if persistent {
-            self.collapsed_before = next;
+            // CAST: the low half counts.
+            self.collapsed_before = next as u32;
         }
         // The doubled time runs from here, whether the probe can be sent or not.
         self.last_sent = now;
+        self.moved = tick(now);
         Timeout::Probe {
             count: self.timeouts,
             persistent,
@@ -267,12 +295,14 @@ impl Detector {
     ///
     /// Returns whether that shows that a breakdown of the path was mistaken: what comes had been sent
     /// before.
-    pub fn on_acked(&mut self, oldest: u64) -> bool {
-        let mistaken = oldest < self.collapsed_before && self.timeouts >= PERSISTENT_TIMEOUTS;
+    pub fn on_acked(&mut self, now: Instant, oldest: u64) -> bool {
+        // CAST: the difference of numbers that are near each other, as a signed one.
+        let before = self.collapsed_before.wrapping_sub(oldest as u32) as i32 > 0;
+        let collapsed = self.timeouts >= PERSISTENT_TIMEOUTS && self.rtt.is_measured();
         self.timeouts = 0;
         self.probes = 0;
-        self.collapsed_before = 0;
-        mistaken
+        self.moved = tick(now);
+        before && collapsed
     }
 }
 
@@ -296,7 +326,7 @@ mod tests {
         d.begin_scan();
         let sent = Instant(100 * MS);
         assert!(!d.is_lost(Instant(101 * MS), 5, sent, 7));
-        assert_eq!(d.next_timeout(), Some(Instant(109 * MS)));
+        assert_eq!(d.next_timeout(), Instant(109 * MS));
         assert!(d.is_lost(Instant(101 * MS), 4, sent, 7));
     }
 
@@ -309,7 +339,7 @@ mod tests {
         assert!(d.is_lost(Instant(109 * MS), 6, sent, 7));
         // The timer is that of the earliest.
         assert!(!d.is_lost(Instant(101 * MS), 5, Instant(99 * MS), 7));
-        assert_eq!(d.next_timeout(), Some(Instant(108 * MS)));
+        assert_eq!(d.next_timeout(), Instant(108 * MS));
         assert_eq!(d.on_timeout(Instant(108 * MS), 9), Timeout::Loss);
     }
 
@@ -325,10 +355,10 @@ mod tests {
     #[test]
     fn silence_asks_and_then_breaks_the_path() {
         let mut d = measured();
-        d.on_sent(Instant(0));
+        d.on_sent(Instant(0), true);
         let pto = d.pto_ns();
         assert_eq!(pto, 8 * MS + 16 * MS + 50 * US);
-        assert_eq!(d.next_timeout(), Some(Instant(pto)));
+        assert_eq!(d.next_timeout(), Instant(pto));
         assert_eq!(d.on_timeout(Instant(pto - 1), 4), Timeout::None);
         let mut now = pto;
         for count in 1..=4 {
@@ -338,45 +368,71 @@ mod tests {
             };
             assert_eq!(d.on_timeout(Instant(now), 4), probe);
             assert!(d.has_probe());
-            now += pto << count;
-            assert_eq!(d.next_timeout(), Some(Instant(now)));
+            // The second wait is as long as the first.
+            now += pto << (count - 1);
+            assert_eq!(d.next_timeout(), Instant(now));
         }
-        d.on_sent(Instant(now));
-        d.on_sent(Instant(now));
+        d.on_sent(Instant(now), false);
+        d.on_sent(Instant(now), false);
         assert!(!d.has_probe());
         assert_eq!(d.timeouts(), 4);
-        assert!(!d.on_acked(4), "the answer to a probe");
+        assert!(!d.on_acked(Instant(now), 4), "the answer to a probe");
         assert_eq!(d.timeouts(), 0);
+    }
+
+    #[test]
+    fn who_sends_all_the_time_finds_out_as_well() {
+        let mut d = measured();
+        let pto = d.pto_ns();
+        d.on_sent(NOW, true);
+        for n in 1..100 {
+            d.on_sent(NOW.after(n * MS), false);
+        }
+        let near = |at: Instant, expected: Instant| {
+            assert!(
+                at.0.abs_diff(expected.0) <= 2 * TICK_NS,
+                "{at:?} {expected:?}"
+            );
+        };
+        near(d.next_timeout(), NOW.after(pto));
+        // What comes back moves it.
+        d.on_acked(NOW.after(90 * MS), 3);
+        near(d.next_timeout(), NOW.after(90 * MS + pto));
+        // But not beyond the newest packet.
+        d.on_acked(NOW.after(200 * MS), 4);
+        assert_eq!(d.next_timeout(), NOW.after(99 * MS + pto));
     }
 
     #[test]
     fn a_breakdown_may_be_mistaken() {
         let mut d = measured();
         for _ in 0..3 {
-            let at = d.next_timeout().unwrap();
+            let at = d.next_timeout();
             d.on_timeout(at, 4);
         }
-        assert!(d.on_acked(3));
-        assert!(!d.on_acked(3), "once");
+        assert!(d.on_acked(NOW, 3));
+        assert!(!d.on_acked(NOW, 3), "once");
     }
 
     #[test]
     fn before_the_first_sample_nothing_breaks() {
         let mut d = Detector::new(10 * MS, 0);
         for count in 1..=20 {
-            let at = d.next_timeout().unwrap();
+            let at = d.next_timeout();
             let probe = Timeout::Probe {
                 count,
                 persistent: false,
             };
             assert_eq!(d.on_timeout(at, 4), probe);
         }
-        let wait = d.next_timeout().unwrap().since(d.last_sent);
+        let wait = d.next_timeout().since(d.last_sent);
         assert_eq!(wait, MOST_WAIT_NS, "it does not double for ever");
         let mut d = Detector::new(4 * MOST_WAIT_NS, 0);
-        let at = d.next_timeout().unwrap();
-        d.on_timeout(at, 4);
-        let wait = d.next_timeout().unwrap().since(d.last_sent);
+        for _ in 0..3 {
+            let at = d.next_timeout();
+            d.on_timeout(at, 4);
+        }
+        let wait = d.next_timeout().since(d.last_sent);
         assert_eq!(wait, d.pto_ns(), "a long round trip is waited for");
         assert!(wait > MOST_WAIT_NS);
     }

@@ -182,6 +182,16 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             && bulk_turns.is_empty())
     }
 
+    /// Whether a message or piece of a class waits to be sent, be it blocked.
+    #[inline]
+    pub(super) const fn has_work_of(&self, class: Class) -> bool {
+        match class {
+            Class::Any => self.has_work(),
+            Class::Small => self.has_class(0),
+            Class::Bulk => self.has_class(1),
+        }
+    }
+
     /// Whether something can be sent without quota or a number: nothing of it has to wait for the peer.
     pub(super) const fn can_go_on(&self) -> bool {
         let ([small, bulk], [small_turns, bulk_turns]) = (&self.again, &self.turns);

@@ -22,8 +22,13 @@ impl Pacer {
         if self.next <= now {
             return None;
         }
+        Some(self.leaves(rate, quantum))
+    }
+
+    /// When the flow should look again if no packet may leave before.
+    pub fn leaves(&self, rate: Rate, quantum: u32) -> Instant {
         let burst = rate.time_for(u64::from(quantum >> 1));
-        Some(self.next.after(burst))
+        self.next.after(burst)
     }
 
     /// Counts a packet of `size` bytes that leaves at `now`.

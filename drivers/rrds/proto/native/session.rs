@@ -15,6 +15,14 @@
 //! A lane that is lost, or [dead](Way::is_dead), is taken away by [`Session::lane_down`], and a session that has broken down by
 //! [`Session::ended`] loses all its lanes. Messages wait for the next lane.
 //!
+//! # Lanes that fall silent
+//!
+//! A lane of either kind on which nothing comes back asks for an acknowledgement when its timeout has
+//! passed. As long as another lane works, new messages leave on that one from then on; and if nothing has
+//! come back when the next timeout has passed, so do those that are under way: the lane is
+//! [quarantined](Lane::is_quarantined). It goes on asking, ever more rarely, and is in use again as soon as
+//! it is answered. A lane that is the only one to work sends again what is oldest each time that it asks.
+//!
 //! A session that is not in use may be put away by [`Session::park`]: what is left of it must be kept as
 //! long as this host's incarnation.
 //!
@@ -29,8 +37,8 @@ mod tests;
 
 use super::arrivals::{AckPolicy, Arrivals};
 use super::inbox::{Inbox, Limits, Upper};
-use super::lane::{Lane, Role};
-use super::loss::MOST_WAIT_NS;
+use super::lane::{Lane, Medium, Role, Told};
+use super::loss::Timeout;
 use super::maps::{MapReceiver, MapSender};
 use super::outbox::{Class, Entry, Flow, Outbox, Record, MIN_QUOTA};
 
@@ -49,6 +57,9 @@ pub use receive::Received as PacketResult;
 /// Most lanes of a session.
 pub const MAX_LANES: usize = 8;
 
+/// Timeouts in a row after which other lanes carry what is under way on a lane.
+const SILENT_TIMEOUTS: u8 = 2;
+
 /// Shortest limit of a packet: a block of a congestion map has to fit.
 pub const MIN_PACKET: u32 = 1024;
 
@@ -57,8 +68,8 @@ const FEATURES: u32 = 0;
 
 /// The types that a session is made of.
 pub trait Types {
-    /// Lanes.
-    type Lane: Lane;
+    /// What lanes are made over.
+    type Medium: Medium;
     /// Messages to send.
     type Message: Payload;
     /// Storage of messages to send.
@@ -68,7 +79,7 @@ pub trait Types {
     /// Storage of flows.
     type Flows: Slots<Flow>;
     /// Storage of lanes, at most [`MAX_LANES`].
-    type Lanes: DerefMut<Target = [Option<Way<Self::Lane>>]>;
+    type Lanes: DerefMut<Target = [Option<Way<Self::Medium>>]>;
     /// Where messages go that come in.
     type Upper: Upper;
 }
@@ -131,37 +142,38 @@ pub struct Peer {
     pub max_packet: u32,
 }
 
-/// A lane of a session, and what is under way on it.
+/// A lane of a session, and what has come on it.
 #[derive(Debug)]
-pub struct Way<L> {
-    lane: L,
+pub struct Way<M> {
+    lane: Lane<M>,
     received: Arrivals,
-    /// Records of packets that are not acknowledged, by number.
-    flight: List,
-    in_flight: u16,
-    /// Unanswered requests for an acknowledgement.
-    probes: u8,
+    /// A packet waits for the time at which it may leave.
+    paced: bool,
     hello_sent: bool,
+    /// Our hello has come.
+    greeted: bool,
+    /// An acknowledgement is to be asked for.
+    asks: bool,
     said_bye: bool,
     /// The peer's hello has come on this lane.
     open: bool,
     /// It was a lane to an earlier life of the peer: nothing is sent on it.
     dead: bool,
-    class: Class,
-    /// What the peer calls a session that it was refused on this lane; 0 if it was not.
-    refused: u32,
-    /// When a packet was last sent or acknowledged.
-    quiet: Instant,
+    /// Messages that it carries, if it does.
+    class: Option<Class>,
 }
 
-impl<L> Way<L> {
+/// A time that does not come.
+const NEVER: Instant = Instant(u64::MAX);
+
+impl<M: Medium> Way<M> {
     /// The lane.
-    pub const fn lane(&self) -> &L {
+    pub const fn lane(&self) -> &Lane<M> {
         &self.lane
     }
 
     /// The lane, to tell it of completed packets.
-    pub fn lane_mut(&mut self) -> &mut L {
+    pub fn lane_mut(&mut self) -> &mut Lane<M> {
         &mut self.lane
     }
 
@@ -170,9 +182,9 @@ impl<L> Way<L> {
         self.dead
     }
 
-    /// Packets under way.
-    pub const fn in_flight(&self) -> u16 {
-        self.in_flight
+    /// Whether messages can travel on it, and it is not known to be silent.
+    const fn works(&self) -> bool {
+        self.open && !self.dead && self.lane.detector().timeouts() == 0
     }
 }
 
@@ -184,8 +196,8 @@ pub struct Session<T: Types> {
     settings: Settings,
     peer: Option<Peer>,
     lanes: T::Lanes,
-    /// Numbers of the next packets; they go on when a lane of the same number comes again.
-    next: [u64; MAX_LANES],
+    /// Above the numbers of all packets on lanes that are gone: those that come begin there.
+    next: u64,
     outbox: Outbox<T::Message, T::Entries, T::Records, T::Flows>,
     inbox: Inbox<T::Upper>,
     maps: MapSender,
@@ -203,7 +215,11 @@ pub struct Session<T: Types> {
     told: u64,
     /// The peer is in a life that knows nothing of our congestion map.
     maps_wanted: bool,
+    /// What lanes carry is to be decided anew.
+    shifted: bool,
     ended: Option<Reason>,
+    /// The lane on which the peer was refused a session, and what it calls that; 0 if it was not.
+    refused: (u8, u32),
 }
 
 impl<T: Types> fmt::Debug for Session<T> {
@@ -241,7 +257,7 @@ impl<T: Types> Session<T> {
             settings: settings.sane(),
             peer: None,
             lanes,
-            next: [0; MAX_LANES],
+            next: 0,
             outbox,
             inbox: Inbox::default(),
             maps: MapSender::default(),
@@ -253,7 +269,9 @@ impl<T: Types> Session<T> {
             unasked: 0,
             told: 0,
             maps_wanted: false,
+            shifted: false,
             ended: None,
+            refused: (0, 0),
         }
     }
 
@@ -303,12 +321,12 @@ impl<T: Types> Session<T> {
     // Lanes.
 
     /// A lane, by its number.
-    pub fn lane(&self, number: u8) -> Option<&Way<T::Lane>> {
+    pub fn lane(&self, number: u8) -> Option<&Way<T::Medium>> {
         self.lanes.get(usize::from(number))?.as_ref()
     }
 
     /// A lane, by its number.
-    pub fn lane_mut(&mut self, number: u8) -> Option<&mut Way<T::Lane>> {
+    pub fn lane_mut(&mut self, number: u8) -> Option<&mut Way<T::Medium>> {
         self.lanes.get_mut(usize::from(number))?.as_mut()
     }
 
@@ -323,23 +341,21 @@ impl<T: Types> Session<T> {
     /// # Errors
     ///
     /// Gives the lane back if there is one of that number, or can be none, or the session has ended.
-    pub fn lane_up(&mut self, now: Instant, number: u8, lane: T::Lane) -> Result<(), T::Lane> {
+    pub fn lane_up(&mut self, number: u8, lane: Lane<T::Medium>) -> Result<(), Lane<T::Medium>> {
         let at = usize::from(number);
         match self.lanes.get_mut(at) {
             Some(slot @ None) if at < MAX_LANES && self.ended.is_none() => {
                 *slot = Some(Way {
-                    lane,
+                    lane: lane.starting(self.next),
                     received: Arrivals::default(),
-                    flight: List::default(),
-                    in_flight: 0,
-                    probes: 0,
+                    paced: false,
                     hello_sent: false,
+                    greeted: false,
+                    asks: false,
                     said_bye: false,
                     open: false,
                     dead: false,
-                    class: Class::Any,
-                    refused: 0,
-                    quiet: now,
+                    class: None,
                 });
                 Ok(())
             }
@@ -350,60 +366,93 @@ impl<T: Types> Session<T> {
     /// A lane is lost or is to go: what is under way on it leaves on another one. Returns the lane.
     ///
     /// With the last lane of a session that has ended, it is as if it had none yet.
-    pub fn lane_down(&mut self, now: Instant, number: u8) -> Option<T::Lane> {
+    pub fn lane_down(&mut self, now: Instant, number: u8) -> Option<Lane<T::Medium>> {
         let mut way = self.lanes.get_mut(usize::from(number))?.take()?;
-        self.lose_all(now, &mut way);
-        self.share_out();
+        self.give_up(&mut way);
+        self.next = self.next.max(way.lane.next_number());
+        self.share_out(now);
         if self.lanes() == 0 {
             self.ended = None;
+            self.refused = (0, 0);
         }
         Some(way.lane)
     }
 
-    /// What is under way on a lane is lost.
-    fn lose_all(&mut self, now: Instant, way: &mut Way<T::Lane>) {
-        while let Some(record) = way.flight.pop_front(self.outbox.records()) {
-            self.lose(now, way, record);
-        }
+    /// What is under way on a lane is to leave on another one.
+    fn give_up(&mut self, way: &mut Way<T::Medium>) {
+        let lost = way.lane.abandon(self.outbox.records());
+        self.lose_all(way, lost);
     }
 
-    /// Decides what travels on which lane: a role counts if another lane takes the rest.
-    fn share_out(&mut self) {
+    /// Decides what travels on which lane: a role counts if another lane takes the rest, and one that has
+    /// fallen silent carries nothing if another one works.
+    fn share_out(&mut self, now: Instant) {
+        self.shifted = false;
+        let works = self.lanes.iter().flatten().any(Way::works);
+        let carries = |way: &Way<T::Medium>| way.open && !way.dead && (way.works() || !works);
         let (mut small, mut bulk) = (false, false);
-        for way in self
-            .lanes
-            .iter()
-            .flatten()
-            .filter(|way| way.open && !way.dead)
-        {
+        for way in self.lanes.iter().flatten().filter(|way| carries(way)) {
             small |= way.lane.role() != Role::Bulk;
             bulk |= way.lane.role() != Role::Small;
         }
         for way in self.lanes.iter_mut().flatten() {
-            way.class = match way.lane.role() {
+            way.class = carries(way).then(|| match way.lane.role() {
                 Role::Small if bulk => Class::Small,
                 Role::Bulk if small => Class::Bulk,
                 _ => Class::Any,
+            });
+        }
+        for at in 0..self.lanes.len() {
+            let silent = |way: &mut Way<T::Medium>| {
+                works
+                    && !way.lane.is_quarantined()
+                    && way.lane.detector().timeouts() >= SILENT_TIMEOUTS
             };
+            let way = self.lanes.get_mut(at).and_then(|slot| slot.take_if(silent));
+            if let Some(mut way) = way {
+                way.lane.quarantined = true;
+                way.asks = true;
+                way.lane.collapse(now);
+                self.give_up(&mut way);
+                if let Some(slot) = self.lanes.get_mut(at) {
+                    *slot = Some(way);
+                }
+            }
         }
     }
 
-    /// A packet is lost.
-    fn lose(&mut self, now: Instant, way: &mut Way<T::Lane>, record: u32) {
-        let Some(r) = self.outbox.records().get(record) else {
-            return;
-        };
-        let (control, sent) = (r.control, r.sent);
-        way.lane.on_lost(now, &sent);
-        way.in_flight = way.in_flight.saturating_sub(1);
-        self.in_flight = self.in_flight.saturating_sub(1);
-        if control & build::HELLO != 0 {
-            way.hello_sent = false;
+    /// Settles packets of a lane of which something is known now.
+    #[inline]
+    fn settle(&mut self, way: &mut Way<T::Medium>, mut told: Told) {
+        while let Some(record) = told.acked.pop_front(self.outbox.records()) {
+            let control = self.outbox.records().get(record).map_or(0, |r| r.control);
+            self.in_flight = self.in_flight.saturating_sub(1);
+            if control & build::HELLO != 0 {
+                way.greeted = true;
+            }
+            if control & build::MAP != 0 {
+                self.maps.on_acked();
+            }
+            self.outbox.on_acked(record);
         }
-        if control & build::MAP != 0 {
-            self.maps.on_lost();
+        if !told.lost.is_empty() {
+            self.lose_all(way, told.lost);
         }
-        self.outbox.on_lost(record);
+    }
+
+    /// Packets of a lane are lost: what they carried leaves again.
+    fn lose_all(&mut self, way: &mut Way<T::Medium>, mut lost: List) {
+        while let Some(record) = lost.pop_front(self.outbox.records()) {
+            let control = self.outbox.records().get(record).map_or(0, |r| r.control);
+            self.in_flight = self.in_flight.saturating_sub(1);
+            if control & build::HELLO != 0 && !way.greeted {
+                way.hello_sent = false;
+            }
+            if control & build::MAP != 0 {
+                self.maps.on_lost();
+            }
+            self.outbox.on_lost(record);
+        }
     }
 
     /// The session breaks down; the peer is told on every lane.
@@ -418,22 +467,50 @@ impl<T: Types> Session<T> {
     /// When to call [`Session::transmit`] for a lane at the latest, if nothing else happens.
     pub fn next_timeout(&self) -> Option<Instant> {
         let lanes = self.lanes.iter().flatten().filter(|way| !way.dead);
-        let of = |way: &Way<T::Lane>| match (way.received.due(), self.probe_time(way)) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
+        let of = |way: &Way<T::Medium>| {
+            let due = way.received.due().unwrap_or(NEVER);
+            let probe = self.probe_time(way).unwrap_or(NEVER);
+            let leaves = if way.paced { way.lane.leaves() } else { NEVER };
+            due.min(probe).min(leaves)
         };
-        lanes.filter_map(of).min()
+        lanes.map(of).min().filter(|time| *time != NEVER)
     }
 
-    /// When to ask for an acknowledgement on a lane.
-    fn probe_time(&self, way: &Way<T::Lane>) -> Option<Instant> {
-        let waits = way.in_flight != 0 || self.outbox.is_blocked();
-        if !waits || self.ended.is_some() || way.dead || !way.hello_sent {
-            return None;
+    /// When a lane has been silent for too long.
+    #[inline]
+    fn probe_time(&self, way: &Way<T::Medium>) -> Option<Instant> {
+        let waits = way.lane.in_flight() != 0 || self.outbox.is_blocked();
+        let may = self.ended.is_none() && !way.dead && way.hello_sent && !way.asks;
+        (waits && may).then(|| way.lane.next_timeout())
+    }
+
+    /// Does what is due on a lane, which is not among the others now.
+    fn on_timer(&mut self, now: Instant, way: &mut Way<T::Medium>) {
+        if way.lane.in_flight() == 0 {
+            // Only the peer can tell whether there is more quota.
+            way.asks = true;
+            return;
         }
-        let factor = 1_u64 << way.probes.min(6);
-        let timeout = way.lane.probe_timeout();
-        let wait = timeout.saturating_mul(factor);
-        Some(way.quiet.after(wait.min(timeout.max(MOST_WAIT_NS))))
+        let (timeout, lost) = way.lane.on_timeout(self.outbox.records(), now);
+        self.lose_all(way, lost);
+        let Timeout::Probe { count, .. } = timeout else {
+            return;
+        };
+        way.asks = true;
+        // With the first one others take over, if there are any, and with the second one they carry what
+        // is under way here.
+        self.shifted |= count <= SILENT_TIMEOUTS;
+        if !way.greeted {
+            way.hello_sent = false;
+        }
+        if way.lane.is_quarantined() {
+            self.give_up(way);
+        } else if count > SILENT_TIMEOUTS {
+            let mut lost = List::NONE;
+            if let Some(record) = way.lane.lose_oldest(self.outbox.records(), now) {
+                lost.push_back(self.outbox.records(), record);
+            }
+            self.lose_all(way, lost);
+        }
     }
 }

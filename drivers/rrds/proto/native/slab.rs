@@ -154,14 +154,17 @@ pub struct List {
 
 impl Default for List {
     fn default() -> Self {
-        Self {
-            head: NONE,
-            tail: NONE,
-        }
+        Self::NONE
     }
 }
 
 impl List {
+    /// The list of no slots.
+    pub const NONE: Self = Self {
+        head: NONE,
+        tail: NONE,
+    };
+
     /// Whether there is no slot.
     #[inline]
     pub const fn is_empty(&self) -> bool {

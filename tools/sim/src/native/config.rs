@@ -4,6 +4,7 @@
 
 use crate::rng::Rng;
 use rds_proto::native::arrivals::AckPolicy;
+use rds_proto::native::cc::Kind;
 use rds_proto::native::inbox::Limits;
 use rds_proto::native::lane::Role;
 use rds_proto::native::outbox::{charge, MIN_QUOTA};
@@ -14,6 +15,12 @@ use rds_proto::native::session::Settings;
 pub struct Faults {
     /// A lane dies.
     pub kill: u64,
+    /// A lane falls silent for a while.
+    pub silence: u64,
+    /// A datagram is lost.
+    pub lose: u64,
+    /// A datagram comes twice.
+    pub double: u64,
     /// A node crashes.
     pub crash: u64,
     /// There is no memory for something that comes in.
@@ -28,13 +35,26 @@ pub struct Faults {
     pub change: u64,
 }
 
+/// A lane of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneConfig {
+    /// What travels on it.
+    pub role: Role,
+    /// Longest packet.
+    pub max_packet: u32,
+    /// Packets in the queue.
+    pub limit: u16,
+    /// The controller of a datagram lane.
+    pub controller: Option<Kind>,
+}
+
 /// The parameters of a world.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Number of nodes; the last one is hostile if packets are changed.
     pub nodes: usize,
-    /// Lanes of a session: role, longest packet, packets in the queue.
-    pub lanes: Vec<(Role, u32, u16)>,
+    /// Lanes of a session.
+    pub lanes: Vec<LaneConfig>,
     /// Sockets of a node.
     pub sockets: usize,
     /// Longest message.
@@ -67,14 +87,25 @@ impl Config {
         let lanes = roles
             .into_iter()
             .map(|role| {
-                let packet = [1024, 1100, 4096, 65_536][rng.index(4)];
-                (role, packet, rng.range(1, 8) as u16)
+                // Half of all lanes carry datagrams.
+                let kind = [Kind::Bbr, Kind::Cubic, Kind::Reno][rng.index(3)];
+                let controller = rng.one_in(2).then_some(kind);
+                let most = if controller.is_some() { 3 } else { 4 };
+                LaneConfig {
+                    role,
+                    max_packet: [1024, 1100, 4096, 65_536][rng.index(most)],
+                    limit: rng.range(1, 8) as u16,
+                    controller,
+                }
             })
             .collect();
         let faulty = !rng.one_in(6);
         let mut fault = |n: u64| if faulty && rng.one_in(2) { n } else { 0 };
         let mut faults = Faults {
             kill: fault(4),
+            silence: fault(3),
+            lose: fault(10),
+            double: fault(20),
             crash: fault(30),
             memory: fault(40),
             grow: fault(4),

@@ -22,7 +22,13 @@ pub struct Link {
     pub up: [bool; 2],
     /// A new life is on its way.
     pub coming: bool,
-    /// Packets on their way to each end, and how many of them still arrive.
+    /// Nothing gets through until it is over: datagrams are lost, and other packets wait.
+    pub silent: bool,
+    /// It carries datagrams.
+    pub datagrams: bool,
+    /// Datagrams on their way, with the end that they are for.
+    pub air: Vec<Option<(Side, Vec<u8>)>>,
+    /// Packets of a reliable lane on their way to each end.
     pub queues: [VecDeque<Vec<u8>>; 2],
     /// When the last packet arrives at each end.
     pub last: [u64; 2],
@@ -37,6 +43,7 @@ impl Link {
     /// Everything on its way is lost but the first `kept` packets to each end.
     pub fn kill(&mut self, kept: [usize; 2]) {
         self.works = false;
+        self.air.clear();
         for (queue, kept) in self.queues.iter_mut().zip(kept) {
             queue.truncate(kept);
         }

@@ -5,7 +5,7 @@
 use super::config::Config;
 use crate::rng::Rng;
 use rds_proto::native::inbox::{unit_words, Info, Slot, Upper};
-use rds_proto::native::lane::Reliable;
+use rds_proto::native::lane::Datagram;
 use rds_proto::native::outbox::{Entry, Flow, Outbox, Record, Ticket};
 use rds_proto::native::session::{Session, Sink, Types, Way};
 use rds_proto::native::wire::MapUpdate;
@@ -166,12 +166,12 @@ impl Upper for Holder {
 }
 
 impl Types for Kinds {
-    type Lane = Reliable;
+    type Medium = Option<Datagram>;
     type Message = Message;
     type Entries = Vec<Entry<Message>>;
     type Records = Vec<Record>;
     type Flows = Vec<Flow>;
-    type Lanes = Vec<Option<Way<Reliable>>>;
+    type Lanes = Vec<Option<Way<Option<Datagram>>>>;
     type Upper = Holder;
 }
 

@@ -8,8 +8,10 @@ use super::node::{Message, Node, Packet};
 use crate::check::Books;
 use crate::config::Kind;
 use crate::rng::Rng;
+use rds_proto::native::arrivals::Mark;
+use rds_proto::native::cc::Config as ControlConfig;
 use rds_proto::native::inbox::Info;
-use rds_proto::native::lane::Reliable;
+use rds_proto::native::lane::{Datagram, Lane};
 use rds_proto::native::outbox::{Cancel, Entry, Flow, Record};
 use rds_proto::native::session::{PacketResult, Transmit};
 use rds_proto::native::wire::Reason;
@@ -21,14 +23,18 @@ use std::collections::{BinaryHeap, HashMap};
 /// Events that a world may take to come to rest; more means that it never will.
 const REST_LIMIT: u64 = 3_000_000;
 
-/// How long a lane waits for an acknowledgement before it asks.
-const PROBE_NS: u64 = 3_000_000;
+/// What a lane takes for its round trip at first.
+const RTT_NS: u64 = 1_000_000;
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// A packet arrives at an end of a link, in a life of the link.
     Deliver(usize, Side, u32),
+    /// A datagram arrives: the link, its place in the air, and a life of the link.
+    Land(usize, usize, u32),
+    /// A link is silent no more, in a life of it.
+    Heal(usize, u32),
     /// The end hears of a completed packet.
     Complete(usize, Side, u32),
     /// The end hears that the link is broken.
@@ -58,6 +64,14 @@ pub struct Report {
     pub refused: u64,
     /// Lanes killed.
     pub kills: u64,
+    /// Lanes that fell silent.
+    pub silences: u64,
+    /// Times that a lane was found in quarantine.
+    pub quarantined: u64,
+    /// Datagrams lost.
+    pub lost: u64,
+    /// Datagrams that came twice.
+    pub doubled: u64,
     /// Crashes.
     pub crashes: u64,
     /// Messages cancelled.
@@ -78,6 +92,10 @@ impl Report {
         self.packets += other.packets;
         self.refused += other.refused;
         self.kills += other.kills;
+        self.silences += other.silences;
+        self.quarantined += other.quarantined;
+        self.lost += other.lost;
+        self.doubled += other.doubled;
         self.crashes += other.crashes;
         self.cancelled += other.cancelled;
         self.changed += other.changed;
@@ -118,6 +136,7 @@ impl World {
                     links.push(Link {
                         nodes: [a, b],
                         lane: lane as u8,
+                        datagrams: config.lanes[lane].controller.is_some(),
                         ..Link::default()
                     });
                 }
@@ -190,6 +209,8 @@ impl World {
         self.report.steps += 1;
         match event {
             Event::Deliver(link, side, life) => self.deliver(link, side, life),
+            Event::Land(link, at, life) => self.land(link, at, life),
+            Event::Heal(link, life) => self.heal(link, life),
             Event::Complete(link, side, life) => self.complete(link, side, life),
             Event::Lost(link, side, life) => self.lost(link, side, life),
             Event::Up(link) => self.up(link),
@@ -252,14 +273,20 @@ impl World {
         l.life += 1;
         l.works = true;
         l.queues.iter_mut().for_each(|q| q.clear());
+        l.air.clear();
+        l.silent = false;
         l.up = [true; 2];
         for (node, peer) in [(a, b), (b, a)] {
             if self.nodes[node].park(&self.config, peer) {
                 self.report.parked += 1;
             }
-            let lane = Reliable::new(lane.0, lane.1, lane.2, PROBE_NS);
+            let datagram = lane.controller.map(|kind| {
+                let config = ControlConfig::new(lane.max_packet, self.rng.bits() as u32);
+                Datagram::new(kind, &config, now)
+            });
+            let made = Lane::new(datagram, lane.role, lane.max_packet, lane.limit, RTT_NS);
             let end = &mut self.nodes[node].ends[peer];
-            assert!(end.session.lane_up(now, number, lane).is_ok());
+            assert!(end.session.lane_up(number, made).is_ok());
         }
         self.pump(a, b);
         self.pump(b, a);
@@ -294,7 +321,7 @@ impl World {
                 match built {
                     Transmit::Packet { len, .. } => {
                         assert_eq!(len as usize, packet.0.len());
-                        let max = self.config.lanes[usize::from(lane)].1;
+                        let max = self.config.lanes[usize::from(lane)].max_packet;
                         assert!(len <= max.min(taken), "too long");
                         if let Some(way) = end.session.lane_mut(lane) {
                             way.lane_mut().on_posted();
@@ -312,7 +339,7 @@ impl World {
                         let more = vec![Record::default(); count];
                         assert!(end.session.outbox().grow_records(more).is_ok());
                     }
-                    Transmit::Idle | Transmit::Blocked(_) => break,
+                    Transmit::Idle | Transmit::Blocked => break,
                 }
             }
         }
@@ -324,6 +351,7 @@ impl World {
         let foe = self.hostile(node) || self.hostile(peer);
         let epoch = self.nodes[node].epoch;
         let limits = self.config.settings.limits;
+        self.look_at_lanes(node, peer);
         let end = &mut self.nodes[node].ends[peer];
         let (books, waiting) = (&mut self.books, &mut self.waiting);
         end.session.outbox().reap(|message, outcome| {
@@ -360,6 +388,24 @@ impl World {
                 self.after(delay, Event::Timer(node, peer));
             }
         }
+    }
+
+    /// What is under way is bounded by the room that the peer has, and by what needs none.
+    fn look_at_lanes(&mut self, node: usize, peer: usize) {
+        let room = u32::from(self.config.settings.room.max(1));
+        let session = &self.nodes[node].ends[peer].session;
+        let lanes = self.config.lanes.len() as u8;
+        let ways = (0..lanes).filter_map(|lane| session.lane(lane));
+        let mut in_flight = 0;
+        for way in ways {
+            in_flight += u32::from(way.lane().in_flight());
+            self.report.quarantined += u64::from(way.lane().is_quarantined());
+        }
+        let most = room + 4 * u32::from(lanes);
+        assert!(
+            in_flight <= most || self.hostile(peer),
+            "{in_flight} under way"
+        );
     }
 
     /// Lanes that are dead go, and with a session that has ended all of its lanes.
@@ -407,11 +453,75 @@ impl World {
             return;
         }
         let to = 1 - l.side(node);
+        if l.datagrams {
+            return self.throw(link, to, packet);
+        }
         l.queues[to].push_back(packet);
         let delay = self.rng.range(self.config.delay / 4, self.config.delay);
         l.last[to] = l.last[to].max(self.now + delay);
         let (life, delay) = (l.life, l.last[to] - self.now);
         self.after(delay, Event::Deliver(link, to, life));
+    }
+
+    /// Sends a datagram, which may be lost, come twice, or be overtaken.
+    fn throw(&mut self, link: usize, to: Side, packet: Vec<u8>) {
+        let (life, silent) = (self.links[link].life, self.links[link].silent);
+        let delay = self.rng.range(1, self.config.delay);
+        self.after(delay, Event::Complete(link, 1 - to, life));
+        if silent || self.rng.one_in(self.config.faults.lose) {
+            self.report.lost += 1;
+            return;
+        }
+        let twice = self.rng.one_in(self.config.faults.double);
+        self.report.doubled += u64::from(twice);
+        for _ in 0..=u32::from(twice) {
+            let air = &mut self.links[link].air;
+            air.push(Some((to, packet.clone())));
+            let at = air.len() - 1;
+            let delay = self.rng.range(self.config.delay / 4, self.config.delay);
+            self.after(delay, Event::Land(link, at, life));
+        }
+    }
+
+    fn land(&mut self, link: usize, at: usize, life: u32) {
+        let l = &mut self.links[link];
+        if l.life != life {
+            return;
+        }
+        let landed = l.air.get_mut(at).and_then(Option::take);
+        if l.air.iter().all(Option::is_none) {
+            l.air.clear();
+        }
+        if let Some((side, packet)) = landed {
+            self.take(link, side, &packet);
+        }
+    }
+
+    /// A lane falls silent, and nobody is told.
+    fn hush(&mut self, link: usize) {
+        let l = &mut self.links[link];
+        if !l.works || l.silent {
+            return;
+        }
+        self.report.silences += 1;
+        l.silent = true;
+        let life = l.life;
+        let long = [5, 50, 1000][self.rng.index(3)];
+        let delay = self.rng.range(1, long * self.config.delay);
+        if !l.datagrams {
+            // What is on its way comes late.
+            for last in &mut l.last {
+                *last = (*last).max(self.now) + delay;
+            }
+        }
+        self.after(delay, Event::Heal(link, life));
+    }
+
+    fn heal(&mut self, link: usize, life: u32) {
+        let l = &mut self.links[link];
+        if l.life == life {
+            l.silent = false;
+        }
     }
 
     fn deliver(&mut self, link: usize, side: Side, life: u32) {
@@ -422,18 +532,28 @@ impl World {
         let Some(packet) = l.queues[side].pop_front() else {
             return;
         };
-        let (node, peer, lane) = (l.nodes[side], l.nodes[1 - side], l.lane);
         if l.works {
             let delay = self.rng.range(1, self.config.delay);
             self.after(delay, Event::Complete(link, 1 - side, life));
         }
+        self.take(link, side, &packet);
+    }
+
+    /// A packet has come to an end of a link.
+    fn take(&mut self, link: usize, side: Side, packet: &[u8]) {
+        let l = &self.links[link];
+        let (node, peer, lane) = (l.nodes[side], l.nodes[1 - side], l.lane);
+        let mark = match self.rng.one_in(30) {
+            true if l.datagrams => Mark::Ce,
+            _ => Mark::NotEct,
+        };
         if !self.links[link].up[side] || !self.nodes[node].alive {
             return;
         }
         let end = &mut self.nodes[node].ends[peer];
         let went = end
             .session
-            .on_packet(Instant(self.now), lane, &packet, &mut end.holder);
+            .on_packet(Instant(self.now), lane, mark, packet, &mut end.holder);
         if went == PacketResult::Refused {
             self.report.refused += 1;
         }
@@ -495,6 +615,10 @@ impl World {
             self.report.kills += 1;
             let link = self.rng.index(self.links.len());
             self.kill(link);
+        }
+        if self.rng.one_in(self.config.faults.silence) {
+            let link = self.rng.index(self.links.len());
+            self.hush(link);
         }
         if self.rng.one_in(self.config.faults.crash) {
             let node = self.rng.index(self.nodes.len());
@@ -641,7 +765,7 @@ impl World {
                 assert_eq!(end.session.lanes(), self.config.lanes.len());
                 for lane in 0..self.config.lanes.len() as u8 {
                     let way = end.session.lane(lane).expect("all are up");
-                    assert_eq!(way.in_flight(), 0, "in flight: {end:?}");
+                    assert_eq!(way.lane().in_flight(), 0, "in flight: {end:?}");
                 }
                 assert!(end.holder.map == map, "the map differs");
             }

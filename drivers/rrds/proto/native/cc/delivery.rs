@@ -32,7 +32,7 @@ pub struct Delivery {
 }
 
 /// The counters when a packet was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// Bytes delivered before.
     pub delivered: u64,
@@ -138,27 +138,15 @@ impl Delivery {
         }
     }
 
-    /// Begins to take in an acknowledgement that came at `now`.
-    pub const fn begin(&self, now: Instant) -> Acking {
-        Acking {
-            now,
-            newly_acked: 0,
-            newest: None,
-        }
-    }
-
     /// Counts packet `number` as delivered; `was_lost` if it had been deemed lost.
     pub fn on_acked(&mut self, acking: &mut Acking, number: u64, sent: &Snapshot, was_lost: bool) {
         self.delivered = self.delivered.saturating_add(u64::from(sent.size));
         self.delivered_at = acking.now;
-        acking.newly_acked = acking.newly_acked.saturating_add(sent.size);
+        acking.count(number, sent);
         if was_lost {
             self.lost = self.lost.saturating_sub(u64::from(sent.size));
         } else {
             self.inflight = self.inflight.saturating_sub(sent.size);
-        }
-        if acking.newest.is_none_or(|(newest, _)| number > newest) {
-            acking.newest = Some((number, *sent));
         }
     }
 
@@ -213,6 +201,28 @@ impl Delivery {
 }
 
 impl Acking {
+    /// Begins to take in an acknowledgement that came at `now`.
+    pub const fn new(now: Instant) -> Self {
+        Self {
+            now,
+            newly_acked: 0,
+            newest: None,
+        }
+    }
+
+    /// When it came.
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Counts packet `number`, which is acknowledged.
+    pub fn count(&mut self, number: u64, sent: &Snapshot) {
+        self.newly_acked = self.newly_acked.saturating_add(sent.size);
+        if self.newest.is_none_or(|(newest, _)| number > newest) {
+            self.newest = Some((number, *sent));
+        }
+    }
+
     /// Largest number of the packets acknowledged.
     pub const fn newest_number(&self) -> Option<u64> {
         match self.newest {
@@ -242,7 +252,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn ack(d: &mut Delivery, now: u64, packets: &[(u64, Snapshot)]) -> Sample {
-        let mut acking = d.begin(Instant(now));
+        let mut acking = Acking::new(Instant(now));
         for (number, sent) in packets {
             d.on_acked(&mut acking, *number, sent, false);
         }
@@ -287,7 +297,7 @@ mod tests {
     fn an_interval_below_the_shortest_round_trip_tells_no_rate() {
         let mut d = Delivery::default();
         let sent = d.on_sent(Instant(0), 1000);
-        let mut acking = d.begin(Instant(MS));
+        let mut acking = Acking::new(Instant(MS));
         d.on_acked(&mut acking, 0, &sent, false);
         let s = d.finish(&acking, 2 * MS, MS).unwrap();
         assert_eq!((s.rate, s.newly_acked), (Rate::ZERO, 1000));
@@ -327,13 +337,13 @@ mod tests {
         let s = ack(&mut d, 10 * MS, &[(1, b)]);
         assert_eq!((s.lost, d.lost(), d.inflight()), (1200, 1200, 0));
         // The lost packet came late.
-        let mut acking = d.begin(Instant(20 * MS));
+        let mut acking = Acking::new(Instant(20 * MS));
         d.on_acked(&mut acking, 0, &a, true);
         assert_eq!((d.lost(), d.delivered(), d.inflight()), (200, 1500, 0));
         let c = d.on_sent(Instant(20 * MS), 300);
         d.on_abandoned(&c);
         assert_eq!(d.inflight(), 0);
-        let nothing = d.begin(Instant(21 * MS));
+        let nothing = Acking::new(Instant(21 * MS));
         assert!(nothing.newest().is_none() && d.finish(&nothing, 0, 0).is_none());
     }
 }

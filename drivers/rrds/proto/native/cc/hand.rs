@@ -3,7 +3,7 @@
 //! Flows by hand, for the tests of controllers.
 
 use super::controller::{Config, Controller, Lost};
-use super::delivery::{Delivery, Snapshot};
+use super::delivery::{Acking, Delivery, Snapshot};
 use crate::time::Instant;
 
 /// A flow whose packets come and go by hand.
@@ -55,7 +55,7 @@ pub(crate) fn ack(t: &mut Step, c: &mut impl Controller, packets: u32) {
         t.flow.mark_cwnd_limited();
     }
     t.next_flight();
-    let mut acking = t.flow.begin(t.now);
+    let mut acking = Acking::new(t.now);
     for (sent, number) in &sent {
         t.flow.on_acked(&mut acking, *number, sent, false);
     }

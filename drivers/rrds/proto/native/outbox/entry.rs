@@ -3,7 +3,7 @@
 //! A message to send, and a packet that is under way.
 
 use crate::consts::EXT_LEN;
-use crate::native::lane::Sent;
+use crate::native::lane::{Packet, Sent};
 use crate::native::slab::{Linked, List, NONE};
 use crate::native::wire::{
     GoneEntry, Message, Part, MESSAGE_HEADER_LEN, PART_HEADER_LEN, PART_UNIT,
@@ -144,7 +144,7 @@ pub(crate) struct Piece {
 /// A packet that is under way, or a piece of a lost one that is to be sent again.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
-    pub(crate) sent: Sent,
+    sent: Sent,
     /// Messages that are whole in it, and cancelled ones.
     pub(super) entries: List,
     pub(super) part: Option<Piece>,
@@ -162,6 +162,18 @@ impl Default for Record {
             control: 0,
             next: NONE,
         }
+    }
+}
+
+impl Packet for Record {
+    #[inline]
+    fn sent(&self) -> &Sent {
+        &self.sent
+    }
+
+    #[inline]
+    fn sent_mut(&mut self) -> &mut Sent {
+        &mut self.sent
     }
 }
 

@@ -3,8 +3,8 @@
 //! Building packets.
 
 use super::{Session, Types, Way, FEATURES, MIN_PACKET};
-use crate::native::lane::{Departure, Lane};
-use crate::native::outbox::Taken;
+use crate::native::lane::Departure;
+use crate::native::outbox::{Class, Taken};
 use crate::native::wire::{
     frame_header, Bye, FrameType, Hello, PacketFlags, PacketHeader, PacketType, Reason, Reset,
     Writer, ACK_MAX_LEN, FRAME_HEADER_LEN, MESSAGE_HEADER_LEN, PACKET_HEADER_LEN,
@@ -36,9 +36,9 @@ pub enum Transmit {
     },
     /// There is nothing to send on the lane.
     Idle,
-    /// The lane or the peer can take no more now; a packet that completes, one that comes, or this time
-    /// will change it.
-    Blocked(Option<Instant>),
+    /// The lane or the peer can take no more now; a packet that completes, one that comes, or time will
+    /// change it.
+    Blocked,
     /// A record is needed: [`Outbox::grow_records`](super::Outbox::grow_records).
     NeedsRecord,
 }
@@ -101,6 +101,7 @@ impl<T: Types> Session<T> {
         sink: &mut S,
     ) -> Transmit {
         let at = usize::from(lane);
+        self.expire(now, at);
         let Some(mut way) = self.lanes.get_mut(at).and_then(Option::take) else {
             return Transmit::Idle;
         };
@@ -111,15 +112,35 @@ impl<T: Types> Session<T> {
         result
     }
 
+    /// Does what is due on a lane, if its time has come.
+    #[inline]
+    fn expire(&mut self, now: Instant, at: usize) {
+        let way = self.lanes.get(at).and_then(Option::as_ref);
+        let time = way.and_then(|way| self.probe_time(way));
+        if time.is_none_or(|time| now < time) {
+            return;
+        }
+        let Some(mut way) = self.lanes.get_mut(at).and_then(Option::take) else {
+            return;
+        };
+        self.on_timer(now, &mut way);
+        if let Some(slot) = self.lanes.get_mut(at) {
+            *slot = Some(way);
+        }
+        if self.shifted {
+            self.share_out(now);
+        }
+    }
+
     fn build<S: Sink<T::Message>>(
         &mut self,
         now: Instant,
         lane: u8,
-        way: &mut Way<T::Lane>,
+        way: &mut Way<T::Medium>,
         map: &[u8],
         sink: &mut S,
     ) -> Transmit {
-        let number = self.next.get(usize::from(lane)).copied().unwrap_or(0);
+        let number = way.lane.next_number();
         let theirs = self.peer.map_or(MIN_PACKET, |peer| peer.max_packet);
         // CAST: widening on all machines of the kernel.
         let max = way.lane.max_packet().min(theirs).max(MIN_PACKET) as usize;
@@ -149,29 +170,37 @@ impl<T: Types> Session<T> {
                 return Transmit::Idle;
             }
             way.said_bye = true;
-            if way.refused != 0 {
-                packet.header.session = way.refused;
+            if self.refused.0 == lane && self.refused.1 != 0 {
+                packet.header.session = self.refused.1;
             }
             self.say_bye(reason, &mut packet);
-            return self.finish(now, lane, way, packet, false);
+            return self.finish(now, way, packet);
         }
         // The hello and the requests for acknowledgements do not wait for their turn.
         let greets = !way.hello_sent;
-        let asks = self.probe_time(way).is_some_and(|time| time <= now);
-        let open = way.open && way.hello_sent;
-        let has_work = open && (self.outbox.has_work() || self.maps.is_pending());
-        let departure = match has_work {
-            true if self.in_flight >= u32::from(self.room.max(1)) => Departure::Blocked,
-            true => way.lane.departure(now),
-            false => Departure::Blocked,
+        let asks = way.asks;
+        let class = way.class.filter(|class| {
+            let has_work = self.outbox.has_work_of(*class) || self.maps.is_pending();
+            has_work && way.open && way.hello_sent
+        });
+        // CAST: at most 2^32 - 1 by what it is made of.
+        let most = max as u32;
+        let departure = match class {
+            Some(_) if self.in_flight < u32::from(self.room.max(1)) => {
+                way.lane.departure(now, most)
+            }
+            _ => {
+                way.lane.on_nothing_to_send();
+                Departure::Blocked
+            }
         };
-        let works = has_work && departure == Departure::Now;
+        way.paced = matches!(departure, Departure::At(_));
+        let works = departure == Departure::Now;
         let due = way.received.due().is_some_and(|due| due <= now);
         if !(greets || asks || works || due) {
-            return match (has_work, departure) {
-                (true, Departure::At(time)) => Transmit::Blocked(Some(time)),
-                (true, _) => Transmit::Blocked(None),
-                (false, _) => Transmit::Idle,
+            return match class {
+                Some(_) => Transmit::Blocked,
+                None => Transmit::Idle,
             };
         }
         if greets || asks || works {
@@ -180,7 +209,7 @@ impl<T: Types> Session<T> {
                 return Transmit::NeedsRecord;
             }
         }
-        if works && self.is_filling() {
+        if works && (self.is_filling() || way.lane.asks_at_once(most)) {
             packet.header.flags = PacketFlags::ACK_NOW;
         }
         if greets {
@@ -189,21 +218,21 @@ impl<T: Types> Session<T> {
         if way.received.is_pending() {
             self.acknowledge(now, lane, way, &mut packet);
         }
-        if let (true, Some(record)) = (works, packet.record) {
-            self.fill(way, map, record, &mut packet);
+        if let (true, Some(class), Some(record)) = (works, class, packet.record) {
+            let acked = packet.acked;
+            self.fill(class, map, record, &mut packet);
+            if packet.acked == acked {
+                way.lane.on_nothing_to_send();
+            }
         }
         // An answer is wanted at once if nothing more can be sent without one.
         let stuck = works && packet.acked && self.outbox.is_blocked() && !self.outbox.can_go_on();
         if packet.record.is_some() && (asks || stuck) {
             packet.put(&frame_header(FrameType::Ping, 0, 0));
             packet.acked = true;
-            if asks {
-                way.probes = way.probes.saturating_add(1);
-                way.quiet = now;
-            }
+            way.asks &= !asks;
         }
-        let limited = !self.outbox.has_work();
-        self.finish(now, lane, way, packet, limited)
+        self.finish(now, way, packet)
     }
 
     /// Whether the next packet is the last one that the peer has room for, or half of what it has room
@@ -220,10 +249,8 @@ impl<T: Types> Session<T> {
     fn finish<S>(
         &mut self,
         now: Instant,
-        lane: u8,
-        way: &mut Way<T::Lane>,
+        way: &mut Way<T::Medium>,
         packet: Packet<'_, S>,
-        limited: bool,
     ) -> Transmit {
         if !packet.acked {
             if let Some(record) = packet.record {
@@ -231,32 +258,24 @@ impl<T: Types> Session<T> {
             }
         }
         if packet.len == 0 {
-            return Transmit::Blocked(None);
-        }
-        if let Some(next) = self.next.get_mut(usize::from(lane)) {
-            *next = packet.header.number.wrapping_add(1);
+            return Transmit::Blocked;
         }
         let bytes = u32::try_from(packet.len).unwrap_or(u32::MAX);
         if let (true, Some(record)) = (packet.acked, packet.record) {
-            if let Some(r) = self.outbox.records().get_mut(record) {
-                r.sent.number = packet.header.number;
-                r.sent.time = now;
-                r.sent.bytes = bytes;
+            let records = self.outbox.records();
+            if let Some(r) = records.get_mut(record) {
                 r.control = packet.control;
-                let sent = r.sent;
-                way.lane.on_sent(&sent, limited);
             }
-            if way.in_flight == 0 {
-                way.quiet = now;
-            }
-            way.flight.push_back(self.outbox.records(), record);
-            way.in_flight = way.in_flight.saturating_add(1);
+            let at_once = packet.header.flags.contains(PacketFlags::ACK_NOW);
+            way.lane.on_sent(records, record, now, bytes, at_once);
             self.in_flight = self.in_flight.saturating_add(1);
-            self.unasked = if packet.header.flags.contains(PacketFlags::ACK_NOW) {
+            self.unasked = if at_once {
                 0
             } else {
                 self.unasked.saturating_add(1)
             };
+        } else {
+            way.lane.skip();
         }
         Transmit::Packet {
             len: bytes,
@@ -268,7 +287,7 @@ impl<T: Types> Session<T> {
     #[inline]
     fn fill<S: Sink<T::Message>>(
         &mut self,
-        way: &Way<T::Lane>,
+        class: Class,
         map: &[u8],
         record: u32,
         packet: &mut Packet<'_, S>,
@@ -289,11 +308,11 @@ impl<T: Types> Session<T> {
                 packet.put(head);
                 packet.data(Some(message), 0, len);
             };
-            if self.outbox.take_run(way.class, room, record, put) {
+            if self.outbox.take_run(class, room, record, put) {
                 packet.acked = true;
                 continue;
             }
-            let Some(taken) = self.outbox.take(way.class, room, record) else {
+            let Some(taken) = self.outbox.take(class, room, record) else {
                 break;
             };
             packet.acked = true;
@@ -333,7 +352,7 @@ impl<T: Types> Session<T> {
         &mut self,
         now: Instant,
         lane: u8,
-        way: &mut Way<T::Lane>,
+        way: &mut Way<T::Medium>,
         packet: &mut Packet<'_, S>,
     ) {
         let Some(mut ack) = way.received.ack(now) else {
@@ -355,7 +374,7 @@ impl<T: Types> Session<T> {
 
     fn say_hello<S: Sink<T::Message>>(
         &mut self,
-        way: &mut Way<T::Lane>,
+        way: &mut Way<T::Medium>,
         packet: &mut Packet<'_, S>,
     ) {
         self.serial = self.serial.wrapping_add(1);

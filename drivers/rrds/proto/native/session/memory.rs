@@ -41,7 +41,7 @@ impl<T: Types> Session<T> {
             incarnation: self.incarnation,
             settings: self.settings,
             peer: self.peer,
-            next: self.next.iter().copied().max().unwrap_or(0),
+            next: self.next,
             sent: self.outbox.numbers(),
             base: self.inbox.base(),
             released: self.inbox.released(),
@@ -68,8 +68,7 @@ impl<T: Types> Session<T> {
             lanes,
         );
         session.peer = memory.peer;
-        // Numbers may be left out.
-        session.next.fill(memory.next);
+        session.next = memory.next;
         session.outbox.go_on(&memory.sent);
         session.inbox = Inbox::go_on(memory.base, memory.released);
         session.told = memory.released;

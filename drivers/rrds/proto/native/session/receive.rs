@@ -3,12 +3,10 @@
 //! Taking packets in.
 
 use super::{Peer, Session, Types, Way};
-use crate::native::arrivals::Arrival;
+use crate::native::arrivals::{Arrival, Mark, Packet};
 use crate::native::inbox::{Refusal, Upper as _};
-use crate::native::lane::Lane;
 use crate::native::outbox::MIN_QUOTA;
-use crate::native::slab::List;
-use crate::native::wire::{Ack, Frame, Frames, Hello, PacketFlags, PacketHeader, Reason};
+use crate::native::wire::{Ack, Frame, Frames, Hello, LaneKind, PacketFlags, PacketHeader, Reason};
 use crate::time::Instant;
 
 /// What became of a packet.
@@ -40,12 +38,13 @@ struct Frames_ {
 }
 
 impl<T: Types> Session<T> {
-    /// Takes in a packet that came on a lane.
+    /// Takes in a packet that came on a lane, marked by the network.
     #[inline]
     pub fn on_packet(
         &mut self,
         now: Instant,
         lane: u8,
+        mark: Mark,
         packet: &[u8],
         upper: &mut T::Upper,
     ) -> Received {
@@ -60,14 +59,14 @@ impl<T: Types> Session<T> {
         let received = if way.dead {
             Received::Stray
         } else {
-            self.take_packet(now, lane, &mut way, packet, upper)
+            self.take_packet(now, lane, &mut way, (mark, packet), upper)
         };
         let opened = way.open && !was_open;
         if let Some(slot) = self.lanes.get_mut(at) {
             *slot = Some(way);
         }
-        if opened {
-            self.share_out();
+        if opened || self.shifted {
+            self.share_out(now);
         }
         received
     }
@@ -77,8 +76,8 @@ impl<T: Types> Session<T> {
         &mut self,
         now: Instant,
         lane: u8,
-        way: &mut Way<T::Lane>,
-        packet: &[u8],
+        way: &mut Way<T::Medium>,
+        (mark, packet): (Mark, &[u8]),
         upper: &mut T::Upper,
     ) -> Received {
         let Ok((header, frames)) = PacketHeader::parse(packet) else {
@@ -86,7 +85,8 @@ impl<T: Types> Session<T> {
             return Received::Stray;
         };
         // The peer does not know our number before our hello has come.
-        let named = header.session == self.number || (header.session == 0 && !way.open);
+        let may_know = way.open && way.lane.kind() == LaneKind::Reliable;
+        let named = header.session == self.number || (header.session == 0 && !may_know);
         if !named || header.lane != lane {
             return Received::Stray;
         }
@@ -138,11 +138,13 @@ impl<T: Types> Session<T> {
         if went.refused {
             return Received::Refused;
         }
-        let gap = way.received.insert(now, header.number);
-        if went.wanted {
-            let at_once = went.at_once || gap || header.flags.contains(PacketFlags::ACK_NOW);
-            way.received.want(now, &self.settings.ack, at_once);
-        }
+        let packet = Packet {
+            number: header.number,
+            wanted: went.wanted,
+            at_once: went.at_once || header.flags.contains(PacketFlags::ACK_NOW),
+            mark,
+        };
+        way.received.on_packet(now, &self.settings.ack, &packet);
         // The peer may have come to wait for quota.
         let freed = self.inbox.released().saturating_sub(self.told);
         if freed >= self.settings.limits.quota / 4 {
@@ -157,7 +159,7 @@ impl<T: Types> Session<T> {
         &mut self,
         now: Instant,
         lane: u8,
-        way: &mut Way<T::Lane>,
+        way: &mut Way<T::Medium>,
         frame: Frame<'_>,
         upper: &mut T::Upper,
     ) -> Result<bool, Refusal> {
@@ -167,7 +169,7 @@ impl<T: Types> Session<T> {
                 self.inbox.message(limits, upper, &message, data)?;
             }
             Frame::Hello(hello) => {
-                self.take_hello(now, lane, way, &hello)?;
+                self.take_hello(lane, way, &hello)?;
                 return Ok(true);
             }
             Frame::Ack(ack) if way.open => self.take_ack(now, lane, way, &ack)?,
@@ -204,8 +206,11 @@ impl<T: Types> Session<T> {
             | Frame::Gone(_)
             | Frame::Ack(_)
             | Frame::Map(_) => {
-                // Before the hello nothing else may come.
-                return Err(Refusal::Violation);
+                // Before the hello nothing else may come, but datagrams overtake each other.
+                return Err(match way.lane.kind() {
+                    LaneKind::Reliable => Refusal::Violation,
+                    LaneKind::Datagram => Refusal::Memory,
+                });
             }
         }
         Ok(false)
@@ -213,9 +218,8 @@ impl<T: Types> Session<T> {
 
     fn take_hello(
         &mut self,
-        now: Instant,
         lane: u8,
-        way: &mut Way<T::Lane>,
+        way: &mut Way<T::Medium>,
         hello: &Hello,
     ) -> Result<(), Refusal> {
         if hello.peer.is_some_and(|us| us != self.incarnation) {
@@ -246,7 +250,7 @@ impl<T: Types> Session<T> {
             || (same && hello.first > self.inbox.base())
             || hello.base > self.outbox.next()
         {
-            way.refused = hello.session;
+            self.refused = (lane, hello.session);
             self.end(Reason::Conflict);
             return Ok(());
         }
@@ -254,9 +258,10 @@ impl<T: Types> Session<T> {
             self.hear(hello.serial, hello.room);
         } else {
             if self.peer.is_some() {
-                self.leave_life(now, lane);
+                self.leave_life(lane);
                 // What was said of the first message holds no longer.
                 way.hello_sent = false;
+                way.greeted = false;
             }
             self.inbox.restart(hello.first);
             self.told = 0;
@@ -267,6 +272,8 @@ impl<T: Types> Session<T> {
         }
         self.peer = Some(told);
         way.open = true;
+        way.lane
+            .set_ack_delay(u32::from(hello.ack_delay).saturating_mul(1000));
         self.outbox.set_window(hello.window);
         self.outbox.set_quota(hello.quota);
         self.outbox.acknowledge_below(hello.base);
@@ -275,13 +282,14 @@ impl<T: Types> Session<T> {
 
     /// The peer is in another life: other lanes than the one that tells of it are to its last life, or
     /// wait for its hello as this one does.
-    fn leave_life(&mut self, now: Instant, lane: u8) {
+    fn leave_life(&mut self, lane: u8) {
         for other in (0..super::MAX_LANES).filter(|n| *n != usize::from(lane)) {
             let lost = self.lanes.get_mut(other).and_then(Option::take);
             if let Some(mut lost) = lost {
-                self.lose_all(now, &mut lost);
+                self.give_up(&mut lost);
                 lost.dead = lost.open;
                 lost.hello_sent = false;
+                lost.greeted = false;
                 if let Some(slot) = self.lanes.get_mut(other) {
                     *slot = Some(lost);
                 }
@@ -305,67 +313,46 @@ impl<T: Types> Session<T> {
         &mut self,
         now: Instant,
         lane: u8,
-        way: &mut Way<T::Lane>,
+        way: &mut Way<T::Medium>,
         ack: &Ack,
     ) -> Result<(), Refusal> {
-        let next = self.next.get(usize::from(ack.lane)).copied().unwrap_or(0);
-        if ack.largest >= next {
+        let at = usize::from(ack.lane);
+        if ack.lane == lane {
+            self.settle_ack(now, way, ack)?;
+        } else if let Some(mut other) = self.lanes.get_mut(at).and_then(Option::take) {
+            let settled = self.settle_ack(now, &mut other, ack);
+            if let Some(slot) = self.lanes.get_mut(at) {
+                *slot = Some(other);
+            }
+            settled?;
+        } else if ack.largest >= self.next {
             return Err(Refusal::Violation);
         }
         self.hear(ack.serial, ack.room);
         self.outbox.set_quota(ack.quota);
-        if ack.lane == lane {
-            self.settle(now, way, ack);
-        } else if let Some(mut other) = self
-            .lanes
-            .get_mut(usize::from(ack.lane))
-            .and_then(Option::take)
-        {
-            self.settle(now, &mut other, ack);
-            if let Some(slot) = self.lanes.get_mut(usize::from(ack.lane)) {
-                *slot = Some(other);
-            }
-        }
         Ok(())
     }
 
-    /// Sorts the packets of a lane into those that arrived, those that are lost, and the others.
+    /// Takes in what has become of packets of a lane.
     #[inline]
-    fn settle(&mut self, now: Instant, way: &mut Way<T::Lane>, ack: &Ack) {
-        let mut kept = List::default();
-        let mut progress = false;
-        loop {
-            let record = way.flight.first();
-            let Some(r) = self.outbox.records().get(record) else {
-                break;
-            };
-            let (sent, control) = (r.sent, r.control);
-            if sent.number > ack.largest {
-                break;
-            }
-            way.flight.pop_front(self.outbox.records());
-            if ack.covers(sent.number) {
-                progress = true;
-                way.lane.on_acked(now, &sent);
-                way.in_flight = way.in_flight.saturating_sub(1);
-                self.in_flight = self.in_flight.saturating_sub(1);
-                if control & super::build::MAP != 0 {
-                    self.maps.on_acked();
-                }
-                self.outbox.on_acked(record);
-            } else if way.lane.is_lost(now, &sent, ack.largest) {
-                progress = true;
-                self.lose(now, way, record);
-            } else {
-                kept.push_back(self.outbox.records(), record);
-            }
+    fn settle_ack(
+        &mut self,
+        now: Instant,
+        way: &mut Way<T::Medium>,
+        ack: &Ack,
+    ) -> Result<(), Refusal> {
+        let was_silent = way.lane.detector().timeouts() != 0;
+        let told = way.lane.on_ack(self.outbox.records(), now, ack);
+        let Ok(told) = told else {
+            return Err(Refusal::Violation);
+        };
+        if was_silent && way.lane.detector().timeouts() == 0 {
+            // It has come back.
+            way.lane.quarantined = false;
+            way.asks = false;
+            self.shifted = true;
         }
-        let rest = core::mem::take(&mut way.flight);
-        kept.append(self.outbox.records(), rest);
-        way.flight = kept;
-        if progress {
-            way.quiet = now;
-            way.probes = 0;
-        }
+        self.settle(way, told);
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 //! The controller by itself; the draft's test cases run over simulated links, in `tools/links`.
 
+use super::super::delivery::Acking;
 use super::*;
 use crate::native::cc::hand::{ack, lose, Step};
 
@@ -191,7 +192,7 @@ fn losses_in_many_places_end_startup() {
         let late = (30, t.sent());
         for (number, packet) in sent.iter().filter(|(i, _)| *i >= 2 * gaps).chain([&late]) {
             t.next_flight();
-            let mut acking = t.flow.begin(t.now);
+            let mut acking = Acking::new(t.now);
             t.flow.on_acked(&mut acking, *number, packet, false);
             let sample = t.flow.finish(&acking, t.rtt, t.rtt).unwrap();
             c.on_ack(&sample, &mut t.flow);
