@@ -38,6 +38,7 @@ use crate::{
         RouteKey, //
     },
     message::{
+        self,
         Lent,
         Payload, //
     },
@@ -240,7 +241,7 @@ impl Core {
             .filter(|len| *len <= u32_as_usize(MAX_MESSAGE_LEN))
             .ok_or(EMSGSIZE)?;
         let mut payload = Payload::empty();
-        socket::copy(
+        message::copy(
             &mut payload,
             &mut data::Parts::new(parts),
             len,

@@ -2,10 +2,15 @@
 
 //! Messages: what sockets hand to paths, and paths to sockets.
 
+mod copy;
 mod payload;
 mod spares;
 
 pub(crate) use crate::key::Endpoint;
+pub(crate) use copy::{
+    copy,
+    Source, //
+};
 pub(crate) use payload::{
     Payload,
     SHORT, //

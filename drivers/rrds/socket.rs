@@ -31,12 +31,10 @@ use directory::{
 };
 pub(crate) use send::{
     cancel,
-    copy,
     next_ended,
     spares,
     Caller,
-    Owner,
-    Source, //
+    Owner, //
 };
 
 use crate::{

@@ -9,9 +9,9 @@ use crate::{
         Incoming,
         Lent,
         Payload,
+        Source,
         SHORT, //
-    },
-    socket::Source,
+    }, //
 };
 use core::net::SocketAddr;
 use kernel::{

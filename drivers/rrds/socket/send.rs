@@ -14,14 +14,14 @@ use super::{
 };
 use crate::{
     message::{
+        copy,
         Draft,
         Endpoint,
         Lent,
         Message,
         Outgoing,
         Payload,
-        Spares,
-        SHORT, //
+        Spares, //
     },
     space::Space,
     table::Table,
@@ -644,66 +644,6 @@ impl<'a> Caller<'a> {
             };
         }
     }
-}
-
-/// Where the data of a message is copied from.
-pub(crate) trait Source {
-    /// Copies the next bytes into `vec`, in place of what is there.
-    fn take(&mut self, len: usize, vec: &mut KVec<u8>, flags: kernel::alloc::Flags) -> Result;
-
-    /// Copies the next bytes, as many as `to` has.
-    fn read(&mut self, to: &mut [u8]) -> Result;
-}
-
-impl Source for SendMsg<'_> {
-    fn take(&mut self, len: usize, vec: &mut KVec<u8>, flags: kernel::alloc::Flags) -> Result {
-        SendMsg::take(self, len, vec, flags)
-    }
-
-    fn read(&mut self, to: &mut [u8]) -> Result {
-        SendMsg::read(self, to)
-    }
-}
-
-/// Copies the data of a message from the caller into an empty payload.
-///
-/// Memory that is there already was charged to whoever sent first; it is not more than a message.
-#[inline]
-pub(crate) fn copy(
-    payload: &mut Payload,
-    msg: &mut impl Source,
-    len: usize,
-    spares: &Spares,
-    flags: kernel::alloc::Flags,
-) -> Result {
-    if len <= SHORT {
-        return payload.set_short(len, |bytes| msg.read(bytes));
-    }
-    copy_pieces(payload, msg, len, spares, flags)
-}
-
-/// As [`copy`], of more than fits in place.
-fn copy_pieces(
-    payload: &mut Payload,
-    msg: &mut impl Source,
-    len: usize,
-    spares: &Spares,
-    flags: kernel::alloc::Flags,
-) -> Result {
-    payload.reserve(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)?;
-    let mut left = len;
-
-    while left > 0 {
-        let part = left.min(FRAGMENT_BYTES);
-        let mut piece = (part == FRAGMENT_BYTES)
-            .then(|| spares.take())
-            .flatten()
-            .unwrap_or_default();
-        msg.take(part, &mut piece, flags)?;
-        left = left.saturating_sub(piece.len());
-        payload.push(piece, flags)?;
-    }
-    Ok(())
 }
 
 /// Cancels all messages of a socket that are not done with, or those to one destination.

@@ -292,13 +292,19 @@ fn cancelled_messages_are_not_sent() {
     for i in 0..3 {
         a.send(i, 10);
     }
-    assert_eq!(a.path.cancel(17, |_| true), Cancel::Removed(Msg::new(1, 10)));
+    assert_eq!(
+        a.path.cancel(17, |_| true),
+        Cancel::Removed(Msg::new(1, 10))
+    );
     assert_eq!(a.path.cancel(17, |_| true), Cancel::Gone);
     assert_eq!(a.path.cancel(99, |_| true), Cancel::Gone);
     let seqs: Vec<_> = a.drain().iter().map(|f| f.header.seq).collect();
     assert_eq!(seqs, [16, 18], "the gap is normal");
     // Sent and not acknowledged: not sent again.
-    assert_eq!(a.path.cancel(18, |_| true), Cancel::Removed(Msg::new(2, 10)));
+    assert_eq!(
+        a.path.cancel(18, |_| true),
+        Cancel::Removed(Msg::new(2, 10))
+    );
     a.lose();
     let seqs: Vec<_> = accept_c(&mut a).iter().map(|f| f.header.seq).collect();
     assert_eq!(seqs, [0, 0, 16]);
@@ -333,7 +339,10 @@ fn slots_of_cancelled_messages_are_used_again() {
     a.send(0, 1);
     for i in 1..1000 {
         let seq = a.send(i, 1);
-        assert_eq!(a.path.cancel(seq, |_| true), Cancel::Removed(Msg::new(i, 1)));
+        assert_eq!(
+            a.path.cancel(seq, |_| true),
+            Cancel::Removed(Msg::new(i, 1))
+        );
     }
     assert!(a.path.sender().queue.len() <= 8);
     let seqs: Vec<_> = a.drain().iter().map(|f| f.header.seq).collect();
@@ -466,7 +475,10 @@ fn what_senders_have_given_up_is_waited_for_in_time() {
     assert!(!a.path.wants_poll());
     // It is not put off by another one.
     a.now = a.now.after(a.settings.linger_ns / 2);
-    assert!(matches!(a.path.cancel(second, |_| true), Cancel::Removed(_)));
+    assert!(matches!(
+        a.path.cancel(second, |_| true),
+        Cancel::Removed(_)
+    ));
     assert_eq!(a.poll(), None);
     a.now = a.now.after(a.settings.linger_ns / 2);
     let reason = DropReason::Timeout;
