@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(count(), 2);
         drop(other);
         assert_eq!(count(), 1);
-        // What is taken of it later is another one: it is not in use as long as the path.
+        // A peer is forgotten with its last path, whoever holds it: a later path has another one.
         let peer = (*second).clone();
         drop(second);
         assert_eq!(count(), 0);

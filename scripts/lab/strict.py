@@ -44,8 +44,8 @@ STOCK_RXE = (
 STOCK_SCHED = (
     Allowed(
         "warning",
-        re.compile(r"kernel/time/hrtimer\.c:\d+ at hrtimer_forward\+"),
-        "dl_server_timer() updates the running task, which may start that timer, then forwards it",
+        re.compile(r"kernel/time/hrtimer\.c:\d+ at hrtimer_forward\+[\s\S]*\bdl_task_timer\+"),
+        "the timer of a deadline server is forwarded, although it was started again",
     ),
 )
 

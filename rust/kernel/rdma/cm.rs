@@ -54,13 +54,13 @@
 //!
 //! # Giving up
 //!
-//! A message of the connection manager that is not answered is repeated, and 66 to 70 s after the first one C
-//! reports the end to the id. For some instructions before it calls the id C has nothing that keeps it: if the
+//! A message of the connection manager that is not answered is repeated, and 66 to 74 s after the first one,
+//! over InfiniBand up to some minutes, C reports the end to the id. For some instructions before it calls the id C has nothing that keeps it: if the
 //! id is destroyed by another processor just then, C uses freed memory. krdma does not close this window, which
 //! every user of `rdma_cm` has. It concerns a [`Connection`] in [`State::Connecting`] or [`State::Accepted`], or
 //! after [`Id::disconnect`]. To stay out of it, either wait for the event that ends the attempt,
 //! [`Event::Unreachable`] or [`Event::Disconnected`], and drop the [`Connection`] in its callback or later; or
-//! drop it many seconds before: that cancels the message. A timer of about a minute is what to avoid.
+//! drop it many seconds before: that cancels the message. A timer of one to two minutes is what to avoid.
 //!
 //! # Devices
 //!
