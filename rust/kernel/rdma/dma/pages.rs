@@ -178,7 +178,7 @@ impl PageList {
 
     /// Hands a range to the processor, or back to the device.
     fn sync(&self, range: &Range<usize>, for_cpu: bool) {
-        // SAFETY: By the type invariant, the table is mapped for `dev`, in both directions.
+        // SAFETY: By the type invariant, the table is mapped for `dev`, in both directions, and stays as it is.
         unsafe { sync(&self.dev, &self.table, range, for_cpu) };
     }
 

@@ -24,7 +24,7 @@ use kernel::{
 ///
 /// # Safety
 ///
-/// `table` must be mapped for `dev` in both directions.
+/// `table` must be mapped for `dev` in both directions. Nobody may change it or its list during the call.
 pub(super) unsafe fn sync(
     dev: &Device,
     table: &bindings::sg_table,
@@ -38,7 +38,7 @@ pub(super) unsafe fn sync(
     if unsafe { bindings::ib_uses_virt_dma(dev) } {
         return;
     }
-    // SAFETY: By the function's requirements, it is a table. We have a reference, so nobody changes it.
+    // SAFETY: By the function's requirements, it is a table that nobody changes.
     let table = unsafe { SGTable::from_raw((&raw const *table).cast_mut()) };
     let segments = table
         .iter()
