@@ -272,6 +272,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     grid(&folder.join("grid.svg"))?;
     sharing(&folder.join("sharing.svg"))?;
     sessions::dead(&folder.join("dead.svg"))?;
-    println!("figures: five in {}", folder.display());
+    sessions::beside(&folder.join("beside.svg"))?;
+    println!("figures: six in {}", folder.display());
     Ok(())
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The figure of sessions: a lane that dies.
+//! The figures of sessions: a lane that dies, and small messages beside large ones.
 
 use crate::draw::{write, Chart, Line};
 use plotters::chart::SeriesLabelPosition;
-use rds_links::{LaneConfig, LinkConfig, Sessions, SessionsConfig, MS, US};
+use rds_links::{median, LaneConfig, LinkConfig, Sessions, SessionsConfig, MS, US};
 use rds_proto::native::cc::Kind;
 use rds_proto::native::lane::Role;
 use std::error::Error;
@@ -17,7 +17,7 @@ fn lane(datagrams: bool, path: usize, role: Role) -> LaneConfig {
     if datagrams {
         LaneConfig::datagram(path, role, Kind::Bbr, 4096)
     } else {
-        LaneConfig::reliable(path, role, 4)
+        LaneConfig::reliable(path, role, 12)
     }
 }
 
@@ -65,6 +65,56 @@ pub fn dead(path: &Path) -> Result<(), Box<dyn Error>> {
         y_max: 2.5,
         logarithmic: false,
         legend: SeriesLabelPosition::LowerRight,
+    };
+    write(path, (900, 420), &[chart])
+}
+
+/// The round trip of a small message, idle and beside bulk.
+pub fn beside(path: &Path) -> Result<(), Box<dyn Error>> {
+    const LINK: LinkConfig = LinkConfig::new(1_250_000_000, 50 * US);
+    const BULK: u64 = 20;
+    const END: u64 = 60;
+    let mut lines = Vec::new();
+    for (i, (datagrams, name)) in KINDS.iter().enumerate() {
+        for (j, (roles, lanes)) in [
+            (&[Role::Small, Role::Bulk][..], "a lane of its own"),
+            (&[Role::Any][..], "one lane for all"),
+        ]
+        .iter()
+        .enumerate()
+        {
+            let lane = |role: &Role| lane(*datagrams, 0, *role);
+            let config = SessionsConfig::new(&roles.iter().map(lane).collect::<Vec<_>>());
+            let mut w = Sessions::new(1, &[LINK], config);
+            let mut points = Vec::new();
+            for ms in 1..=END {
+                if ms == BULK {
+                    w.set_bulk(1 << 20, 4);
+                }
+                let seen = w.trips().len();
+                w.ping_until(ms * MS, 64);
+                let mut trips: Vec<_> = w.trips()[seen..].iter().map(|trip| trip.1).collect();
+                if !trips.is_empty() {
+                    points.push((ms as f64, median(&mut trips) as f64 / 1e3));
+                }
+            }
+            lines.push(Line {
+                name: format!("{lanes}, {name}"),
+                points,
+                colour: 2 * i + j,
+                dots: false,
+            });
+        }
+    }
+    let chart = Chart {
+        title: "Round trip of 64 bytes over 10 Gbit/s and 50 µs; from 20 ms on beside messages of 1 MiB",
+        x: "milliseconds",
+        y: "round trip, µs",
+        lines,
+        spans: vec![(BULK as f64, END as f64, 4)],
+        y_max: 500.0,
+        logarithmic: false,
+        legend: SeriesLabelPosition::UpperLeft,
     };
     write(path, (900, 420), &[chart])
 }

@@ -176,8 +176,14 @@ pub(crate) struct End {
 }
 
 impl End {
-    pub(crate) fn new(number: u32, small: u32, settings: Settings, lanes: &[LaneConfig]) -> Self {
-        let flows = vec![Flow::default(); 4];
+    pub(crate) fn new(
+        number: u32,
+        small: u32,
+        flows: usize,
+        settings: Settings,
+        lanes: &[LaneConfig],
+    ) -> Self {
+        let flows = vec![Flow::default(); flows];
         let outbox = Outbox::new(Vec::new(), Vec::new(), flows, small, 0);
         let incarnation = NonZeroU32::MIN.saturating_add(number);
         let ways = lanes.iter().map(|_| None).collect();

@@ -36,6 +36,8 @@ pub struct SessionsConfig {
     pub lanes: Vec<LaneConfig>,
     /// Longest message that is small.
     pub small: u32,
+    /// Queues for messages that wait, by their ports: a power of two.
+    pub flows: usize,
     /// What both ends can take.
     pub settings: Settings,
 }
@@ -47,6 +49,7 @@ impl SessionsConfig {
             pairs: 1,
             lanes: lanes.to_vec(),
             small: 4096,
+            flows: 64,
             settings: Settings::default(),
         }
     }
@@ -138,7 +141,13 @@ impl Sessions {
         };
         let end = |pair: usize, side: u32| {
             let number = 1 + 2 * pair as u32 + side;
-            End::new(number, config.small, config.settings, &config.lanes)
+            End::new(
+                number,
+                config.small,
+                config.flows,
+                config.settings,
+                &config.lanes,
+            )
         };
         let mut world = Self {
             now: 0,

@@ -13,7 +13,8 @@ const FAST: LinkConfig = LinkConfig::new(1_250_000_000, 50 * US);
 fn two(datagrams: bool, roles: [Role; 2], second: usize) -> SessionsConfig {
     let lane = |path, role| match datagrams {
         true => LaneConfig::datagram(path, role, Kind::Bbr, 4096),
-        false => LaneConfig::reliable(path, role, 4),
+        // As many packets as a round trip of the longest path here holds, and more.
+        false => LaneConfig::reliable(path, role, 12),
     };
     let [first, other] = roles;
     SessionsConfig::new(&[lane(0, first), lane(second, other)])
@@ -52,6 +53,35 @@ fn a_dead_lane_costs_three_timeouts_at_most_and_loses_nothing() {
 }
 
 #[test]
+fn a_small_message_takes_twice_as_long_beside_bulk_at_most() {
+    for datagrams in [true, false] {
+        for link in [FAST, LinkConfig::new(625_000_000, MS)] {
+            let config = two(datagrams, [Role::Small, Role::Bulk], 0);
+            let mut w = Sessions::new(1, &[link], config);
+            let warm = 100 * link.rtt.max(100 * US);
+            w.ping_until(warm, 64);
+            let idle = w.ping_until(w.now() + warm, 64);
+            w.set_bulk(1 << 20, 4);
+            w.ping_until(w.now() + 2 * warm, 64);
+            let before: u64 = w.delivered().iter().map(|(_, bytes)| bytes).sum();
+            let began = w.now();
+            let beside = w.ping_until(w.now() + 2 * warm, 64);
+            let after: u64 = w.delivered().iter().map(|(_, bytes)| bytes).sum();
+            let percent = 100 * (after - before) * SECOND / (w.now() - began) / link.rate;
+            let rtt = link.rtt;
+            assert!(
+                beside <= 2 * idle,
+                "{datagrams} {rtt}: {idle} ns, then {beside}"
+            );
+            assert!(percent >= 70, "{datagrams} {rtt}: bulk gets {percent} %");
+            w.set_bulk(0, 0);
+            w.run_until(w.now() + SECOND);
+            w.check_rest();
+        }
+    }
+}
+
+#[test]
 fn ten_thousand_sessions_lose_double_and_reorder_nothing() {
     let mut link = LinkConfig::new(12_500_000_000, 200 * US).with_buffer(400);
     link.loss = Loss::Random(10_000);
@@ -61,6 +91,7 @@ fn ten_thousand_sessions_lose_double_and_reorder_nothing() {
     let lane = LaneConfig::datagram(0, Role::Any, Kind::Bbr, 4096);
     let config = SessionsConfig {
         pairs: 10_000,
+        flows: 4,
         ..SessionsConfig::new(&[lane])
     };
     let mut w = Sessions::new(7, &[link], config);

@@ -412,8 +412,8 @@ impl<T: Types> Session<T> {
             if let Some(mut way) = way {
                 way.lane.quarantined = true;
                 way.asks = true;
-                way.lane.collapse(now);
                 self.give_up(&mut way);
+                way.lane.collapse(now);
                 if let Some(slot) = self.lanes.get_mut(at) {
                     *slot = Some(way);
                 }
@@ -466,7 +466,9 @@ impl<T: Types> Session<T> {
 
     /// When to call [`Session::transmit`] for a lane at the latest, if nothing else happens.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let lanes = self.lanes.iter().flatten().filter(|way| !way.dead);
+        let has_ended = self.ended.is_some();
+        let lanes = self.lanes.iter().flatten();
+        let lanes = lanes.filter(|way| !(way.dead || has_ended && way.said_bye));
         let of = |way: &Way<T::Medium>| {
             let due = way.received.due().unwrap_or(NEVER);
             let probe = self.probe_time(way).unwrap_or(NEVER);

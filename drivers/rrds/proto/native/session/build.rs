@@ -189,7 +189,9 @@ impl<T: Types> Session<T> {
             Some(_) if self.in_flight < u32::from(self.room.max(1)) => {
                 way.lane.departure(now, most)
             }
-            _ => {
+            // The peer has no room for more: that is not for lack of work.
+            Some(_) => Departure::Blocked,
+            None => {
                 way.lane.on_nothing_to_send();
                 Departure::Blocked
             }
