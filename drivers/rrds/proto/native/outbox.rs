@@ -620,9 +620,11 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             return Err(flows);
         }
         core::mem::swap(&mut self.flows, &mut flows);
+        // A flow becomes so many, which follow each other.
+        let parts = self.flows.len().checked_div(old).unwrap_or(1);
         for (at, to) in self.flows.iter_mut().enumerate() {
             // Whoever shared a flow still comes after what was sent last.
-            let from = at & old.wrapping_sub(1);
+            let from = at.checked_div(parts).unwrap_or(0);
             *to = Flow::after(flows.get(from).map_or(0, |f| f.last));
         }
         for from in flows.iter_mut() {

@@ -39,13 +39,14 @@ impl Flow {
     }
 }
 
-/// The flow of a pair of ports among `count`, a power of two.
+/// The flow of a pair of ports among `count`, a power of two. Twice as many split each into two neighbours.
 #[inline]
 pub(super) const fn index(sport: u16, dport: u16, count: usize) -> usize {
-    // CAST: widening; then the upper half of the product, which all bits of the ports have a part in.
+    // CAST: widening; then the upper bits of the product, which all bits of the ports have a part in.
     let ports = ((sport as u32) << 16) | dport as u32;
-    let hash = ports.wrapping_mul(0x9e37_79b9) >> 16;
-    hash as usize & count.wrapping_sub(1)
+    let hash = ports.wrapping_mul(0x9e37_79b9) as u64;
+    // OVERFLOW: there are less than 2^32 flows.
+    (hash >> 32_u32.wrapping_sub(count.trailing_zeros())) as usize & count.wrapping_sub(1)
 }
 
 /// Flows that have something to send, the next one first.
