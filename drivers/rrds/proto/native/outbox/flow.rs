@@ -46,7 +46,8 @@ pub(super) const fn index(sport: u16, dport: u16, count: usize) -> usize {
     let ports = ((sport as u32) << 16) | dport as u32;
     let hash = ports.wrapping_mul(0x9e37_79b9) as u64;
     // OVERFLOW: there are less than 2^32 flows.
-    (hash >> 32_u32.wrapping_sub(count.trailing_zeros())) as usize & count.wrapping_sub(1)
+    let shift = 32_u32.wrapping_sub(count.trailing_zeros());
+    hash.wrapping_shr(shift) as usize & count.wrapping_sub(1)
 }
 
 /// Flows that have something to send, the next one first.

@@ -20,7 +20,9 @@ impl Bbr {
     /// Paces at `gain` times the path's rate; until the pipe was full, never slower than before.
     pub(super) fn set_pacing_rate_with_gain(&mut self, gain: Gain) {
         let rate = self.bw().times(gain).times(MARGIN);
-        if self.full_bw_reached || rate > self.pacing_rate {
+        // Without any sample, as from a peer that acknowledges in no time, the last one stays: with none nothing
+        // would leave.
+        if rate > Rate(0) && self.full_bw_reached || rate > self.pacing_rate {
             self.pacing_rate = rate;
         }
     }
