@@ -671,15 +671,10 @@ pub(crate) fn cancel(sock: &Sock<Socket>, dest: Option<Endpoint>) {
             continue;
         }
         // Again, if its number has changed since it was read.
-        let sends = sends.lock();
-        if let Some((_, sent)) = sends
-            .sent
-            .next(number)
-            .filter(|(found, _)| *found == number)
-        {
-            if sent.outcome.is_none() && sent.message.seq() != seq {
-                at = number;
-            }
+        let mut sends = sends.lock();
+        let sent = sends.sent.get_mut(number);
+        if sent.is_some_and(|sent| sent.outcome.is_none() && sent.message.seq() != seq) {
+            at = number;
         }
     }
 }

@@ -112,6 +112,10 @@ impl Node {
         self.path.queue(Msg::new(id, len), false).unwrap()
     }
 
+    fn cancel(&mut self, seq: u64) -> Cancel<Msg> {
+        self.path.cancel(seq, |_| true)
+    }
+
     /// All that the path wants to send, at most `budget` frames and a bare acknowledgement.
     fn transmit(&mut self, budget: u32) -> (Vec<Out>, Transmit<()>) {
         let mut out = Vec::new();

@@ -49,7 +49,7 @@ impl Senders {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Search {
     /// How many have overtaken the long message that is next.
-    overtaken: u32,
+    pub(super) overtaken: u32,
     /// The number of the long message that was next when the others were looked at.
     next: u64,
     /// The first number that was not looked at.
@@ -59,20 +59,21 @@ pub(super) struct Search {
 }
 
 impl<M: Payload> Entry<M> {
+    /// Length in bytes; 0 of a message that has left.
+    fn len(&self) -> u32 {
+        self.item.as_ref().map_or(0, Item::len)
+    }
+
     /// Whether others may overtake it.
     pub(super) fn is_long(&self) -> bool {
-        self.item.as_ref().is_some_and(|item| item.len() > LONG)
+        self.len() > LONG
     }
 
     /// Whether it may overtake others.
     fn is_short(&self) -> bool {
-        match &self.item {
-            Some(Item::Message(m)) => {
-                m.len() <= SHORT && m.operation().is_none() && self.ended.is_none()
-            }
-            Some(Item::Pong(_)) => true,
-            None => false,
-        }
+        let is_short = |item: &Item<M>| item.len() <= SHORT && item.operation().is_none();
+
+        self.ended.is_none() && self.item.as_ref().is_some_and(is_short)
     }
 
     /// The socket whose messages keep their order, to whichever port they go: what it sends last may be to
@@ -103,11 +104,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         };
         // The peer may know its number.
         let is_begun = next.seq <= self.used_high();
-        let fragments = next
-            .item
-            .as_ref()
-            .map_or(0, Item::len)
-            .div_ceil(FRAGMENT_LEN);
+        let fragments = next.len().div_ceil(FRAGMENT_LEN);
         if is_begun || self.search.overtaken >= fragments {
             return;
         }
@@ -134,18 +131,8 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         }
     }
 
-    /// Notes that the entry, which is next, is begun.
-    #[inline]
-    pub(super) fn begin(&mut self, is_long: bool) {
-        if is_long {
-            self.search.overtaken = 0;
-        }
-    }
-
     /// Moves the entry at `from` to `to`. The numbers stay in order.
     fn put_ahead(&mut self, from: usize, to: usize) {
-        // Those that were looked at have other numbers from here on.
-        self.search.next = 0;
         self.ring.move_ahead(from, to);
         // INVARIANT: each place has the number that it had.
         let Some(highest) = self.ring.get(to).map(Entry::seq) else {

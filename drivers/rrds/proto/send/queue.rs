@@ -362,8 +362,9 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
     pub(super) fn start(&mut self, index: usize) {
         if let Some(entry) = self.ring.get(index) {
             self.started_high = self.started_high.max(entry.seq);
-            let is_long = entry.is_long();
-            self.begin(is_long);
+            if entry.is_long() {
+                self.search.overtaken = 0;
+            }
             // INVARIANT: `next_live` gave the index of an entry with its item.
             self.sent = index;
             self.sending = true;

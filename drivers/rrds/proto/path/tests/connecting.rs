@@ -290,7 +290,7 @@ fn what_nobody_wants_any_more_is_not_dialed() {
     let seq = a.send(1, 10);
     a.path.release();
     assert_eq!(a.poll(), None, "a message waits");
-    assert!(matches!(a.path.cancel(seq, |_| true), Cancel::Removed(_)));
+    assert!(matches!(a.cancel(seq), Cancel::Removed(_)));
     a.path.release();
     assert_eq!(a.poll(), None, "the attempt goes on");
     a.path.on_lost(a.path.current(), DropReason::Rejected);

@@ -328,7 +328,7 @@ fn a_path_that_is_stopped_gives_everything_back() {
         ..Header::default()
     };
     a.receive_header(ack, 0).unwrap();
-    a.path.cancel(17, |_| true);
+    a.cancel(17);
     a.path.stop();
     assert_eq!(a.path.stats().conn_reset, 1);
     a.close();

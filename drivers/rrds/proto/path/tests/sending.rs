@@ -292,19 +292,13 @@ fn cancelled_messages_are_not_sent() {
     for i in 0..3 {
         a.send(i, 10);
     }
-    assert_eq!(
-        a.path.cancel(17, |_| true),
-        Cancel::Removed(Msg::new(1, 10))
-    );
-    assert_eq!(a.path.cancel(17, |_| true), Cancel::Gone);
-    assert_eq!(a.path.cancel(99, |_| true), Cancel::Gone);
+    assert_eq!(a.cancel(17), Cancel::Removed(Msg::new(1, 10)));
+    assert_eq!(a.cancel(17), Cancel::Gone);
+    assert_eq!(a.cancel(99), Cancel::Gone);
     let seqs: Vec<_> = a.drain().iter().map(|f| f.header.seq).collect();
     assert_eq!(seqs, [16, 18], "the gap is normal");
     // Sent and not acknowledged: not sent again.
-    assert_eq!(
-        a.path.cancel(18, |_| true),
-        Cancel::Removed(Msg::new(2, 10))
-    );
+    assert_eq!(a.cancel(18), Cancel::Removed(Msg::new(2, 10)));
     a.lose();
     let seqs: Vec<_> = accept_c(&mut a).iter().map(|f| f.header.seq).collect();
     assert_eq!(seqs, [0, 0, 16]);
@@ -316,8 +310,8 @@ fn a_message_on_its_way_out_is_finished_before_it_is_cancelled() {
     a.send(1, 9000);
     a.send(2, 1);
     a.transmit(1);
-    assert_eq!(a.path.cancel(16, |_| true), Cancel::Sending);
-    assert_eq!(a.path.cancel(16, |_| true), Cancel::Gone);
+    assert_eq!(a.cancel(16), Cancel::Sending);
+    assert_eq!(a.cancel(16), Cancel::Gone);
     assert_eq!(a.reap(), []);
     let seqs: Vec<_> = a.drain().iter().map(|f| f.header.seq).collect();
     assert_eq!(seqs, [16, 16, 17]);
@@ -325,7 +319,7 @@ fn a_message_on_its_way_out_is_finished_before_it_is_cancelled() {
     // On a new connection it is not begun again.
     a.send(3, 9000);
     a.transmit(1);
-    assert_eq!(a.path.cancel(18, |_| true), Cancel::Sending);
+    assert_eq!(a.cancel(18), Cancel::Sending);
     a.lose();
     assert_eq!(a.reap(), [(3, Outcome::Cancelled)]);
     let seqs: Vec<_> = accept_c(&mut a).iter().map(|f| f.header.seq).collect();
@@ -339,10 +333,7 @@ fn slots_of_cancelled_messages_are_used_again() {
     a.send(0, 1);
     for i in 1..1000 {
         let seq = a.send(i, 1);
-        assert_eq!(
-            a.path.cancel(seq, |_| true),
-            Cancel::Removed(Msg::new(i, 1))
-        );
+        assert_eq!(a.cancel(seq), Cancel::Removed(Msg::new(i, 1)));
     }
     assert!(a.path.sender().queue.len() <= 8);
     let seqs: Vec<_> = a.drain().iter().map(|f| f.header.seq).collect();
@@ -353,7 +344,7 @@ fn slots_of_cancelled_messages_are_used_again() {
     }
     a.transmit(5);
     for seq in 1016..1019 {
-        a.path.cancel(seq, |_| true);
+        a.cancel(seq);
     }
     a.send(7, 1);
     a.send(8, 1);
@@ -371,12 +362,12 @@ fn a_message_is_refused_if_and_only_if_all_slots_are_occupied() {
     }
     // Behind one that waits, as long as they are too few to be taken out.
     for seq in first + 5..first + 8 {
-        a.path.cancel(seq, |_| true);
+        a.cancel(seq);
         assert_eq!(a.path.sender().queue.occupied(), 16);
         assert!(a.path.queue(Msg::new(16, 1), false).is_err());
     }
     assert_eq!(a.path.sender().queue.live(), 13);
-    a.path.cancel(first + 8, |_| true);
+    a.cancel(first + 8);
     assert_eq!(a.path.sender().queue.occupied(), 12);
     assert!(a.path.queue(Msg::new(16, 1), false).is_ok());
 }
@@ -469,16 +460,13 @@ fn what_senders_have_given_up_is_waited_for_in_time() {
     let second = a.send(2, 9000);
     a.drain();
     assert!(!a.path.wants_poll());
-    assert!(matches!(a.path.cancel(first, |_| true), Cancel::Removed(_)));
+    assert!(matches!(a.cancel(first), Cancel::Removed(_)));
     assert!(a.path.wants_poll());
     assert_eq!(a.poll(), None);
     assert!(!a.path.wants_poll());
     // It is not put off by another one.
     a.now = a.now.after(a.settings.linger_ns / 2);
-    assert!(matches!(
-        a.path.cancel(second, |_| true),
-        Cancel::Removed(_)
-    ));
+    assert!(matches!(a.cancel(second), Cancel::Removed(_)));
     assert_eq!(a.poll(), None);
     a.now = a.now.after(a.settings.linger_ns / 2);
     let reason = DropReason::Timeout;
@@ -490,11 +478,11 @@ fn what_senders_have_given_up_is_waited_for_in_time() {
     let (mut a, _) = pair();
     let first = a.send(1, 9000);
     let out = a.drain();
-    a.path.cancel(first, |_| true);
+    a.cancel(first);
     assert_eq!(a.poll(), None);
     a.path.on_sent(a.path.current(), out.last().unwrap().id);
     let unsent = a.send(2, 9000);
-    a.path.cancel(unsent, |_| true);
+    a.cancel(unsent);
     a.now = a.now.after(2 * a.settings.linger_ns);
     assert_eq!((a.poll(), a.path.state()), (None, State::Up));
     assert_eq!(a.path.linger.next_timeout(), None);
