@@ -7,6 +7,9 @@
 pub struct Instant(pub u64);
 
 impl Instant {
+    /// A point that does not come.
+    pub const NEVER: Self = Self(u64::MAX);
+
     /// The point `ns` nanoseconds later; the end of time if that is beyond it.
     #[must_use]
     pub const fn after(self, ns: u64) -> Self {

@@ -23,8 +23,6 @@ const MOST_PACKETS: u8 = 64;
 const TIME_THRESHOLD: u8 = 9;
 /// and at most.
 const MOST_TIME: u8 = 16;
-/// A point of time that does not come.
-const NEVER: Instant = Instant(u64::MAX);
 /// Timeouts in a row after which the path counts as broken down.
 pub const PERSISTENT_TIMEOUTS: u8 = 3;
 /// The timeout doubles so many times at most,
@@ -103,7 +101,7 @@ impl Detector {
     pub const fn new(initial_rtt_ns: u64, ack_delay_ns: u32) -> Self {
         Self {
             rtt: Rtt::new(initial_rtt_ns),
-            loss_at: NEVER,
+            loss_at: Instant::NEVER,
             last_sent: Instant(0),
             moved: 0,
             losses: 0,
@@ -163,7 +161,7 @@ impl Detector {
     /// sends a little all the time would never find out. The second wait is not doubled, as another lane
     /// takes over after it.
     pub fn next_timeout(&self) -> Instant {
-        if self.loss_at != NEVER {
+        if self.loss_at != Instant::NEVER {
             return self.loss_at;
         }
         let doublings = self.timeouts.saturating_sub(1).min(MOST_DOUBLINGS);
@@ -184,7 +182,7 @@ impl Detector {
         if now < self.next_timeout() {
             return Timeout::None;
         }
-        if self.loss_at != NEVER {
+        if self.loss_at != Instant::NEVER {
             return Timeout::Loss;
         }
         self.timeouts = self.timeouts.saturating_add(1);
@@ -205,7 +203,7 @@ impl Detector {
 
     /// Begins to look for losses after an acknowledgement.
     pub fn begin_scan(&mut self) {
-        self.loss_at = NEVER;
+        self.loss_at = Instant::NEVER;
     }
 
     /// Whether packet `number`, sent at `sent`, is lost, when `largest` has been acknowledged.
@@ -286,7 +284,7 @@ impl Detector {
 
     /// Forgets all packets: the lane is given up.
     pub fn on_abandoned(&mut self) {
-        self.loss_at = NEVER;
+        self.loss_at = Instant::NEVER;
         self.remembered = 0;
         self.losses = 0;
     }

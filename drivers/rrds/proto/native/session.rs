@@ -163,9 +163,6 @@ pub struct Way<M> {
     class: Option<Class>,
 }
 
-/// A time that does not come.
-const NEVER: Instant = Instant(u64::MAX);
-
 impl<M: Medium> Way<M> {
     /// The lane.
     pub const fn lane(&self) -> &Lane<M> {
@@ -470,12 +467,16 @@ impl<T: Types> Session<T> {
         let lanes = self.lanes.iter().flatten();
         let lanes = lanes.filter(|way| !(way.dead || has_ended && way.said_bye));
         let of = |way: &Way<T::Medium>| {
-            let due = way.received.due().unwrap_or(NEVER);
-            let probe = self.probe_time(way).unwrap_or(NEVER);
-            let leaves = if way.paced { way.lane.leaves() } else { NEVER };
+            let due = way.received.due().unwrap_or(Instant::NEVER);
+            let probe = self.probe_time(way).unwrap_or(Instant::NEVER);
+            let leaves = if way.paced {
+                way.lane.leaves()
+            } else {
+                Instant::NEVER
+            };
             due.min(probe).min(leaves)
         };
-        lanes.map(of).min().filter(|time| *time != NEVER)
+        lanes.map(of).min().filter(|time| *time != Instant::NEVER)
     }
 
     /// When a lane has been silent for too long.

@@ -56,9 +56,6 @@ use filters::{MaxAcked, MaxBw};
 pub const UNBOUNDED: u32 = u32::MAX;
 /// No round trip has been measured, or it was longer than four seconds.
 const NO_RTT: u32 = u32::MAX;
-/// A point of time that does not come.
-const NEVER: Instant = Instant(u64::MAX);
-
 /// The states of the draft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -253,13 +250,13 @@ impl Bbr {
             min_rtt_expired: false,
             probe_rtt_round_done: false,
             probe_rtt_cwnd: config.initial_cwnd,
-            probe_rtt_done: NEVER,
+            probe_rtt_done: Instant::NEVER,
             is_loss_in_round: false,
             loss_round_start: false,
             loss_gaps: 0,
             next_lost: u32::MAX,
             loss_round_delivered: 0,
-            recovery: NEVER,
+            recovery: Instant::NEVER,
             undo: Undo {
                 state: None,
                 bw_shortterm: Rate::ZERO,

@@ -1,49 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::super::cc::{AnyController, Config, Controller, Kind};
-use super::super::slab::NONE;
+use super::super::outbox::Record;
 use super::super::wire::{Ecn, Holes};
 use super::*;
 use std::vec::Vec;
 
 const MS: u64 = 1_000_000;
 const SIZE: u32 = 1000;
-
-/// A packet, which carries its number.
-#[derive(Debug)]
-struct Parcel {
-    sent: Sent,
-    next: u32,
-}
-
-impl Default for Parcel {
-    fn default() -> Self {
-        Self {
-            sent: Sent::default(),
-            next: NONE,
-        }
-    }
-}
-
-impl Linked for Parcel {
-    fn next(&self) -> u32 {
-        self.next
-    }
-
-    fn set_next(&mut self, next: u32) {
-        self.next = next;
-    }
-}
-
-impl Packet for Parcel {
-    fn sent(&self) -> &Sent {
-        &self.sent
-    }
-
-    fn sent_mut(&mut self) -> &mut Sent {
-        &mut self.sent
-    }
-}
 
 /// What has become of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +20,12 @@ use Outcome::{Acked, Gone};
 
 struct F<M> {
     lane: Lane<M>,
-    slab: Slab<Parcel, Vec<Parcel>>,
+    slab: Slab<Record, Vec<Record>>,
 }
 
 impl<M: Medium> F<M> {
     fn over(medium: M) -> Self {
-        let slots: Vec<_> = (0..64).map(|_| Parcel::default()).collect();
+        let slots: Vec<_> = (0..64).map(|_| Record::default()).collect();
         Self {
             lane: Lane::new(medium, Role::Any, SIZE, u16::MAX, 10 * MS),
             slab: Slab::new(slots),
@@ -72,7 +36,7 @@ impl<M: Medium> F<M> {
     fn numbers(&mut self, mut list: List) -> Vec<u64> {
         let mut numbers = Vec::new();
         while let Some(at) = list.pop_front(&mut self.slab) {
-            numbers.push(self.slab.get(at).unwrap().sent.number);
+            numbers.push(self.slab.get(at).unwrap().sent().number);
             self.slab.release(at);
         }
         numbers
@@ -191,7 +155,7 @@ fn a_forged_acknowledgement_changes_nothing() {
 }
 
 fn grow<M>(f: &mut F<M>, slots: usize) {
-    let slots = (0..slots).map(|_| Parcel::default()).collect();
+    let slots = (0..slots).map(|_| Record::default()).collect();
     assert!(f.slab.grow(slots).is_ok());
 }
 
@@ -328,7 +292,7 @@ fn on_a_reliable_lane_what_is_missing_was_refused() {
     assert_eq!(f.fire(at), (probe, Vec::new()));
     let oldest = f.lane.lose_oldest(&mut f.slab, at);
     assert_eq!(
-        oldest.map(|at| f.slab.get(at).unwrap().sent.number),
+        oldest.map(|at| f.slab.get(at).unwrap().sent().number),
         Some(3)
     );
     assert_eq!((f.remembered(), f.lane.in_flight()), (5, 4));

@@ -55,17 +55,15 @@ impl<T: Types> Session<T> {
         let Some(mut way) = self.lanes.get_mut(at).and_then(Option::take) else {
             return Received::Stray;
         };
-        let was_open = way.open;
         let received = if way.dead {
             Received::Stray
         } else {
             self.take_packet(now, lane, &mut way, (mark, packet), upper)
         };
-        let opened = way.open && !was_open;
         if let Some(slot) = self.lanes.get_mut(at) {
             *slot = Some(way);
         }
-        if opened || self.shifted {
+        if self.shifted {
             self.share_out(now);
         }
         received
@@ -272,6 +270,7 @@ impl<T: Types> Session<T> {
         }
         self.peer = Some(told);
         way.open = true;
+        self.shifted = true;
         way.lane
             .set_ack_delay(u32::from(hello.ack_delay).saturating_mul(1000));
         self.outbox.set_window(hello.window);

@@ -38,7 +38,7 @@ impl Background {
 
     /// ProbeBW_DOWN begins.
     pub(super) fn begin(&mut self, mss: u32) {
-        self.until = Instant(u64::MAX);
+        self.until = Instant::NEVER;
         if self.total() > mss.saturating_mul(MEMORY_PACKETS) {
             self.acked >>= 1;
             self.lost >>= 1;

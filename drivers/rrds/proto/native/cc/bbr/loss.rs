@@ -4,7 +4,7 @@
 
 use super::background::{MOST, WHOLE};
 use super::model::BETA;
-use super::{Bbr, State, Undo, NEVER};
+use super::{Bbr, State, Undo};
 use crate::native::cc::controller::Lost;
 use crate::native::cc::delivery::{Delivery, Sample, Snapshot};
 use crate::native::cc::units::saturate;
@@ -68,7 +68,7 @@ impl Bbr {
             self.loss_round_delivered = flow.delivered();
         }
         self.is_loss_in_round = true;
-        if self.recovery == NEVER {
+        if self.recovery == Instant::NEVER {
             self.save_cwnd();
             self.recovery = now;
         }
@@ -146,7 +146,7 @@ impl Bbr {
 
     /// Remembers the window that was good.
     pub(super) fn save_cwnd(&mut self) {
-        self.prior_cwnd = if self.recovery == NEVER && self.state != State::ProbeRtt {
+        self.prior_cwnd = if self.recovery == Instant::NEVER && self.state != State::ProbeRtt {
             self.cwnd
         } else {
             self.prior_cwnd.max(self.cwnd)
@@ -184,7 +184,7 @@ impl Bbr {
     pub(super) fn end_recovery(&mut self, sample: &Sample) {
         // Never, if there is no recovery.
         if sample.newest.sent > self.recovery {
-            self.recovery = NEVER;
+            self.recovery = Instant::NEVER;
             self.restore_cwnd();
         }
     }
@@ -192,7 +192,7 @@ impl Bbr {
     /// The losses of the latest episode were mistaken: restores what they changed.
     pub(super) fn handle_spurious_loss(&mut self, now: Instant, flow: &Delivery) {
         self.restore_cwnd();
-        self.recovery = NEVER;
+        self.recovery = Instant::NEVER;
         self.is_loss_in_round = false;
         self.reset_full_bw();
         let undo = self.undo;

@@ -2,7 +2,7 @@
 
 //! ProbeRTT and the shortest round trip; what is done after idleness.
 
-use super::{AckPhase, Bbr, State, NEVER};
+use super::{AckPhase, Bbr, State};
 use crate::native::cc::delivery::{Delivery, Sample};
 use crate::native::cc::units::{saturate, Gain};
 use crate::time::Instant;
@@ -37,7 +37,7 @@ impl Bbr {
             self.background.end(sample.now);
             self.save_cwnd();
             self.state = State::ProbeRtt;
-            self.probe_rtt_done = NEVER;
+            self.probe_rtt_done = Instant::NEVER;
             self.ack_phase = AckPhase::Stopping;
             self.start_round(flow);
         }
@@ -52,7 +52,7 @@ impl Bbr {
     fn handle_probe_rtt(&mut self, now: Instant, flow: &mut Delivery) {
         // Low rates of ProbeRTT say nothing of the path.
         flow.mark_app_limited();
-        if self.probe_rtt_done != NEVER {
+        if self.probe_rtt_done != Instant::NEVER {
             if self.round_start {
                 self.probe_rtt_round_done = true;
             }
