@@ -4,7 +4,7 @@
 
 use crate::draw::{write, Chart, Line};
 use plotters::chart::SeriesLabelPosition;
-use rds_links::{median, LaneConfig, LinkConfig, Sessions, SessionsConfig, MS, US};
+use rds_links::{LaneConfig, LinkConfig, Sessions, SessionsConfig, MS, US};
 use rds_proto::native::cc::Kind;
 use rds_proto::native::lane::Role;
 use std::error::Error;
@@ -28,7 +28,6 @@ pub fn dead(path: &Path) -> Result<(), Box<dyn Error>> {
     const BACK: u64 = 200;
     const END: u64 = 300;
     let mut lines = Vec::new();
-    let mut spans = Vec::new();
     for (i, (datagrams, name)) in KINDS.iter().enumerate() {
         let lanes = [0, 1].map(|path| lane(*datagrams, path, Role::Any));
         let mut w = Sessions::new(1, &[LINK, LINK], SessionsConfig::new(&lanes));
@@ -54,14 +53,13 @@ pub fn dead(path: &Path) -> Result<(), Box<dyn Error>> {
             colour: i,
             dots: false,
         });
-        spans = vec![(DIES as f64, BACK as f64, 1)];
     }
     let chart = Chart {
         title: "Two lanes of 1 Gbit/s and 200 µs; the path of one is dead from 100 to 200 ms",
         x: "milliseconds",
         y: "delivered, Gbit/s",
         lines,
-        spans,
+        spans: vec![(DIES as f64, BACK as f64, 1)],
         y_max: 2.5,
         logarithmic: false,
         legend: SeriesLabelPosition::LowerRight,
@@ -91,11 +89,9 @@ pub fn beside(path: &Path) -> Result<(), Box<dyn Error>> {
                 if ms == BULK {
                     w.set_bulk(1 << 20, 4);
                 }
-                let seen = w.trips().len();
-                w.ping_until(ms * MS, 64);
-                let mut trips: Vec<_> = w.trips()[seen..].iter().map(|trip| trip.1).collect();
-                if !trips.is_empty() {
-                    points.push((ms as f64, median(&mut trips) as f64 / 1e3));
+                let trip = w.ping_until(ms * MS, 64);
+                if trip != 0 {
+                    points.push((ms as f64, trip as f64 / 1e3));
                 }
             }
             lines.push(Line {

@@ -220,15 +220,13 @@ impl Sender {
     /// Sends what may be sent; when to be called again.
     pub(crate) fn poll(&mut self, now: u64, mut out: impl FnMut(Packet)) -> u64 {
         let at = Instant(now);
-        if self.lane.in_flight() != 0 && self.lane.next_timeout() <= at {
-            let (timeout, lost) = self.lane.on_timeout(&mut self.parcels, at);
-            self.take_lost(lost);
-            if matches!(timeout, Timeout::Probe { .. }) {
-                self.timeouts += 1;
-                // A probe is sent even if there is nothing to send.
-                if self.again.is_empty() && self.has_data(now).is_err() {
-                    self.again.push_back(PROBE);
-                }
+        let (timeout, lost) = self.lane.on_timeout(&mut self.parcels, at);
+        self.take_lost(lost);
+        if matches!(timeout, Timeout::Probe { .. }) {
+            self.timeouts += 1;
+            // A probe is sent even if there is nothing to send.
+            if self.again.is_empty() && self.has_data(now).is_err() {
+                self.again.push_back(PROBE);
             }
         }
         let mss = self.config.mss;

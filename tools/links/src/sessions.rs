@@ -6,6 +6,7 @@
 //! of their own in the adapter, which sends a segment of each in turn, and tells of a packet that has
 //! arrived a round trip after it left.
 
+use crate::events::Events;
 use crate::host::{Bytes, End, LaneConfig};
 use crate::link::{Fate, Link, LinkConfig, Packet};
 use crate::random::Random;
@@ -15,8 +16,7 @@ use rds_proto::native::lane::Lane;
 use rds_proto::native::outbox::Record;
 use rds_proto::native::session::{PacketResult, Settings, Transmit};
 use rds_proto::time::Instant;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 
 /// Bytes that an adapter sends for one reliable lane before it turns to the next.
@@ -69,29 +69,6 @@ enum Event {
     Completed(Place, u8),
 }
 
-/// When, in which order, and what; only the first two are compared.
-struct Due(u64, u64, Event);
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        (self.0, self.1) == (other.0, other.1)
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
-    }
-}
-
 /// A packet in an adapter's queue, and how much of it has not left.
 struct Posted {
     rest: u32,
@@ -109,8 +86,7 @@ struct Line {
 /// See the [module](self).
 pub struct Sessions {
     now: u64,
-    order: u64,
-    events: BinaryHeap<Reverse<Due>>,
+    events: Events<Event>,
     random: Random,
     config: SessionsConfig,
     /// By path and direction, which is the end that sends.
@@ -122,8 +98,8 @@ pub struct Sessions {
     queued: HashMap<u64, (Place, u8, Rc<[u8]>)>,
     /// When messages left that are answered, by session and place.
     asked: BTreeMap<(usize, u32), u64>,
-    /// Round trips of them: when the answer came, and how long it took.
-    trips: Vec<(u64, u64)>,
+    /// Round trips of them, in nanoseconds.
+    trips: Vec<u64>,
     /// Length of bulk messages that each session has under way, and their number.
     bulk: Option<(u32, u32)>,
     /// When bytes came at the other end, of all sessions.
@@ -151,8 +127,7 @@ impl Sessions {
         };
         let mut world = Self {
             now: 0,
-            order: 0,
-            events: BinaryHeap::new(),
+            events: Events::new(),
             random: Random::new(seed),
             lines: paths.iter().map(|link| [line(link), line(link)]).collect(),
             dead: vec![false; paths.len()],
@@ -182,11 +157,6 @@ impl Sessions {
     /// Packets sent.
     pub const fn packets(&self) -> u64 {
         self.packets
-    }
-
-    /// Round trips of messages that were answered: when the answer came, and how long it took.
-    pub fn trips(&self) -> &[(u64, u64)] {
-        &self.trips
     }
 
     /// When bytes came at the ends, and how many.
@@ -269,16 +239,11 @@ impl Sessions {
         size_of::<rds_proto::native::session::Memory>()
     }
 
-    fn at(&mut self, when: u64, event: Event) {
-        self.order += 1;
-        self.events.push(Reverse(Due(when, self.order, event)));
-    }
-
     fn wake(&mut self, at: Place, when: u64) {
         let end = &mut self.ends[at.0][at.1];
         if when < end.wake {
             end.wake = when;
-            self.at(when.max(self.now), Event::Wake(at));
+            self.events.add(when.max(self.now), Event::Wake(at));
         }
     }
 
@@ -337,10 +302,9 @@ impl Sessions {
         let size = bytes.len() as u32;
         let line = &mut self.lines[config.path][at.1];
         if config.controller.is_some() {
-            self.order += 1;
             let packet = Packet {
                 flow: 0,
-                number: self.order,
+                number: self.packets,
                 chunk: 0,
                 size,
                 at_once: false,
@@ -350,7 +314,7 @@ impl Sessions {
             line.link.enqueue(self.now, packet);
             if line.link.dropped() == dropped {
                 assert!(line.link.queued() > queued);
-                self.queued.insert(self.order, (at, lane, bytes));
+                self.queued.insert(self.packets, (at, lane, bytes));
             }
         } else {
             if let Some(way) = self.ends[at.0][at.1].session.lane_mut(lane) {
@@ -382,7 +346,8 @@ impl Sessions {
             _ => return,
         };
         line.busy = true;
-        self.at(self.now + ns, Event::Departed(path, direction));
+        self.events
+            .add(self.now + ns, Event::Departed(path, direction));
     }
 
     fn departed(&mut self, path: usize, direction: usize) {
@@ -408,8 +373,8 @@ impl Sessions {
                 let (at, lane) = of;
                 let to = (at.0, 1 - at.1);
                 let arrives = Event::Arrives(to, lane, false, posted.bytes);
-                self.at(self.now + rtt / 2, arrives);
-                self.at(self.now + rtt, Event::Completed(at, lane));
+                self.events.add(self.now + rtt / 2, arrives);
+                self.events.add(self.now + rtt, Event::Completed(at, lane));
             }
         } else if let Some(packet) = line.link.dequeue() {
             let fate = line.link.fate(&mut self.random);
@@ -418,7 +383,7 @@ impl Sessions {
                 let to = (at.0, 1 - at.1);
                 for _ in 0..=u32::from(twice) {
                     let arrives = Event::Arrives(to, lane, packet.marked, Rc::clone(&bytes));
-                    self.at(self.now + after, arrives);
+                    self.events.add(self.now + after, arrives);
                 }
             }
         }
@@ -447,7 +412,7 @@ impl Sessions {
             if at.1 == 1 {
                 self.ends[at.0][1].send(ECHO, len);
             } else if let Some(left) = self.asked.remove(&(at.0, place)) {
-                self.trips.push((self.now, self.now - left));
+                self.trips.push(self.now - left);
             }
         }
         self.pump(at);
@@ -455,14 +420,8 @@ impl Sessions {
 
     /// Lets the next thing happen; false if there is none before `limit`.
     pub fn step(&mut self, limit: u64) -> bool {
-        match self.events.peek() {
-            Some(Reverse(due)) if due.0 <= limit => {}
-            _ => {
-                self.now = self.now.max(limit);
-                return false;
-            }
-        }
-        let Some(Reverse(Due(now, _, event))) = self.events.pop() else {
+        let Some((now, event)) = self.events.next(limit) else {
+            self.now = self.now.max(limit);
             return false;
         };
         self.now = now;
@@ -492,7 +451,8 @@ impl Sessions {
         while self.step(end) {}
     }
 
-    /// Asks one message after the other, of `len` bytes, until `end`: the median of their round trips.
+    /// Asks one message after the other, of `len` bytes, until `end`: the median of their round trips, 0 if
+    /// none was answered.
     pub fn ping_until(&mut self, end: u64, len: u32) -> u64 {
         let before = self.trips.len();
         while self.now < end {
@@ -503,7 +463,6 @@ impl Sessions {
                 break;
             }
         }
-        let mut trips: Vec<_> = self.trips[before..].iter().map(|trip| trip.1).collect();
-        crate::median(&mut trips)
+        crate::median(&mut self.trips[before..])
     }
 }

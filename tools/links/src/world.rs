@@ -2,6 +2,7 @@
 
 //! The flows, the link between their ends, and what happens next.
 
+use crate::events::Events;
 use crate::link::{Fate, Link, LinkConfig, Packet};
 use crate::peer::{FlowConfig, Receiver, Sender, Source};
 use crate::random::Random;
@@ -11,8 +12,6 @@ use rds_proto::native::cc::units::Rate;
 use rds_proto::native::cc::Controller;
 use rds_proto::native::lane::{Datagram, Lane};
 use rds_proto::native::wire::Ack;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 /// Bytes delivered are noted this often, in nanoseconds.
 const TICK: u64 = 10_000_000;
@@ -32,30 +31,6 @@ enum Event {
     Acked(usize, Ack),
     /// Bytes delivered are noted.
     Tick,
-}
-
-/// When, in which order, and what; only the first two are compared.
-#[derive(Debug)]
-struct Due(u64, u64, Event);
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        (self.0, self.1) == (other.0, other.1)
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.0, self.1).cmp(&(other.0, other.1))
-    }
 }
 
 /// What a flow looks like at some moment.
@@ -80,8 +55,7 @@ pub struct Point {
 /// See the [crate](crate).
 pub struct World {
     now: u64,
-    order: u64,
-    events: BinaryHeap<Reverse<Due>>,
+    events: Events<Event>,
     random: Random,
     link: Link,
     senders: Vec<Sender>,
@@ -95,15 +69,14 @@ impl World {
     pub fn new(seed: u64, link: &LinkConfig) -> Self {
         let mut world = Self {
             now: 0,
-            order: 0,
-            events: BinaryHeap::new(),
+            events: Events::new(),
             random: Random::new(seed),
             link: Link::new(link),
             senders: Vec::new(),
             receivers: Vec::new(),
             ticks: Vec::new(),
         };
-        world.at(TICK, Event::Tick);
+        world.events.add(TICK, Event::Tick);
         world
     }
 
@@ -196,16 +169,11 @@ impl World {
         (bytes * u128::from(SECOND) / u128::from(to - from)) as u64
     }
 
-    fn at(&mut self, when: u64, event: Event) {
-        self.order += 1;
-        self.events.push(Reverse(Due(when, self.order, event)));
-    }
-
     /// Wakes a sender at `when`, unless it is woken before.
     fn wake(&mut self, flow: usize, when: u64) {
         if when < self.senders[flow].wake {
             self.senders[flow].wake = when;
-            self.at(when, Event::Wake(flow));
+            self.events.add(when, Event::Wake(flow));
         }
     }
 
@@ -224,32 +192,26 @@ impl World {
 
     fn start_line(&mut self) {
         if let Some(ns) = self.link.serialization() {
-            self.at(self.now + ns, Event::Departed);
+            self.events.add(self.now + ns, Event::Departed);
         }
     }
 
     fn acknowledge(&mut self, flow: usize, ack: Option<Ack>) {
         if let Some(ack) = ack {
             if let Some(at) = self.link.ack_arrives(self.now, &mut self.random) {
-                self.at(at, Event::Acked(flow, ack));
+                self.events.add(at, Event::Acked(flow, ack));
             }
         }
         let wake = self.receivers[flow].wake;
         if wake < u64::MAX {
-            self.at(wake, Event::Remind(flow));
+            self.events.add(wake, Event::Remind(flow));
         }
     }
 
     /// Lets the next thing happen; false if there is none before `limit`.
     pub fn step(&mut self, limit: u64) -> bool {
-        match self.events.peek() {
-            Some(Reverse(due)) if due.0 <= limit => {}
-            _ => {
-                self.now = self.now.max(limit);
-                return false;
-            }
-        }
-        let Some(Reverse(Due(now, _, event))) = self.events.pop() else {
+        let Some((now, event)) = self.events.next(limit) else {
+            self.now = self.now.max(limit);
             return false;
         };
         self.now = now;
@@ -270,9 +232,9 @@ impl World {
             Event::Departed => {
                 if let Some(packet) = self.link.dequeue() {
                     if let Fate::Arrives { after, twice } = self.link.fate(&mut self.random) {
-                        self.at(now + after, Event::Arrived(packet));
+                        self.events.add(now + after, Event::Arrived(packet));
                         if twice {
-                            self.at(now + after, Event::Arrived(packet));
+                            self.events.add(now + after, Event::Arrived(packet));
                         }
                     }
                 }
@@ -290,7 +252,7 @@ impl World {
                 for (ticks, receiver) in self.ticks.iter_mut().zip(&self.receivers) {
                     ticks.push(receiver.delivered);
                 }
-                self.at(now + TICK, Event::Tick);
+                self.events.add(now + TICK, Event::Tick);
             }
         }
         true
