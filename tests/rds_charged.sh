@@ -29,7 +29,7 @@ charged() {
 
 # without_the_full: that users of the module and memory are what they are without that user.
 without_the_full() {
-	[ "$(module_users)" = "$before" ] && [ "$(charged)" -le 4 ]
+	[ "$(refcount rrds)" = "$before" ] && [ "$(charged)" -le 4 ]
 }
 
 plan 12
@@ -47,7 +47,7 @@ ip route add "$NOBODY/32" dev v0 || die "no route"
 rxe_add rxe0 v0 || die "no rxe0"
 rxe_add rxe1 v1 || die "no rxe1"
 load_all krdma rrds || die "the modules do not load"
-before=$(module_users)
+before=$(refcount rrds)
 
 check "sockets are charged" shares sockets 4000 /tmp/cgroup/sockets
 check "maps of addresses are charged" shares maps 127.1.0.1 1000 /tmp/cgroup/maps

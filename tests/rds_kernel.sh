@@ -31,11 +31,6 @@ exchange() {
 	fi
 }
 
-# refcount MODULE: how many use it.
-refcount() {
-	cat "/sys/module/$1/refcnt"
-}
-
 exchange "C asks rrds" a "$(addr4 a)" "$(addr4 b)"
 exchange "rrds asks C" b "$(addr4 b)" "$(addr4 a)"
 exchange "C asks rrds by IPv6" a "$(addr6 a)" "$(addr6 b)"

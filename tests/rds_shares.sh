@@ -44,7 +44,7 @@ if cgroups user 2>/dev/null && ip netns add warm && ip netns del warm; then
 fi
 load krdma || die "no krdma"
 load rrds port=18700 rds_ib_retry_count=3 || die "no rrds"
-before=$(module_users)
+before=$(refcount rrds)
 
 # What is in force can be read, and nobody sets it.
 parameters=/proc/sys/net/rds/parameters
@@ -54,11 +54,15 @@ check_not "none can be set" eval "echo 1 >$parameters/family"
 check_not "none is there that programs would take for something else" eval \
 	"[ -e /proc/sys/net/rds/pf_rds ] || [ -e /proc/sys/net/rds/sol_rds ]"
 
+# refused COMMAND: whether nobody may not do that.
+refused() {
+	! su -s /bin/sh nobody -c "$1" >/dev/null 2>/tmp/denied || return 1
+	grep -q "Permission denied" /tmp/denied
+}
+
 # denied FILE: whether it is there, and nobody may not read it.
 denied() {
-	[ -e "$1" ] || return 1
-	! su -s /bin/sh nobody -c "head -c 1 $1" >/dev/null 2>/tmp/denied || return 1
-	grep -q "Permission denied" /tmp/denied
+	[ -e "$1" ] && refused "head -c 1 $1"
 }
 
 # What is told of all is for root, also where the folders above may be entered.
@@ -81,8 +85,7 @@ not_set() {
 	local was
 
 	was=$(cat "$1")
-	! su -s /bin/sh nobody -c "echo $was >$1" 2>/tmp/denied || return 1
-	grep -q "Permission denied" /tmp/denied && echo "$was" >"$1"
+	refused "echo $was >$1" && echo "$was" >"$1"
 }
 
 check_eq "who does not administer sets no sysctl" "$(settable | while read -r sysctl; do
@@ -95,7 +98,7 @@ check "on a device" shares bind "$FIRST"
 check "on loopback, by IPv6" shares bind ::1
 check "on a device, by IPv6" shares bind "$FIRST6"
 check "a socket that has talked of a link goes" shares scope 20 "$(cat /sys/class/net/v0/ifindex)"
-check_eq "all of them are gone" "$(module_users)" "$before"
+check_eq "all of them are gone" "$(refcount rrds)" "$before"
 check "one address on two links is two addresses" shares links fe80::9 "$(cat /sys/class/net/v0/ifindex)" \
 	"$(cat /sys/class/net/v1/ifindex)"
 

@@ -23,6 +23,11 @@ load() {
 	stock_needs "$name" && insmod "/lab/modules/$name.ko" "$@"
 }
 
+# refcount MODULE: how many use it; of rrds its sockets, and what else keeps it.
+refcount() {
+	cat "/sys/module/$1/refcnt"
+}
+
 # load_all MODULE...: in this order.
 load_all() {
 	local name

@@ -12,11 +12,6 @@ shares() {
 	return "$status"
 }
 
-# module_users: how many sockets there are, and what else keeps the module.
-module_users() {
-	cat /sys/module/rrds/refcnt
-}
-
 # cgroups NAME...: makes these in /tmp/cgroup, to charge memory to.
 cgroups() {
 	local name

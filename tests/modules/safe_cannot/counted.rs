@@ -85,14 +85,8 @@ impl Tally {
     /// Waits until all requests have gone: each has been given back, and its memory is free.
     #[track_caller]
     pub(crate) fn expect_none_alive(&self) -> Result {
-        self.within(|| self.alive.load(Relaxed) == 0)
+        bench::within(|| self.alive.load(Relaxed) == 0)
             .inspect_err(|_| pr_err!("{} requests are lost\n", self.alive.load(Relaxed)))
-    }
-
-    /// Waits until something is so.
-    #[track_caller]
-    pub(crate) fn within(&self, condition: impl Fn() -> bool) -> Result {
-        bench::within(condition)
     }
 }
 

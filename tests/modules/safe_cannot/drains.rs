@@ -5,6 +5,7 @@
 use crate::{
     bench::{
         expect,
+        within,
         Bench,
         DEPTH, //
     },
@@ -109,7 +110,7 @@ fn several(bench: &Bench<'_>) -> Result {
         jobs.push(job, GFP_KERNEL)?;
     }
     for job in &jobs {
-        tally.within(|| job.data().done.load(Relaxed))?;
+        within(|| job.data().done.load(Relaxed))?;
         expect("drains refused", job.data().refused.load(Relaxed), 0)?;
     }
     tally.expect_none_alive()?;
@@ -216,7 +217,7 @@ fn by_handler(bench: &Bench<'_>) -> Result {
                 })
                 .map_err(|refused| refused.error)?;
             batch.post().map_err(|unposted| unposted.error)?;
-            Tally::new()?.within(|| {
+            within(|| {
                 cq.poll(1);
                 outcome.handled.load(Relaxed)
             })?;
@@ -285,7 +286,7 @@ fn meanwhile(bench: &Bench<'_>) -> Result {
         let before = tally.handled();
 
         a.drain()?;
-        tally.within(|| tally.handled() > before)
+        within(|| tally.handled() > before)
     });
     for job in &jobs {
         job.data().stop.store(true, Relaxed);

@@ -5,6 +5,7 @@
 
 use crate::{
     bench::{
+        within,
         Bench,
         DEPTH,
         PATIENCE, //
@@ -324,7 +325,7 @@ fn qp_in_last_event(bench: &Bench<'_>) -> Result {
         )
         .map_err(|refused| refused.error)?;
     batch.post().map_err(|unposted| unposted.error)?;
-    tally.within(|| doomed.events.load(Relaxed) > 0)?;
+    within(|| doomed.events.load(Relaxed) > 0)?;
     doomed.done.wait_for_completion();
     drop(receives);
     tally.expect_none_alive()
@@ -349,7 +350,7 @@ fn qp_in_limit_event(bench: &Bench<'_>) -> Result {
     for _ in 0..DEPTH {
         send(&a, Piece::new(bench.dev(), &tally, end)?, true)?;
     }
-    tally.within(|| doomed.events.load(Relaxed) > 0)?;
+    within(|| doomed.events.load(Relaxed) > 0)?;
     doomed.done.wait_for_completion();
     drop((a, receives));
     tally.expect_none_alive()
@@ -379,7 +380,7 @@ struct Late {
 
 /// What nobody has but [`Late`].
 struct Remains {
-    _job: Job<Late>,
+    job: Job<Late>,
     _teller: events::Registration<Teller>,
     _each: KBox<dyn Send>,
 }
@@ -411,12 +412,12 @@ fn outlive(bench: &Bench<'_>) -> Result {
     })?;
     let data = job.data().clone();
     let left = Remains {
-        _job: job,
+        job,
         _teller: teller,
         _each: each,
     };
 
     pr_info!("{} values are left\n", drops.made());
-    data.left.lock().insert(left)._job.wake();
+    data.left.lock().insert(left).job.wake();
     Ok(())
 }

@@ -5,6 +5,7 @@
 use crate::{
     bench::{
         expect,
+        within,
         Bench,
         DEPTH, //
     },
@@ -122,7 +123,7 @@ fn fill(bench: &Bench<'_>, from: &Qp) -> Result<Arc<Tally>> {
 
 /// Lets a queue pair go when the first of its handlers has been called and others wait behind it.
 fn go(qp: Qp, tally: &Tally) -> Result {
-    tally.within(|| tally.received() > 0)?;
+    within(|| tally.received() > 0)?;
     drop(qp);
     tally.expect_none_alive()?;
 
@@ -209,7 +210,7 @@ fn shared(bench: &Bench<'_>) -> Result {
             receive(&*srq, piece)?;
         }
         let sent = fill(bench, &a)?;
-        tally.within(|| tally.received() > 0)?;
+        within(|| tally.received() > 0)?;
         drop(srq);
         drop(b);
         tally.expect_none_alive()?;
@@ -309,7 +310,7 @@ fn resets(bench: &Bench<'_>) -> Result {
         let before = job.data().posted.load(Relaxed);
 
         bench.connect(&a, &b)?;
-        tally.within(|| job.data().posted.load(Relaxed) > before)?;
+        within(|| job.data().posted.load(Relaxed) > before)?;
         a.modify(&QpAttr::new().state(QpState::Reset))?;
         b.modify(&QpAttr::new().state(QpState::Reset))
     });

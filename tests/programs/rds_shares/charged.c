@@ -70,17 +70,22 @@ static struct at next_to(struct at a, int i)
 	return a;
 }
 
+/* Becomes a user of a cgroup, with so many sockets. Returns what is charged to it now. */
+static long begins(const char *cgroup, int sockets)
+{
+	may_open(sockets);
+	join(cgroup);
+	be_nobody();
+	return charged(cgroup);
+}
+
 /* Sockets that nothing was done with. */
 int case_sockets(int argc, char **argv)
 {
 	int count = atoi(argv[0]), i;
 	const char *cgroup = argv[1];
-	long before;
+	long before = begins(cgroup, count);
 
-	may_open(count);
-	join(cgroup);
-	be_nobody();
-	before = charged(cgroup);
 	for (i = 0; i < count; i++)
 		opened();
 	return all_charged("sockets", cgroup, before, (long)count * SOCKET);
@@ -91,12 +96,8 @@ int case_maps(int argc, char **argv)
 {
 	int count = atoi(argv[1]), i;
 	const char *cgroup = argv[2];
-	long before;
+	long before = begins(cgroup, count);
 
-	may_open(count);
-	join(cgroup);
-	be_nobody();
-	before = charged(cgroup);
 	for (i = 0; i < count; i++)
 		bound(next_to(at(argv[0], 0), i));
 	return all_charged("maps", cgroup, before, count * MAP);
@@ -124,12 +125,8 @@ int case_queued(int argc, char **argv)
 {
 	int sockets = atoi(argv[2]);
 	const char *cgroup = argv[3];
-	long before, taken;
+	long before = begins(cgroup, sockets), taken;
 
-	may_open(sockets);
-	join(cgroup);
-	be_nobody();
-	before = charged(cgroup);
 	taken = queue(argv[0], at(argv[1], PORT), sockets);
 	if (taken < 4000)
 		return wrong("only %ld messages", taken);

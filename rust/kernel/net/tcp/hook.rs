@@ -75,7 +75,7 @@ struct Hook {
 unsafe impl Sync for Hook {}
 
 /// The callbacks that a socket had.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Before {
     data_ready: Option<Callback>,
     write_space: Option<Callback>,
@@ -107,11 +107,7 @@ impl<T: Send + Sync + 'static> Hooked<T> {
         try_pin_init!(&this in Self {
             hook: Hook {
                 dispatch: Self::dispatch,
-                before: UnsafeCell::new(Before {
-                    data_ready: None,
-                    write_space: None,
-                    state_change: None,
-                }),
+                before: UnsafeCell::new(Before::default()),
             },
             socket,
             react,
