@@ -282,8 +282,8 @@ impl Table {
         Ok(held.map(|held| Arc::new(held, flags)).transpose()?)
     }
 
-    /// Takes out the paths that have been of no use for a while. Returns whether some are that have not
-    /// been for so long. May sleep.
+    /// Takes out the paths that have been of no use for a while. Returns whether it is to be done again:
+    /// some have not been for so long, or could not be taken out. May sleep.
     pub(crate) fn sweep(&self, counts: &Mutex<Counts>) -> bool {
         let now = clock::now();
         let mut keys = KVec::new();
@@ -304,8 +304,9 @@ impl Table {
                     job.close();
                     path.stop();
                 }
-                Ok(None) => {}
-                Err(_) => more = true,
+                // It is used again, which it says itself; or it is to stay until a message was read, or
+                // until there is room, which nobody says.
+                Ok(None) | Err(_) => more = true,
             }
         }
         more

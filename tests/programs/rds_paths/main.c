@@ -9,8 +9,9 @@
  *   rds_paths send USER LOCAL PEER MILLISECONDS
  *       one message, waiting at most so long, not at all if that is 0
  *
- * Says how many messages were taken, and the error of the next one, if any.
- * All but the last keep their sockets until they are killed.
+ * Addresses are IPv4 or, but for `paths`, IPv6. Says how many messages were
+ * taken, and the error of the next one, if any. All but the last keep their
+ * sockets until they are killed.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -27,25 +28,40 @@
 #define AF_RDS_NUMBER 21
 #define PORT 4000
 
-static struct sockaddr_in at(const char *text, int port)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET };
+struct at {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	};
+	socklen_t len;
+};
 
-	to.sin_port = htons(port);
-	if (inet_pton(AF_INET, text, &to.sin_addr) != 1) {
+static struct at at(const char *text, int port)
+{
+	struct at to = { .len = sizeof(to.v4) };
+
+	if (inet_pton(AF_INET, text, &to.v4.sin_addr) == 1) {
+		to.v4.sin_family = AF_INET;
+	} else if (inet_pton(AF_INET6, text, &to.v6.sin6_addr) == 1) {
+		to.v6.sin6_family = AF_INET6;
+		to.len = sizeof(to.v6);
+	} else {
 		fprintf(stderr, "%s: no address\n", text);
 		exit(2);
 	}
+	/* It is at the same place in both. */
+	to.v4.sin_port = htons(port);
 	return to;
 }
 
 static int bound(const char *local, int flags)
 {
-	struct sockaddr_in from = at(local, 0);
+	struct at from = at(local, 0);
 	int room = 1 << 30;
 	int fd = socket(AF_RDS_NUMBER, SOCK_SEQPACKET | flags, 0);
 
-	if (fd < 0 || bind(fd, (void *)&from, sizeof(from))) {
+	if (fd < 0 || bind(fd, &from.any, from.len)) {
 		perror("socket");
 		exit(2);
 	}
@@ -53,9 +69,9 @@ static int bound(const char *local, int flags)
 	return fd;
 }
 
-static int send_to(int fd, struct sockaddr_in *to)
+static int send_to(int fd, struct at *to)
 {
-	return sendto(fd, NULL, 0, 0, (void *)to, sizeof(*to));
+	return sendto(fd, NULL, 0, 0, &to->any, to->len);
 }
 
 static void tell(long taken, int error)
@@ -66,7 +82,7 @@ static void tell(long taken, int error)
 
 static int fill(const char *local, const char *peer, long sockets)
 {
-	struct sockaddr_in to = at(peer, PORT);
+	struct at to = at(peer, PORT);
 	long i, taken = 0;
 	int fd;
 
@@ -81,14 +97,14 @@ static int fill(const char *local, const char *peer, long sockets)
 
 static int paths(const char *local, const char *peer, long count)
 {
-	struct sockaddr_in to = at(peer, PORT);
-	unsigned int first = ntohl(to.sin_addr.s_addr);
+	struct at to = at(peer, PORT);
+	unsigned int first = ntohl(to.v4.sin_addr.s_addr);
 	int fd = bound(local, SOCK_NONBLOCK);
 	int error = 0;
 	long i;
 
 	for (i = 0; i < count && !error; i++) {
-		to.sin_addr.s_addr = htonl(first + i);
+		to.v4.sin_addr.s_addr = htonl(first + i);
 		if (send_to(fd, &to))
 			error = errno;
 	}
@@ -99,7 +115,7 @@ static int paths(const char *local, const char *peer, long count)
 static int send_one(const char *local, const char *peer, long wait)
 {
 	struct timeval time = { wait / 1000, wait % 1000 * 1000 };
-	struct sockaddr_in to = at(peer, PORT);
+	struct at to = at(peer, PORT);
 	int fd = bound(local, wait ? 0 : SOCK_NONBLOCK);
 	int failed;
 
