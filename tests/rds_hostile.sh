@@ -10,6 +10,9 @@ VICTIM=$(addr4 victim)
 DEAF=5000
 # Lines that rrds may log, a second: each path has one.
 MOST_LINES=300
+TRACE=/sys/kernel/tracing
+# The type of service of the cases that count the ends of their connections.
+DEEDS=3
 
 # serve NAME COMMAND...: in the background until the end; what it says is in /tmp/NAME.
 serve() {
@@ -52,6 +55,23 @@ no_more_qps() {
 	[ "$(rdma resource show qp | grep -c 'type RC')" -le "$connections" ]
 }
 
+# no_more_ids: the same of what the connection manager has, but for those that listen.
+no_more_ids() {
+	local connections
+
+	connections=$(command rds info -n | grep -c -e ' [S-]C[U-] ' -e ' [S-][C-]U ')
+	[ "$(ids)" -le "$connections" ]
+}
+
+ids() {
+	rdma resource show cm_id | grep -vc 'state LISTEN'
+}
+
+# ended REASON: how many connections of the type of service of the deeds were because of it.
+ended() {
+	grep "rrds_state: .*->closing" $TRACE/trace | grep -c "reason=$1\$"
+}
+
 # sent_deaf: whether a message to the peer that receives nothing is under way.
 sent_deaf() {
 	command rds info -t | grep -q -e ":$DEAF "
@@ -79,7 +99,7 @@ send_and_die() {
 victim() {
 	local begun before most kmalloc given
 
-	plan 9
+	plan 11
 	load_all krdma rrds || die "no rrds"
 	unload rrds krdma || die "it does not go"
 	settle
@@ -100,6 +120,8 @@ victim() {
 	settle
 	before=$(used_memory)
 	mark
+	echo "tos == $DEEDS" >$TRACE/events/rrds/rrds_state/filter
+	echo 1 >$TRACE/events/rrds/rrds_state/enable
 	begun=$(cut -d . -f 1 /proc/uptime)
 	watch_memory &
 	barrier attack
@@ -116,6 +138,11 @@ victim() {
 	check "connections that have ended have left no queue pair" within 20 no_more_qps
 	diag "$(rdma resource show qp | grep -c 'type RC') queue pairs, connections reset: $(counted conn_reset)"
 	kill -CONT "$stuck"
+	check "nor an identifier" within 20 no_more_ids
+	diag "$(ids) identifiers"
+	check_eq "each message that was too long has ended its connection, once, and for that" "$(ended too_long)" "$CYCLES"
+	diag "connections ended: $(grep -o 'closing reason=.*' $TRACE/trace | sort | uniq -c | xargs)"
+	echo 0 >$TRACE/events/rrds/rrds_state/enable
 	check "the good peer answers" rds ping -c 1 -W 60s "$(addr4 good)"
 	# shellcheck disable=SC2046 # words on purpose
 	kill $(cat /tmp/pids)

@@ -98,6 +98,7 @@ pub(crate) const CASES: &[Case] = deeds! {
     "asked again while connected": again;
     "asked often while connected": often;
     "flood of requests": request_flood;
+    "floods of requests, all left before they are answered": requests_left;
     "connected and disconnected, often": revolving;
     "every type of service": every_tos;
     "too long for the buffers, again and again": |run| wrong_again(run, MSG.body(0, 4097));
@@ -385,6 +386,27 @@ fn request_flood(run: &mut Run) -> Verdict {
         }
     }
     still_there(run)
+}
+
+/// Requests that come while a connection is up, which they end, and all of which are left: before they are answered,
+/// or while some are. What waited for that end waits for nobody.
+fn requests_left(run: &mut Run) -> Verdict {
+    for wait in [0, 1, 2, 5, 20, 100] {
+        let first = run.honest(TOS_OF_DEEDS)?;
+        let mut links = KVec::new();
+
+        run.ping(&first)?;
+        for _ in 0..(run.config.flood / 4).max(1) {
+            links
+                .push(run.ask(TOS_OF_DEEDS, Until::Up)?, GFP_KERNEL)
+                .map_err(Error::from)?;
+        }
+        fsleep(Delta::from_millis(wait));
+        drop(links);
+        drop(first);
+        still_there(run)?;
+    }
+    Ok(())
 }
 
 fn revolving(run: &mut Run) -> Verdict {
