@@ -7,6 +7,7 @@
 plan 8
 
 FIRST=10.9.0.1 SECOND=10.9.0.2
+FIRST6=fd00:9::1 SECOND6=fd00:9::2
 # Addresses that nobody has, behind the first device.
 FAR=10.9.0.200 OTHER_FAR=10.9.0.201 FAR6=fd00:9::200
 
@@ -26,8 +27,8 @@ fuzz() {
 
 	shift
 	[ "$number" = random ] || set -- --seed "$number" "$@"
-	[ "$DEVICES" = 0 ] || set -- --device "$(device v0 $FIRST fd00:9::1)" \
-		--device "$(device v1 $SECOND fd00:9::2)" --far $FAR,$OTHER_FAR,$FAR6 "$@"
+	[ "$DEVICES" = 0 ] || set -- --device "$(device v0 $FIRST $FIRST6)" \
+		--device "$(device v1 $SECOND $SECOND6)" --far $FAR,$OTHER_FAR,$FAR6 "$@"
 	/lab/bin/rds-sockfuzz --patience "$SLOW" --calls "$CALLS" --lanes "$LANES" "$@" >/tmp/fuzz.pipe 2>&1 ||
 		status=$?
 	return "$status"
@@ -63,9 +64,8 @@ again() {
 exec 5>&1
 ip link set lo up
 veth_pair v0 v1 $FIRST $SECOND || die "no veth"
-ip addr add fd00:9::1/64 dev v0 nodad || die "no IPv6 address"
-ip addr add fd00:9::2/64 dev v1 nodad || die "no IPv6 address"
-ip route add $FAR/31 dev v0 || die "no route"
+veth_pair6 v0 v1 $FIRST6 $SECOND6 || die "no IPv6"
+ip route add $FAR/31 dev v0 && ip route add $FAR6/128 dev v0 || die "no route"
 rxe_add rxe0 v0 || die "no rxe0"
 rxe_add rxe1 v1 || die "no rxe1"
 within 10 link_local v1 >/dev/null || die "no link-local address"

@@ -82,8 +82,7 @@ veth_pair v0 v1 "$FIRST" "$SECOND" || die "no veth"
 for nobody in "$NOBODY/32" "$NOBODIES/16"; do
 	ip route add "$nobody" dev v0 || die "no route"
 done
-ip addr add "$FIRST6/64" dev v0 nodad || die "no IPv6 address"
-ip addr add "$SECOND6/64" dev v1 nodad || die "no IPv6 address"
+veth_pair6 v0 v1 "$FIRST6" "$SECOND6" || die "no IPv6"
 rxe_add rxe0 v0 || die "no rxe0"
 rxe_add rxe1 v1 || die "no rxe1"
 load_all krdma rrds || die "the modules do not load"

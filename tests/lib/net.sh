@@ -118,6 +118,23 @@ veth_pair() {
 	ip neigh add "$one" lladdr "$(cat "/sys/class/net/$first/address")" dev "$second" nud permanent
 }
 
+# veth_pair6 FIRST SECOND ADDRESS1 ADDRESS2: IPv6 addresses for such devices. Only what they receive is looked up in the
+# local table first.
+veth_pair6() {
+	local first="$1" second="$2" one="$3" two="$4" dev
+
+	for dev in "$first" "$second"; do
+		ip -6 rule add pref 1 iif "$dev" lookup local || return 1
+	done
+	ip -6 rule add pref 3 lookup local && ip -6 rule add pref 2 lookup main && ip -6 rule del pref 0 || return 1
+	ip addr add "$one/128" dev "$first" nodad noprefixroute || return 1
+	ip addr add "$two/128" dev "$second" nodad noprefixroute || return 1
+	ip route add "$two/128" dev "$first" || return 1
+	ip route add "$one/128" dev "$second" || return 1
+	ip neigh add "$two" lladdr "$(cat "/sys/class/net/$second/address")" dev "$first" nud permanent || return 1
+	ip neigh add "$one" lladdr "$(cat "/sys/class/net/$first/address")" dev "$second" nud permanent
+}
+
 # netns_pair NS1 NS2 ADDRESS1 ADDRESS2: two namespaces joined by a cable, device v0 in each.
 netns_pair() {
 	local ns address
