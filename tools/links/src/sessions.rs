@@ -75,12 +75,41 @@ struct Posted {
     bytes: Rc<[u8]>,
 }
 
+/// What a line is sending.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    /// A segment of the first reliable lane.
+    Segment,
+    /// The first datagram of the queue.
+    Datagram,
+}
+
 /// One direction of a path.
 struct Line {
     link: Link,
     /// Reliable packets that wait, by the lane that sends them; the first lane has the line.
     adapter: VecDeque<((Place, u8), VecDeque<Posted>)>,
-    busy: bool,
+    sending: Option<Sending>,
+    /// What it sent last: both kinds take turns.
+    last: Sending,
+}
+
+impl Line {
+    /// What is to be sent next, and how long that takes. Nothing reliable leaves on a dead path.
+    fn next(&self, dead: bool) -> Option<(Sending, u64)> {
+        let rate = u128::from(self.link.config.rate.max(1));
+        let first = self.adapter.front().and_then(|(_, queue)| queue.front());
+        let segment = first.filter(|_| !dead).map(|posted| {
+            let size = u128::from(posted.rest.min(SEGMENT));
+            let ns = (size * u128::from(SECOND)).div_ceil(rate) as u64;
+            (Sending::Segment, ns)
+        });
+        let datagram = self.link.serialization().map(|ns| (Sending::Datagram, ns));
+        match self.last {
+            Sending::Segment => datagram.or(segment),
+            Sending::Datagram => segment.or(datagram),
+        }
+    }
 }
 
 /// See the [module](self).
@@ -113,7 +142,8 @@ impl Sessions {
         let line = |link: &LinkConfig| Line {
             link: Link::new(link),
             adapter: VecDeque::new(),
-            busy: false,
+            sending: None,
+            last: Sending::Datagram,
         };
         let end = |pair: usize, side: u32| {
             let number = 1 + 2 * pair as u32 + side;
@@ -332,20 +362,14 @@ impl Sessions {
     /// Starts a line that is idle and has something to send.
     fn start(&mut self, path: usize, direction: usize) {
         let line = &mut self.lines[path][direction];
-        if line.busy {
+        if line.sending.is_some() {
             return;
         }
-        let rate = u128::from(line.link.config.rate.max(1));
-        let segment = line.adapter.front().and_then(|(_, queue)| queue.front());
-        let ns = match (segment, line.link.serialization()) {
-            (Some(posted), _) if !self.dead[path] => {
-                let size = u128::from(posted.rest.min(SEGMENT));
-                (size * u128::from(SECOND)).div_ceil(rate) as u64
-            }
-            (_, Some(ns)) => ns,
-            _ => return,
+        let Some((what, ns)) = line.next(self.dead[path]) else {
+            return;
         };
-        line.busy = true;
+        line.sending = Some(what);
+        line.last = what;
         self.events
             .add(self.now + ns, Event::Departed(path, direction));
     }
@@ -353,9 +377,14 @@ impl Sessions {
     fn departed(&mut self, path: usize, direction: usize) {
         let dead = self.dead[path];
         let line = &mut self.lines[path][direction];
-        line.busy = false;
         let rtt = line.link.config.rtt;
-        let turn = if dead { None } else { line.adapter.pop_front() };
+        let sent = line.sending.take();
+        let is_datagram = sent == Some(Sending::Datagram);
+        // A segment that was leaving when the path died is sent again.
+        let turn = match is_datagram || dead {
+            true => None,
+            false => line.adapter.pop_front(),
+        };
         if let Some((of, mut queue)) = turn {
             let posted = queue
                 .front_mut()
@@ -376,7 +405,7 @@ impl Sessions {
                 self.events.add(self.now + rtt / 2, arrives);
                 self.events.add(self.now + rtt, Event::Completed(at, lane));
             }
-        } else if let Some(packet) = line.link.dequeue() {
+        } else if let Some(packet) = is_datagram.then(|| line.link.dequeue()).flatten() {
             let fate = line.link.fate(&mut self.random);
             let (at, lane, bytes) = self.queued.remove(&packet.number).expect("it was queued");
             if let (Fate::Arrives { after, twice }, false) = (fate, dead) {

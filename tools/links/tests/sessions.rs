@@ -126,3 +126,46 @@ fn a_run_of_sessions_can_be_repeated_exactly() {
     assert_eq!(run(3), run(3));
     assert_ne!(run(3), run(4));
 }
+
+/// What a line is sending, it sends to its end: nothing that is posted meanwhile takes its place.
+#[test]
+fn a_datagram_leaves_before_what_is_posted_after_it() {
+    let link = LinkConfig::new(1_250_000, MS).with_buffer(10_000);
+    let lanes = [
+        LaneConfig::datagram(0, Role::Small, Kind::Bbr, 4096),
+        LaneConfig::reliable(0, Role::Bulk, 4),
+    ];
+    let mut w = Sessions::new(1, &[link], SessionsConfig::new(&lanes));
+    w.run_until(SECOND);
+    w.send(0, 0, 3, 1000);
+    w.send(0, 0, 4, 100_000);
+    w.run_until(2 * SECOND);
+    let (time, bytes) = w.delivered()[0];
+    assert_eq!(bytes, 1000);
+    // 1000 bytes with their headers, and half a round trip.
+    let took = time - SECOND;
+    assert!(
+        (800 * US + MS / 2..900 * US + MS / 2).contains(&took),
+        "{took}"
+    );
+    w.check_rest();
+}
+
+/// Lanes of both kinds have their share of a line.
+#[test]
+fn neither_kind_keeps_the_other_from_a_line() {
+    let link = LinkConfig::new(12_500_000, MS).with_buffer(400);
+    let lanes = [
+        LaneConfig::datagram(0, Role::Small, Kind::Bbr, 4096),
+        LaneConfig::reliable(0, Role::Bulk, 4),
+    ];
+    let mut w = Sessions::new(1, &[link], SessionsConfig::new(&lanes));
+    w.set_bulk(1 << 20, 2);
+    w.run_until(SECOND);
+    let beside = w.ping_until(2 * SECOND, 64);
+    // A segment of 4 KiB takes a third of a millisecond, there and back.
+    assert!((MS..4 * MS).contains(&beside), "{beside}");
+    w.set_bulk(0, 0);
+    w.run_until(10 * SECOND);
+    w.check_rest();
+}
