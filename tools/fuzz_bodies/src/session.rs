@@ -190,12 +190,17 @@ impl World {
     }
 
     fn take(&mut self, lane: u8, skip: u8, frames: &[u8]) {
+        self.take_for(self.session.number(), lane, skip, frames);
+    }
+
+    /// Takes a packet whose header names a session.
+    fn take_for(&mut self, session: u32, lane: u8, skip: u8, frames: &[u8]) {
         let Some(next) = self.next.get_mut(usize::from(lane)) else {
             return;
         };
         *next += 1 + u64::from(skip);
         let header = PacketHeader {
-            session: NUMBER,
+            session,
             lane,
             number: *next,
             ..PacketHeader::default()
@@ -216,8 +221,9 @@ impl World {
 
     /// The peer says who it is.
     fn hello(&mut self, lane: u8, c: &mut Choices<'_>) {
+        let first = c.byte();
         let hello = Hello {
-            session: 1 + u32::from(c.byte() & 1),
+            session: 1 + u32::from(first & 1),
             incarnation: NonZeroU32::MIN.saturating_add(u32::from(c.byte() & 1)),
             peer: NonZeroU32::new(u32::from(c.byte() & 3)),
             features: u32::MAX,
@@ -234,7 +240,13 @@ impl World {
         let mut room = [0; 64];
         let mut w = Writer::new(&mut room);
         assert!(hello.emit(&mut w));
-        self.take(lane, 0, w.written());
+        // It may come from somebody who does not know our number.
+        let known = if first & 2 == 0 {
+            self.session.number()
+        } else {
+            0
+        };
+        self.take_for(known, lane, 0, w.written());
     }
 
     fn check(&mut self) {

@@ -25,6 +25,7 @@ fn some_worlds_keep_all_promises() {
         sum.changed,
         sum.ended,
         sum.parked,
+        sum.outlived,
     ];
     assert!(all.iter().all(|count| *count > 0), "{sum:?}");
 }

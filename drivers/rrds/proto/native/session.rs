@@ -60,6 +60,12 @@ pub const MAX_LANES: usize = 8;
 /// Timeouts in a row after which other lanes carry what is under way on a lane.
 const SILENT_TIMEOUTS: u8 = 2;
 
+/// One life of a peer in the number of a session, above the bits that are the caller's.
+const LIFE: u32 = 1 << NUMBER_BITS;
+
+/// Bits of a session's number that do not change.
+pub const NUMBER_BITS: u32 = 24;
+
 /// Shortest limit of a packet: a block of a congestion map has to fit.
 pub const MIN_PACKET: u32 = 1024;
 
@@ -187,7 +193,7 @@ impl<M: Medium> Way<M> {
 
 /// A session.
 pub struct Session<T: Types> {
-    /// What the peer is to call the session.
+    /// What the peer is to call the session: another number for each of its lives.
     number: u32,
     incarnation: NonZeroU32,
     settings: Settings,
@@ -217,6 +223,9 @@ pub struct Session<T: Types> {
     ended: Option<Reason>,
     /// The lane on which the peer was refused a session, and what it calls that; 0 if it was not.
     refused: (u8, u32),
+    /// The lane on which a hello is to be said in answer to one, and what its sender calls the session; 0 if
+    /// none is.
+    answer: (u8, u32),
 }
 
 impl<T: Types> fmt::Debug for Session<T> {
@@ -237,8 +246,10 @@ impl<T: Types> fmt::Debug for Session<T> {
 }
 
 impl<T: Types> Session<T> {
-    /// A session without lanes. The peer is to call it `number`, which is not 0; `incarnation` is this
-    /// host's life. `outbox` is empty, and `lanes` are, too.
+    /// A session without lanes. The peer is to call it `number`, of which the lower [`NUMBER_BITS`] bits
+    /// stay and are not all 0; those above count the peer's lives on, so that a packet of an earlier one is
+    /// told from those of this one. Nobody should be able to guess it. `incarnation` is this host's life.
+    /// `outbox` is empty, and `lanes` are, too.
     ///
     /// Settings that a peer could not do with are raised to the least that it can.
     pub fn new(
@@ -269,6 +280,7 @@ impl<T: Types> Session<T> {
             shifted: false,
             ended: None,
             refused: (0, 0),
+            answer: (0, 0),
         }
     }
 
@@ -277,7 +289,7 @@ impl<T: Types> Session<T> {
         &self.settings
     }
 
-    /// What the peer calls the session.
+    /// What the peer calls the session now.
     pub const fn number(&self) -> u32 {
         self.number
     }
@@ -366,6 +378,9 @@ impl<T: Types> Session<T> {
     pub fn lane_down(&mut self, now: Instant, number: u8) -> Option<Lane<T::Medium>> {
         let mut way = self.lanes.get_mut(usize::from(number))?.take()?;
         self.give_up(&mut way);
+        if self.answer.0 == number {
+            self.answer.1 = 0;
+        }
         self.next = self.next.max(way.lane.next_number());
         self.share_out(now);
         if self.lanes() == 0 {

@@ -40,6 +40,11 @@ impl Link {
         usize::from(self.nodes[1] == node)
     }
 
+    /// One end has a lane of datagrams of which the other, in another life, knows nothing.
+    pub fn outlives(&self) -> bool {
+        self.datagrams && self.works && self.up[0] != self.up[1]
+    }
+
     /// Everything on its way is lost but the first `kept` packets to each end.
     pub fn kill(&mut self, kept: [usize; 2]) {
         self.works = false;

@@ -202,6 +202,11 @@ pub struct End {
     pub timer: u64,
 }
 
+fn incarnation(index: usize, epoch: u16) -> NonZeroU32 {
+    let life = index as u32 * 1000 + u32::from(epoch);
+    NonZeroU32::MIN.saturating_add(life)
+}
+
 /// A node.
 pub struct Node {
     /// It runs.
@@ -215,9 +220,14 @@ pub struct Node {
 }
 
 impl Node {
+    /// What the node of this index calls its life.
+    pub fn incarnation(&self, index: usize) -> NonZeroU32 {
+        incarnation(index, self.epoch)
+    }
+
     /// A node in a life.
     pub fn new(config: &Config, index: usize, epoch: u16, rng: &mut Rng) -> Self {
-        let incarnation = NonZeroU32::new(1 + index as u32 * 1000 + u32::from(epoch));
+        let incarnation = incarnation(index, epoch);
         let ends = (0..config.nodes)
             .map(|peer| {
                 let flows = vec![Flow::default(); 1 << rng.below(4)];
@@ -226,7 +236,7 @@ impl Node {
                 End {
                     session: Session::new(
                         1 + peer as u32 + 16 * u32::from(epoch),
-                        incarnation.expect("above 0"),
+                        incarnation,
                         config.settings,
                         outbox,
                         lanes,

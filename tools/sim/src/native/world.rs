@@ -82,6 +82,8 @@ pub struct Report {
     pub ended: u64,
     /// Sessions that were put away while they had no lane.
     pub parked: u64,
+    /// Lanes of datagrams that one end still had when the other was in another life.
+    pub outlived: u64,
 }
 
 impl Report {
@@ -101,6 +103,7 @@ impl Report {
         self.changed += other.changed;
         self.ended += other.ended;
         self.parked += other.parked;
+        self.outlived += other.outlived;
     }
 }
 
@@ -241,9 +244,10 @@ impl World {
     fn come(&mut self, link: usize) {
         let l = &mut self.links[link];
         let alive = l.nodes.iter().all(|node| self.nodes[*node].alive);
+        let down = l.up == [false; 2] || l.outlives();
         // In the end a hostile node is left alone: its sessions may have come to disagree for good.
         let foe = self.config.faults.change != 0 && l.nodes[1] + 1 == self.nodes.len();
-        if l.up == [false; 2] && !l.coming && alive && (self.live || !foe) {
+        if down && !l.coming && alive && (self.live || !foe) {
             l.coming = true;
             let delay = self.rng.range(1, 20 * self.config.delay);
             self.after(delay, Event::Up(link));
@@ -255,8 +259,9 @@ impl World {
         let l = &mut self.links[link];
         l.coming = false;
         let foe = self.config.faults.change != 0 && l.nodes[1] + 1 == self.nodes.len();
+        let outlives = l.outlives();
         if (foe && !self.live)
-            || l.up != [false; 2]
+            || !(l.up == [false; 2] || outlives)
             || l.nodes.iter().any(|node| !self.nodes[*node].alive)
         {
             return;
@@ -270,13 +275,21 @@ impl World {
             self.come(link);
             return;
         }
-        l.life += 1;
-        l.works = true;
-        l.queues.iter_mut().for_each(|q| q.clear());
-        l.air.clear();
-        l.silent = false;
+        let was_up = l.up;
+        if outlives {
+            self.report.outlived += 1;
+        } else {
+            l.life += 1;
+            l.works = true;
+            l.queues.iter_mut().for_each(|q| q.clear());
+            l.air.clear();
+            l.silent = false;
+        }
         l.up = [true; 2];
-        for (node, peer) in [(a, b), (b, a)] {
+        for (node, peer, up) in [(a, b, was_up[0]), (b, a, was_up[1])] {
+            if up {
+                continue;
+            }
             if self.nodes[node].park(&self.config, peer) {
                 self.report.parked += 1;
             }
@@ -352,11 +365,18 @@ impl World {
         let epoch = self.nodes[node].epoch;
         let limits = self.config.settings.limits;
         self.look_at_lanes(node, peer);
+        // A life that is over may have acknowledged what it had in memory.
+        let life = self.nodes[peer].incarnation(peer);
+        let lives = self.nodes[peer].alive;
         let end = &mut self.nodes[node].ends[peer];
+        let known = end.session.peer().map(|p| p.incarnation);
+        let over = !lives || known != Some(life);
         let (books, waiting) = (&mut self.books, &mut self.waiting);
         end.session.outbox().reap(|message, outcome| {
             if outcome == Outcome::Done && !foe {
-                if books.msgs[message.number as usize].received == 0 {
+                if books.msgs[message.number as usize].received == 0 && over {
+                    books.forget(message.number);
+                } else if books.msgs[message.number as usize].received == 0 {
                     waiting.insert(message.number, peer);
                 } else {
                     books.done(message.number);
@@ -634,7 +654,8 @@ impl World {
         for link in 0..self.links.len() {
             if self.links[link].nodes.contains(&node) {
                 let side = self.links[link].side(node);
-                if self.links[link].works {
+                // Nobody tells the other end of a lane of datagrams, and what is on its way comes.
+                if self.links[link].works && !self.links[link].datagrams {
                     self.kill(link);
                 }
                 self.links[link].up[side] = false;

@@ -6,8 +6,8 @@ use super::{Session, Types, Way, FEATURES, MIN_PACKET};
 use crate::native::lane::Departure;
 use crate::native::outbox::{Class, Taken};
 use crate::native::wire::{
-    frame_header, Bye, FrameType, Hello, PacketFlags, PacketHeader, PacketType, Reason, Reset,
-    Writer, ACK_MAX_LEN, FRAME_HEADER_LEN, MESSAGE_HEADER_LEN, PACKET_HEADER_LEN,
+    frame_header, Bye, FrameType, Hello, LaneKind, PacketFlags, PacketHeader, PacketType, Reason,
+    Reset, Writer, ACK_MAX_LEN, FRAME_HEADER_LEN, MESSAGE_HEADER_LEN, PACKET_HEADER_LEN,
 };
 use crate::time::Instant;
 
@@ -176,6 +176,12 @@ impl<T: Types> Session<T> {
             self.say_bye(reason, &mut packet);
             return self.finish(now, way, packet);
         }
+        if self.answer.0 == lane && self.answer.1 != 0 {
+            // It is not repeated: whoever does not get it says its own again.
+            packet.header.session = core::mem::take(&mut self.answer.1);
+            self.say_hello(&mut packet);
+            return self.finish(now, way, packet);
+        }
         // The hello and the requests for acknowledgements do not wait for their turn.
         let greets = !way.hello_sent;
         let asks = way.asks;
@@ -215,7 +221,14 @@ impl<T: Types> Session<T> {
             packet.header.flags = PacketFlags::ACK_NOW;
         }
         if greets {
-            self.say_hello(way, &mut packet);
+            if way.lane.kind() == LaneKind::Datagram {
+                // The peer may be another one than the hello told that has come.
+                packet.header.session = 0;
+            }
+            self.say_hello(&mut packet);
+            packet.control |= HELLO;
+            packet.acked = true;
+            way.hello_sent = true;
         }
         if way.received.is_pending() {
             self.acknowledge(now, lane, way, &mut packet);
@@ -374,11 +387,7 @@ impl<T: Types> Session<T> {
         }
     }
 
-    fn say_hello<S: Sink<T::Message>>(
-        &mut self,
-        way: &mut Way<T::Medium>,
-        packet: &mut Packet<'_, S>,
-    ) {
+    fn say_hello<S: Sink<T::Message>>(&mut self, packet: &mut Packet<'_, S>) {
         self.serial = self.serial.wrapping_add(1);
         let hello = Hello {
             session: self.number,
@@ -399,9 +408,6 @@ impl<T: Types> Session<T> {
         let mut w = Writer::new(&mut room);
         hello.emit(&mut w);
         packet.put(w.written());
-        packet.control |= HELLO;
-        packet.acked = true;
-        way.hello_sent = true;
     }
 
     fn say_bye<S: Sink<T::Message>>(&mut self, reason: Reason, packet: &mut Packet<'_, S>) {

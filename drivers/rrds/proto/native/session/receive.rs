@@ -3,10 +3,12 @@
 //! Taking packets in.
 
 use super::{Peer, Session, Types, Way};
-use crate::native::arrivals::{Arrival, Mark, Packet};
+use crate::native::arrivals::{Arrival, Arrivals, Mark, Packet};
 use crate::native::inbox::{Refusal, Upper as _};
 use crate::native::outbox::MIN_QUOTA;
-use crate::native::wire::{Ack, Frame, Frames, Hello, LaneKind, PacketFlags, PacketHeader, Reason};
+use crate::native::wire::{
+    Ack, Frame, FrameType, Frames, Hello, LaneKind, PacketFlags, PacketHeader, Reason, Reset,
+};
 use crate::time::Instant;
 
 /// What became of a packet.
@@ -18,7 +20,8 @@ pub enum Received {
     Duplicate,
     /// It is for no session of ours, or for none any more.
     Stray,
-    /// There was no memory for some of it; it will come again.
+    /// Some of it could not be taken: there was no memory, or it does not show who sent it. It will come
+    /// again.
     Refused,
     /// The session has ended, see [`Session::ended`].
     Ended,
@@ -35,6 +38,30 @@ struct Frames_ {
     refused: bool,
     /// One of them changes the congestion map.
     mapped: bool,
+}
+
+/// What a hello is to what is known of the peer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kin {
+    /// No peer is known.
+    Unknown,
+    /// It is of the session that is known.
+    Same,
+    /// It is of that session, since which the peer has taken us for somebody else: it knows nothing of what
+    /// was before.
+    Newer,
+    /// It is of that session, before the peer took us for somebody else.
+    Older,
+    /// It is of another session of the same life.
+    Other,
+    /// It is of another life.
+    Life,
+}
+
+/// Whether the first frame of a packet is a hello.
+#[inline]
+fn begins_with_hello(frames: &[u8]) -> bool {
+    frames.first() == Some(&FrameType::Hello.number())
 }
 
 impl<T: Types> Session<T> {
@@ -82,11 +109,19 @@ impl<T: Types> Session<T> {
             // Whose it is cannot be told.
             return Received::Stray;
         };
-        // The peer does not know our number before our hello has come.
-        let may_know = way.open && way.lane.kind() == LaneKind::Reliable;
-        let named = header.session == self.number || (header.session == 0 && !may_know);
-        if !named || header.lane != lane {
+        let named = header.session == self.number;
+        if header.lane != lane || !(named || header.session == 0) {
             return Received::Stray;
+        }
+        match way.lane.kind() {
+            // The peer does not know our number before our hello has come.
+            LaneKind::Reliable if !named && way.open => return Received::Stray,
+            LaneKind::Datagram if !named || begins_with_hello(frames) => {
+                if let Some(doubted) = self.vet(lane, way, named, frames) {
+                    return doubted;
+                }
+            }
+            _ => {}
         }
         if way.received.look(header.number) != Arrival::New {
             way.received.demand(now);
@@ -151,6 +186,67 @@ impl<T: Types> Session<T> {
         Received::Taken
     }
 
+    /// Looks at who has sent a packet with a hello, or without our number, on a datagram lane; says what
+    /// becomes of it if it is not to be taken.
+    ///
+    /// Anybody can send a datagram. Who puts our number into the header has received our hello; and who
+    /// knows the peer's number and incarnation is the peer. Any other hello is answered with ours, by the
+    /// number that it tells, so that its sender can answer with our number.
+    fn vet(
+        &mut self,
+        lane: u8,
+        way: &mut Way<T::Medium>,
+        named: bool,
+        frames: &[u8],
+    ) -> Option<Received> {
+        let hello = match Frames::new(frames).next() {
+            Some(Ok(Frame::Hello(hello))) => hello,
+            Some(Ok(Frame::Reset(reset))) if !named && self.is_named_by(&reset) => {
+                self.end(reset.reason);
+                return Some(Received::Ended);
+            }
+            _ => return (!named).then_some(Received::Stray),
+        };
+        let kin = self.kin(&hello);
+        match kin {
+            Kin::Same => return None,
+            Kin::Unknown if !named => return None,
+            Kin::Older => return Some(Received::Stray),
+            Kin::Other if named => {
+                // The numbers of its packets have started over, and nothing else would be looked at.
+                self.refused = (lane, hello.session);
+                self.end(Reason::Conflict);
+                return Some(Received::Ended);
+            }
+            _ => {}
+        }
+        self.answer = (lane, hello.session);
+        if !named {
+            return Some(Received::Refused);
+        }
+        if kin != Kin::Unknown {
+            self.leave_life(lane, way, kin);
+        }
+        None
+    }
+
+    /// What a hello is to what is known of the peer.
+    fn kin(&self, hello: &Hello) -> Kin {
+        let Some(peer) = self.peer else {
+            return Kin::Unknown;
+        };
+        if peer.incarnation != hello.incarnation {
+            return Kin::Life;
+        }
+        match hello.session.wrapping_sub(peer.session) {
+            0 => Kin::Same,
+            ahead if ahead & super::LIFE.wrapping_sub(1) != 0 => Kin::Other,
+            // CAST: the difference of counts that wrap, as a signed number.
+            ahead if ahead as i32 > 0 => Kin::Newer,
+            _ => Kin::Older,
+        }
+    }
+
     /// Takes in a frame; returns whether it is to be acknowledged at once.
     #[inline]
     fn take_frame(
@@ -186,8 +282,7 @@ impl<T: Types> Session<T> {
             }
             Frame::Ping => return Ok(true),
             Frame::Reset(reset) => {
-                let named = self.peer.is_some_and(|peer| peer.session == reset.session);
-                if named || !way.open {
+                if self.is_named_by(&reset) {
                     self.end(reset.reason);
                 }
             }
@@ -225,6 +320,7 @@ impl<T: Types> Session<T> {
             return Ok(());
         }
         if hello.max_packet < super::MIN_PACKET || hello.quota < MIN_QUOTA {
+            self.refused = (lane, hello.session);
             return Err(Refusal::Violation);
         }
         let told = Peer {
@@ -233,11 +329,9 @@ impl<T: Types> Session<T> {
             features: hello.features & super::FEATURES,
             max_packet: hello.max_packet,
         };
-        let same = self
-            .peer
-            .is_some_and(|peer| peer.incarnation == told.incarnation);
-        let known = self.peer.is_some_and(|peer| peer.session == told.session);
-        if same && known && way.open {
+        let kin = self.kin(hello);
+        let (same, known) = (matches!(kin, Kin::Same | Kin::Other), kin == Kin::Same);
+        if kin == Kin::Older || (known && way.open) {
             // It says nothing new.
             return Ok(());
         }
@@ -256,13 +350,9 @@ impl<T: Types> Session<T> {
             self.hear(hello.serial, hello.room);
         } else {
             if self.peer.is_some() {
-                self.leave_life(lane);
-                // What was said of the first message holds no longer.
-                way.hello_sent = false;
-                way.greeted = false;
+                self.leave_life(lane, way, kin);
             }
             self.inbox.restart(hello.first);
-            self.told = 0;
             self.peer_maps.restart();
             self.maps_wanted = true;
             self.heard = hello.serial;
@@ -279,22 +369,45 @@ impl<T: Types> Session<T> {
         Ok(())
     }
 
-    /// The peer is in another life: other lanes than the one that tells of it are to its last life, or
-    /// wait for its hello as this one does.
-    fn leave_life(&mut self, lane: u8) {
+    /// The peer is in another life, as a lane has told. Other lanes are to its last life, or wait for its
+    /// hello.
+    fn leave_life(&mut self, lane: u8, way: &mut Way<T::Medium>, kin: Kin) {
         for other in (0..super::MAX_LANES).filter(|n| *n != usize::from(lane)) {
             let lost = self.lanes.get_mut(other).and_then(Option::take);
             if let Some(mut lost) = lost {
-                self.give_up(&mut lost);
-                lost.dead = lost.open;
-                lost.hello_sent = false;
-                lost.greeted = false;
+                lost.dead |= lost.open;
+                self.start_over(&mut lost);
                 if let Some(slot) = self.lanes.get_mut(other) {
                     *slot = Some(lost);
                 }
             }
         }
+        if core::mem::take(&mut way.open) {
+            way.received = Arrivals::default();
+        }
+        self.start_over(way);
         self.outbox.restart();
+        // Nothing is known of what the next life sends.
+        self.inbox.restart(0);
+        self.told = 0;
+        self.peer = None;
+        if kin == Kin::Life {
+            // What the last life sent does not count any more, whenever it comes.
+            self.number = self.number.wrapping_add(super::LIFE);
+        }
+        self.shifted = true;
+    }
+
+    /// What was said on a lane holds no longer.
+    fn start_over(&mut self, way: &mut Way<T::Medium>) {
+        self.give_up(way);
+        way.hello_sent = false;
+        way.greeted = false;
+    }
+
+    /// Whether a reset is about what we call the peer's session.
+    fn is_named_by(&self, reset: &Reset) -> bool {
+        self.peer.map_or(0, |peer| peer.session) == reset.session
     }
 
     /// Takes what the peer says of its room, unless it said something newer before.

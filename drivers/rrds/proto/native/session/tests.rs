@@ -2,6 +2,7 @@
 
 mod hello;
 mod lanes;
+mod strangers;
 
 use super::*;
 use crate::native::arrivals::Mark;

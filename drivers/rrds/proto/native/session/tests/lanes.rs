@@ -7,10 +7,10 @@ use crate::native::loss::MOST_WAIT_NS;
 use crate::native::wire::Ack;
 
 /// Its number, what makes it, and what travels on it.
-type NewLane = (u8, fn(Role) -> AnyLane, Role);
+pub(super) type NewLane = (u8, fn(Role) -> AnyLane, Role);
 
 /// Two sessions with lanes of a kind.
-fn pair(lanes: &[NewLane]) -> Pair {
+pub(super) fn pair(lanes: &[NewLane]) -> Pair {
     let mut p = Pair::new();
     for (number, lane, role) in lanes {
         for end in &mut p.ends {
@@ -25,13 +25,13 @@ fn long_queue(role: Role) -> AnyLane {
 }
 
 /// Lets time pass to the next timer of any end.
-fn tick(p: &mut Pair) {
+pub(super) fn tick(p: &mut Pair) {
     let next = p.ends.iter().filter_map(|end| end.next_timeout()).min();
     p.now = p.now.max(next.expect("a timer runs"));
 }
 
 /// Lets both ends send until they are quiet; packets on lanes of `dead` are lost.
-fn run(p: &mut Pair, dead: &[u8], until: Instant) {
+pub(super) fn run(p: &mut Pair, dead: &[u8], until: Instant) {
     loop {
         let mut any = false;
         for end in 0..2 {
@@ -55,7 +55,7 @@ fn run(p: &mut Pair, dead: &[u8], until: Instant) {
     }
 }
 
-fn open(lanes: &[NewLane]) -> Pair {
+pub(super) fn open(lanes: &[NewLane]) -> Pair {
     let mut p = pair(lanes);
     let until = p.now.after(10_000_000);
     run(&mut p, &[], until);
