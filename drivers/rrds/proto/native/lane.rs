@@ -28,6 +28,9 @@ use crate::time::Instant;
 
 pub use datagram::Datagram;
 
+/// Packets that a lane posts beyond its limit: hellos, requests and acknowledgements do not wait for leave.
+pub const SPARE: u16 = 4;
+
 /// What travels on a lane, as long as there is another one for the rest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
@@ -148,8 +151,8 @@ pub struct Lane<M> {
 
 impl<M: Medium> Lane<M> {
     /// A lane that keeps at most `limit` packets of at most `max_packet` bytes in its send queue: what
-    /// comes meanwhile waits, and travels together. Its round trip is taken for `rtt_ns` nanoseconds
-    /// until one is measured.
+    /// comes meanwhile waits, and travels together. The queue has room for [`SPARE`] more, which carry no
+    /// messages. Its round trip is taken for `rtt_ns` nanoseconds until one is measured.
     pub const fn new(medium: M, role: Role, max_packet: u32, limit: u16, rtt_ns: u64) -> Self {
         Self {
             medium,
@@ -219,6 +222,12 @@ impl<M: Medium> Lane<M> {
     /// What decides on sending, if datagrams carry the packets.
     pub fn datagram(&self) -> Option<&Datagram> {
         self.medium.datagram()
+    }
+
+    /// Whether the send queue takes nothing at all: a queue pair that is dead completes nothing.
+    #[inline]
+    pub const fn is_full(&self) -> bool {
+        self.posted >= self.limit.saturating_add(SPARE)
     }
 
     /// Every packet that is posted is to be counted, acknowledged ones and others.
@@ -503,6 +512,24 @@ impl<M: Medium> Lane<M> {
             Timeout::Probe { .. } | Timeout::None => {}
         }
         (timeout, lost)
+    }
+
+    /// When lost packets are to be [forgotten](Self::forget), if nothing else is under way: no
+    /// acknowledgement would do it.
+    #[inline]
+    pub fn forgets(&self) -> Option<Instant> {
+        let idle = self.in_flight == 0 && !self.flight.is_empty();
+        idle.then(|| self.detector.forgets())
+    }
+
+    /// Forgets lost packets that may turn up, on a lane on which nothing is under way.
+    pub fn forget<P: Packet, S: Slots<P>>(&mut self, slab: &mut Slab<P, S>) {
+        while let Some(at) = self.flight.pop_front(slab) {
+            if let Some(packet) = slab.get(at) {
+                self.detector.on_forgotten(packet.sent().number);
+            }
+            slab.release(at);
+        }
     }
 
     /// The oldest packet under way is lost, as nothing has come back for long.

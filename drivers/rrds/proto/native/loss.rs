@@ -177,6 +177,13 @@ impl Detector {
         from.after(wait.min(pto.max(MOST_WAIT_NS)))
     }
 
+    /// When lost packets need not be remembered any more, if nothing was sent since: an answer to their loss
+    /// would not be taken back.
+    pub fn forgets(&self) -> Instant {
+        let wait = self.pto_ns().saturating_mul(UNDO_TIMEOUTS);
+        self.last_sent.after(wait)
+    }
+
     /// Says what a timer that fires at `now` means; `next` is the number of the next packet.
     pub fn on_timeout(&mut self, now: Instant, next: u64) -> Timeout {
         if now < self.next_timeout() {

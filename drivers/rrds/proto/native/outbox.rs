@@ -390,6 +390,17 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         self.records.has_room()
     }
 
+    /// Packets under way, lost ones that may turn up, and pieces that are to be sent again.
+    pub const fn records_in_use(&self) -> u32 {
+        self.records.used()
+    }
+
+    /// Forgets what the peer said of its quota later.
+    #[cfg(test)]
+    pub(super) fn quota_is(&mut self, quota: u64) {
+        self.quota = quota;
+    }
+
     pub(super) fn records(&mut self) -> &mut Slab<Record, R> {
         &mut self.records
     }

@@ -482,31 +482,57 @@ impl<T: Types> Session<T> {
         let lanes = self.lanes.iter().flatten();
         let lanes = lanes.filter(|way| !(way.dead || has_ended && way.said_bye));
         let of = |way: &Way<T::Medium>| {
+            let timer = self.timer(way).unwrap_or(Instant::NEVER);
+            if way.lane.is_full() {
+                // The rest waits for a packet that completes.
+                return timer;
+            }
             let due = way.received.due().unwrap_or(Instant::NEVER);
-            let probe = self.probe_time(way).unwrap_or(Instant::NEVER);
             let leaves = if way.paced {
                 way.lane.leaves()
             } else {
                 Instant::NEVER
             };
-            due.min(probe).min(leaves)
+            due.min(timer).min(leaves)
         };
         lanes.map(of).min().filter(|time| *time != Instant::NEVER)
     }
 
-    /// When a lane has been silent for too long.
+    /// When a lane has been silent for too long, or has nothing to remember any more.
     #[inline]
-    fn probe_time(&self, way: &Way<T::Medium>) -> Option<Instant> {
-        let waits = way.lane.in_flight() != 0 || self.outbox.is_blocked();
-        let may = self.ended.is_none() && !way.dead && way.hello_sent && !way.asks;
-        (waits && may).then(|| way.lane.next_timeout())
+    fn timer(&self, way: &Way<T::Medium>) -> Option<Instant> {
+        if self.ended.is_some() || way.dead {
+            return None;
+        }
+        let can_ask = way.hello_sent && !way.asks;
+        if way.lane.in_flight() != 0 {
+            // Who has no place for a question finds out all the same that nothing comes back.
+            let waits = can_ask || way.lane.is_full();
+            return waits.then(|| way.lane.next_timeout());
+        }
+        let forgets = way.lane.forgets();
+        if !(can_ask && way.class.is_some() && self.asks_for_quota()) {
+            return forgets;
+        }
+        let asks = way.lane.next_timeout();
+        Some(forgets.map_or(asks, |time| time.min(asks)))
+    }
+
+    /// Whether nothing but a question tells when the peer raises the quota: something waits for it, and
+    /// nothing is under way on any lane that would be acknowledged. The first lane that asks is the only one.
+    const fn asks_for_quota(&self) -> bool {
+        self.in_flight == 0 && self.outbox.is_blocked() && self.outbox.has_work()
     }
 
     /// Does what is due on a lane, which is not among the others now.
     fn on_timer(&mut self, now: Instant, way: &mut Way<T::Medium>) {
         if way.lane.in_flight() == 0 {
-            // Only the peer can tell whether there is more quota.
-            way.asks = true;
+            if way.lane.forgets().is_some_and(|time| time <= now) {
+                way.lane.forget(self.outbox.records());
+            } else {
+                // Only the peer can tell whether there is more quota.
+                way.asks = true;
+            }
             return;
         }
         let (timeout, lost) = way.lane.on_timeout(self.outbox.records(), now);

@@ -783,6 +783,7 @@ impl World {
                 assert!(end.session.outbox().is_empty(), "not empty: {end:?}");
                 assert!(!end.session.outbox().has_work());
                 assert_eq!(end.session.inbox().stored(), 0, "stored: {end:?}");
+                assert_eq!(end.session.outbox().records_in_use(), 0, "records: {end:?}");
                 assert_eq!(end.session.lanes(), self.config.lanes.len());
                 for lane in 0..self.config.lanes.len() as u8 {
                     let way = end.session.lane(lane).expect("all are up");

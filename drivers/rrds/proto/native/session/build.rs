@@ -116,7 +116,7 @@ impl<T: Types> Session<T> {
     #[inline]
     fn expire(&mut self, now: Instant, at: usize) {
         let way = self.lanes.get(at).and_then(Option::as_ref);
-        let time = way.and_then(|way| self.probe_time(way));
+        let time = way.and_then(|way| self.timer(way));
         if time.is_none_or(|time| now < time) {
             return;
         }
@@ -160,6 +160,14 @@ impl<T: Types> Session<T> {
             acked: false,
         };
         if way.dead {
+            return Transmit::Idle;
+        }
+        if way.lane.is_full() {
+            if self.ended.is_none() {
+                return Transmit::Blocked;
+            }
+            // Nobody would hear it.
+            way.said_bye = true;
             return Transmit::Idle;
         }
         if core::mem::take(&mut self.maps_wanted) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+mod bounds;
 mod hello;
 mod lanes;
 mod strangers;

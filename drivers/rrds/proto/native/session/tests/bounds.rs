@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is posted, under way, asked for and remembered is bounded.
+
+use super::lanes::{open, run, tick};
+use super::*;
+use crate::native::lane::SPARE;
+use crate::native::outbox::charge;
+
+fn narrow(role: Role) -> AnyLane {
+    reliable(role, 2)
+}
+
+/// Posts all that an end has to send on a lane.
+fn post(p: &mut Pair, end: usize, lane: u8) -> Vec<Vec<u8>> {
+    let mut packets = Vec::new();
+    loop {
+        let (mut packet, session) = (Packet::default(), &mut p.ends[end]);
+        match session.transmit(p.now, lane, &p.map, &mut packet) {
+            Transmit::Packet { .. } => {
+                let way = session.lane_mut(lane).unwrap();
+                way.lane_mut().on_posted();
+                packets.push(packet.0);
+            }
+            _ => return packets,
+        }
+    }
+}
+
+/// Asks an end for acknowledgements on lane 0, a hundred times. How many it posts.
+fn ask(p: &mut Pair, end: usize) -> usize {
+    let mut posted = 0;
+    for n in 0..100 {
+        let header = PacketHeader {
+            session: p.ends[end].number(),
+            number: 100 + n,
+            ..PacketHeader::default()
+        };
+        let ping = packet_of(header, |w| w.put(&[9, 0, 0, 0]));
+        assert_eq!(p.give(end, 0, &ping), PacketResult::Taken);
+        posted += post(p, end, 0).len();
+    }
+    posted
+}
+
+#[test]
+fn who_has_no_place_for_a_question_finds_out_all_the_same() {
+    let mut p = open(&[(0, narrow, Role::Any), (1, datagram, Role::Any)]);
+    p.send(0, 1, 64);
+    let posted = post(&mut p, 0, 0).len();
+    assert_eq!(posted + ask(&mut p, 0), 2 + usize::from(SPARE));
+    let mut turns = 0;
+    while p.ends.iter().any(|end| end.next_timeout().is_some()) {
+        tick(&mut p);
+        assert!(post(&mut p, 0, 0).is_empty());
+        for end in [0, 1] {
+            for packet in p.take(end, 1) {
+                p.give(1 - end, 1, &packet);
+            }
+        }
+        turns += 1;
+        assert!(turns < 1000, "a timer fires all the time");
+    }
+    assert_eq!((p.ups[1].got.clone(), p.done(0)), ([(1, 64)].to_vec(), 1));
+}
+
+#[test]
+fn a_queue_pair_that_completes_nothing_gets_nothing_more() {
+    let most = 2 + usize::from(SPARE);
+    let mut p = open(&[(0, narrow, Role::Any), (1, datagram, Role::Any)]);
+    // It acknowledges what comes.
+    assert_eq!(ask(&mut p, 1), most);
+    // Nobody is woken for what cannot leave.
+    assert_eq!(p.ends[1].next_timeout(), None);
+    p.ends[1].lane_mut(0).unwrap().lane_mut().on_completed(1);
+    assert_eq!(post(&mut p, 1, 0).len(), 1);
+    // It asks, and finds out all the same that nothing comes back.
+    p.send(0, 1, 64);
+    p.send(0, 2, 100_000);
+    let mut posted = post(&mut p, 0, 0).len();
+    assert_eq!(posted, 2);
+    let mut late = 0;
+    while p.ends.iter().any(|end| end.next_timeout().is_some()) {
+        tick(&mut p);
+        posted += post(&mut p, 0, 0).len();
+        for packet in p.take(0, 1) {
+            p.give(1, 1, &packet);
+        }
+        for packet in p.take(1, 1) {
+            p.give(0, 1, &packet);
+        }
+        late += 1;
+        assert!(late < 2000, "a timer fires all the time");
+    }
+    assert_eq!((posted, p.ups[1].got.len(), p.done(0)), (most, 2, 2));
+    assert!(p.ends[0].lane(0).unwrap().lane().is_quarantined());
+    // Nor does it get a farewell.
+    p.ends[0].end(Reason::Shutdown);
+    assert!(p.take(0, 0).is_empty());
+    assert_eq!(p.ends[0].next_timeout(), None);
+}
+
+#[test]
+fn a_lane_on_which_nothing_is_under_way_is_silent() {
+    for (busy, idle) in [(0, 1), (1, 0)] {
+        let mut p = Pair::with(Settings {
+            limits: Limits {
+                window: 2,
+                quota: MIN_QUOTA,
+            },
+            ..Settings::default()
+        });
+        p.up(0, Role::Any);
+        p.up(1, Role::Any);
+        p.settle();
+        p.now = p.now.after(100_000_000);
+        for n in 0..3 {
+            p.send(0, n, 64);
+        }
+        // The third has no number until the others are acknowledged.
+        let packets = p.take(0, busy);
+        assert!(packets.len() == 1 && p.take(0, idle).is_empty());
+        assert!(p.ends[0].outbox().is_blocked());
+        tick(&mut p);
+        assert_eq!((p.take(0, idle).len(), p.take(0, busy).len()), (0, 1));
+        p.give(1, busy, &packets[0]);
+        p.settle();
+        assert_eq!((p.ups[1].got.len(), p.done(0)), (3, 3));
+    }
+}
+
+/// With nothing under way at all, one lane asks whether there is more quota, as long as that is of use.
+#[test]
+fn one_lane_asks_for_quota() {
+    let mut p = Pair::new();
+    for lane in 0..3 {
+        p.up(lane, Role::Any);
+    }
+    p.settle();
+    let quota = p.ends[1].settings().limits.quota;
+    let mut sent = 0;
+    while (sent + 1) * charge(1 << 20) <= quota - (64 << 10) {
+        p.send(0, 1, 1 << 20);
+        sent += 1;
+    }
+    p.settle();
+    // As if the last word on the quota had been lost.
+    p.ends[0].outbox().quota_is(sent * charge(1 << 20));
+    let message = Message(1, std::vec![5; 100]);
+    let ticket = p.ends[0].outbox().queue(message).ok().unwrap();
+    for lane in 0..3 {
+        assert!(p.take(0, lane).is_empty());
+    }
+    assert!(p.ends[0].outbox().is_blocked() && p.ends[0].in_flight == 0);
+    p.ends[0].outbox().cancel(ticket);
+    assert!(p.take(0, 0).is_empty());
+    assert_eq!(p.ends[0].next_timeout(), None, "it needs no quota");
+    p.send(0, 1, 100);
+    assert!(p.take(0, 0).is_empty());
+    p.now = p.now.after(1_000_000_000);
+    let asked = [0, 1, 2].map(|lane| p.take(0, lane).len());
+    assert_eq!(asked, [1, 0, 0]);
+    let until = p.now.after(60_000_000_000);
+    run(&mut p, &[], until);
+    assert_eq!(
+        (p.ups[1].got.len(), p.ends[0].next_timeout()),
+        (sent as usize + 1, None)
+    );
+}
+
+#[test]
+fn losses_are_forgotten_when_nothing_follows() {
+    let mut p = open(&[(0, datagram, Role::Any)]);
+    for n in 0..40 {
+        p.send(0, n, 3000);
+    }
+    let mut packets = p.take(0, 0);
+    assert!(packets.len() > 4);
+    packets.drain(..2);
+    for packet in packets {
+        p.give(1, 0, &packet);
+    }
+    let until = p.now.after(10_000_000);
+    run(&mut p, &[], until);
+    assert_eq!(p.done(0), 40);
+    assert_eq!(p.ends[0].in_flight, 0);
+    // Late, but no mistake any more.
+    let until = p.now.after(60_000_000_000);
+    run(&mut p, &[], until);
+    assert_eq!(p.ends[0].outbox().records_in_use(), 0);
+    assert_eq!(p.ends[0].next_timeout(), None);
+    let detector = p.ends[0].lane(0).unwrap().lane().detector();
+    assert!(!detector.may_be_mistaken());
+}
