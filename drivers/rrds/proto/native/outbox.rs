@@ -281,6 +281,10 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
     }
 
     /// Returns the messages that are done with, each with how it ended.
+    ///
+    /// Nothing of them is sent again. But packets that have them may still be posted, on a lane that was
+    /// slower than another one or is dead: each holds references of its own to the bytes until it
+    /// completes, so that a message can be dropped at once.
     #[inline]
     pub fn reap(&mut self, mut tell: impl FnMut(M, Outcome)) {
         while let Some(at) = self.done.pop_front(&mut self.entries) {

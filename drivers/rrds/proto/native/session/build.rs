@@ -20,7 +20,8 @@ pub(super) const MAP: u8 = 2;
 pub trait Sink<M> {
     /// Appends bytes.
     fn bytes(&mut self, bytes: &[u8]);
-    /// Appends `len` bytes of a message from `offset` on.
+    /// Appends `len` bytes of a message from `offset` on. Who does not copy them holds a reference of the
+    /// packet's own to them: see [`Transmit::Packet`].
     fn data(&mut self, message: &M, offset: u32, len: u32);
 }
 
@@ -28,6 +29,12 @@ pub trait Sink<M> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transmit {
     /// Built a packet, which is to be posted. If it cannot be, the lane is lost.
+    ///
+    /// Until it completes, a posted packet needs the bytes of its messages, if it refers to them. The
+    /// session does not keep them for that long: a message may be acknowledged by what another lane
+    /// carried, or because the peer said what it has handed up, and comes back from
+    /// [`Outbox::reap`](super::Outbox::reap) while a slow or dead queue pair still has it. So every posted
+    /// packet holds references of its own.
     Packet {
         /// Its length in bytes.
         len: u32,

@@ -100,6 +100,29 @@ fn a_queue_pair_that_completes_nothing_gets_nothing_more() {
     assert_eq!(p.ends[0].next_timeout(), None);
 }
 
+/// A message comes back while a packet that has it is still posted.
+#[test]
+fn what_is_acknowledged_may_still_be_posted() {
+    let mut p = open(&[(0, narrow, Role::Any)]);
+    for n in 0..2 {
+        p.send(0, n, 64);
+        let packets = post(&mut p, 0, 0);
+        assert_eq!(packets.len(), 1);
+        p.give(1, 0, &packets[0]);
+        let until = p.now.after(2_000_000);
+        p.now = until;
+        for packet in p.take(1, 0) {
+            p.give(0, 0, &packet);
+        }
+        assert_eq!(p.done(0), 1);
+    }
+    // The queue is as long as if nothing had been acknowledged.
+    p.send(0, 3, 64);
+    assert!(post(&mut p, 0, 0).is_empty());
+    p.ends[0].lane_mut(0).unwrap().lane_mut().on_completed(1);
+    assert_eq!(post(&mut p, 0, 0).len(), 1);
+}
+
 #[test]
 fn a_lane_on_which_nothing_is_under_way_is_silent() {
     for (busy, idle) in [(0, 1), (1, 0)] {
