@@ -212,6 +212,8 @@ pub struct Session<T: Types> {
     /// The newest serial that the peer used.
     heard: u32,
     in_flight: u32,
+    /// Those among them that may have large messages.
+    bulk: u32,
     /// Packets that left since one asked for an acknowledgement at once.
     unasked: u16,
     /// What was handed up when the quota was last told.
@@ -274,6 +276,7 @@ impl<T: Types> Session<T> {
             serial: 0,
             heard: 0,
             in_flight: 0,
+            bulk: 0,
             unasked: 0,
             told: 0,
             maps_wanted: false,
@@ -437,8 +440,7 @@ impl<T: Types> Session<T> {
     #[inline]
     fn settle(&mut self, way: &mut Way<T::Medium>, mut told: Told) {
         while let Some(record) = told.acked.pop_front(self.outbox.records()) {
-            let control = self.outbox.records().get(record).map_or(0, |r| r.control);
-            self.in_flight = self.in_flight.saturating_sub(1);
+            let control = self.land(record);
             if control & build::HELLO != 0 {
                 way.greeted = true;
             }
@@ -452,11 +454,21 @@ impl<T: Types> Session<T> {
         }
     }
 
+    /// A packet is not under way any more. What it had beside messages.
+    #[inline]
+    fn land(&mut self, record: u32) -> u8 {
+        let control = self.outbox.records().get(record).map_or(0, |r| r.control);
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if control & build::BULK != 0 {
+            self.bulk = self.bulk.saturating_sub(1);
+        }
+        control
+    }
+
     /// Packets of a lane are lost: what they carried leaves again.
     fn lose_all(&mut self, way: &mut Way<T::Medium>, mut lost: List) {
         while let Some(record) = lost.pop_front(self.outbox.records()) {
-            let control = self.outbox.records().get(record).map_or(0, |r| r.control);
-            self.in_flight = self.in_flight.saturating_sub(1);
+            let control = self.land(record);
             if control & build::HELLO != 0 && !way.greeted {
                 way.hello_sent = false;
             }

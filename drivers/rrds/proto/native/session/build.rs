@@ -15,6 +15,19 @@ use crate::time::Instant;
 pub(super) const HELLO: u8 = 1;
 /// A packet has an update of the congestion map.
 pub(super) const MAP: u8 = 2;
+/// A packet may have large messages.
+pub(super) const BULK: u8 = 4;
+
+/// Packets of the peer's room that small messages and large ones leave to each other: an eighth, and one at
+/// least if there is more than one.
+const fn share(room: u32) -> u32 {
+    let eighth = room >> 3;
+    if eighth == 0 && room > 1 {
+        1
+    } else {
+        eighth
+    }
+}
 
 /// Where a packet is put together.
 pub trait Sink<M> {
@@ -204,12 +217,11 @@ impl<T: Types> Session<T> {
             let has_work = self.outbox.has_work_of(*class) || self.maps.is_pending();
             has_work && way.open && way.hello_sent
         });
+        let admitted = class.and_then(|class| self.admit(class));
         // CAST: at most 2^32 - 1 by what it is made of.
         let most = max as u32;
         let departure = match class {
-            Some(_) if self.in_flight < u32::from(self.room.max(1)) => {
-                way.lane.departure(now, most)
-            }
+            Some(_) if admitted.is_some() => way.lane.departure(now, most),
             // The peer has no room for more: that is not for lack of work.
             Some(_) => Departure::Blocked,
             None => {
@@ -248,7 +260,7 @@ impl<T: Types> Session<T> {
         if way.received.is_pending() {
             self.acknowledge(now, lane, way, &mut packet);
         }
-        if let (true, Some(class), Some(record)) = (works, class, packet.record) {
+        if let (true, Some(class), Some(record)) = (works, admitted, packet.record) {
             let acked = packet.acked;
             self.fill(class, map, record, &mut packet);
             if packet.acked == acked {
@@ -265,12 +277,38 @@ impl<T: Types> Session<T> {
         self.finish(now, way, packet)
     }
 
+    /// What of a class may leave, by the room of the peer. Large messages leave some of it to small ones,
+    /// which need it at once; and so do small ones, while large ones wait.
+    #[inline]
+    fn admit(&self, class: Class) -> Option<Class> {
+        let room = u32::from(self.room.max(1));
+        if self.in_flight >= room {
+            return None;
+        }
+        let most = room.saturating_sub(share(room));
+        let may_bulk = self.bulk < most;
+        let may_small = || {
+            let small = self.in_flight.saturating_sub(self.bulk);
+            small < most || !self.outbox.has_work_of(Class::Bulk)
+        };
+        match class {
+            Class::Small => may_small().then_some(class),
+            Class::Bulk => may_bulk.then_some(class),
+            Class::Any if may_bulk && may_small() => Some(class),
+            Class::Any if may_bulk => Some(Class::Bulk),
+            Class::Any => {
+                let has_work = self.outbox.has_work_of(Class::Small) || self.maps.is_pending();
+                (has_work && may_small()).then_some(Class::Small)
+            }
+        }
+    }
+
     /// Whether the next packet is the last one that the peer has room for, or half of what it has room
     /// for has left without a request to acknowledge: it would take its time else.
     const fn is_filling(&self) -> bool {
         // CAST: widening; `From` is not const.
         let (room, unasked) = (self.room as u32, self.unasked as u32);
-        self.in_flight.saturating_add(1) >= room
+        self.in_flight.saturating_add(1) >= room.saturating_sub(share(room))
             || unasked.saturating_add(1).saturating_mul(2) >= room
     }
 
@@ -299,6 +337,9 @@ impl<T: Types> Session<T> {
             let at_once = packet.header.flags.contains(PacketFlags::ACK_NOW);
             way.lane.on_sent(records, record, now, bytes, at_once);
             self.in_flight = self.in_flight.saturating_add(1);
+            if packet.control & BULK != 0 {
+                self.bulk = self.bulk.saturating_add(1);
+            }
             self.unasked = if at_once {
                 0
             } else {
@@ -330,6 +371,9 @@ impl<T: Types> Session<T> {
                 packet.control |= MAP;
                 packet.acked = true;
             }
+        }
+        if class != Class::Small && self.outbox.has_work_of(Class::Bulk) {
+            packet.control |= BULK;
         }
         self.outbox.begin_packet(packet.room);
         loop {

@@ -124,6 +124,79 @@ fn what_is_acknowledged_may_still_be_posted() {
 }
 
 #[test]
+fn small_and_large_messages_leave_each_other_some_of_the_room() {
+    for (room, share) in [(2, 1), (8, 1), (16, 2), (32, 4)] {
+        for first in [0, 1] {
+            let mut p = Pair::with(Settings {
+                room,
+                max_packet: 1024,
+                ..Settings::default()
+            });
+            p.up(0, Role::Small);
+            p.up(1, Role::Bulk);
+            p.settle();
+            p.send(0, 1, 200_000);
+            let small = |p: &mut Pair| {
+                let mut count = 0;
+                for n in 0..2 * room {
+                    p.send(0, 2 + n, 600);
+                    count += p.take(0, 0).len();
+                }
+                count as u16
+            };
+            let counts = if first == 0 {
+                let bulk = p.take(0, 1).len() as u16;
+                (bulk, small(&mut p))
+            } else {
+                let small = small(&mut p);
+                (p.take(0, 1).len() as u16, small)
+            };
+            let most = (room - share, share);
+            let expected = if first == 0 { most } else { (most.1, most.0) };
+            assert_eq!(counts, expected, "room {room}");
+            // Nothing of that is counted for ever.
+            p.ends[0].lane_down(p.now, 0);
+            p.ends[0].lane_down(p.now, 1);
+            assert_eq!((p.ends[0].in_flight, p.ends[0].bulk), (0, 0));
+        }
+    }
+    // Without large ones they have all of it.
+    let mut p = Pair::with(Settings {
+        room: 8,
+        ..Settings::default()
+    });
+    p.up(0, Role::Any);
+    p.settle();
+    let mut count = 0;
+    for n in 0..20 {
+        p.send(0, n, 64);
+        count += p.take(0, 0).len();
+    }
+    assert_eq!(count, 8);
+}
+
+/// With one lane for both, packets in the share of small messages have only those.
+#[test]
+fn a_lane_for_both_kinds_keeps_the_room_for_small_ones() {
+    let mut p = Pair::with(Settings {
+        room: 4,
+        max_packet: 1024,
+        ..Settings::default()
+    });
+    p.up(0, Role::Any);
+    p.settle();
+    p.send(0, 1, 100_000);
+    assert_eq!(p.take(0, 0).len(), 3);
+    p.send(0, 2, 64);
+    let small = p.take(0, 0);
+    assert_eq!(frames(&small[0]).1.len(), 1);
+    assert_eq!((small.len(), small[0].len()), (1, 16 + 16 + 64));
+    p.settle();
+    assert_eq!((p.ups[1].got.len(), p.done(0)), (2, 2));
+    assert_eq!((p.ends[0].in_flight, p.ends[0].bulk), (0, 0));
+}
+
+#[test]
 fn a_lane_on_which_nothing_is_under_way_is_silent() {
     for (busy, idle) in [(0, 1), (1, 0)] {
         let mut p = Pair::with(Settings {
