@@ -5,6 +5,15 @@
 use crate::native::slab::{List, NONE};
 
 /// Messages from one port to another that wait to be sent; flows whose hashes are equal share one.
+///
+/// A small message waits for all that is before it in its flow, so that it does not pass one of the same
+/// ports. If its flow is shared with other ports that have large messages, it waits for those for nothing.
+/// With `L` such pairs of ports among `F` flows the chance of that is `L / F`, for a pair as long as its
+/// ports are the same: one of 64 pairs beside one with large messages and 64 flows, one of 1024 with 1024.
+/// Flows of their own would need a table of ports that grows with the sockets, and a place for what a
+/// pair sent last that outlives its messages; a second place for those who find theirs taken, too, as what
+/// was sent from either has to be named as a predecessor. [`grow_flows`](super::Outbox::grow_flows) is the
+/// answer for who has many sockets with large messages: 32 bytes a flow.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
     pub(super) queue: List,

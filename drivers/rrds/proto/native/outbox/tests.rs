@@ -567,3 +567,25 @@ fn a_full_outbox_gives_messages_back() {
     let more = std::vec![Record::default(); o.records_wanted()];
     assert!(o.grow_records(more).is_ok());
 }
+
+/// A pair of ports shares its flow with another one as often as chance has it, and no more.
+#[test]
+fn pairs_of_ports_share_a_flow_by_chance() {
+    const PAIRS: u16 = 1 << 14;
+    for count in [16, 64, 1024] {
+        let large = flow::index(4000, 5000, count);
+        let by_source = (1..=PAIRS).map(|n| flow::index(4000 + n, 5000, count));
+        let by_destination = (1..=PAIRS).map(|n| flow::index(4000, 5000 + n, count));
+        let shared = [
+            by_source.filter(|flow| *flow == large).count(),
+            by_destination.filter(|flow| *flow == large).count(),
+        ];
+        let chance = usize::from(PAIRS) / count;
+        for shared in shared {
+            assert!(
+                (chance / 2..=2 * chance).contains(&shared),
+                "{count}: {shared}"
+            );
+        }
+    }
+}
