@@ -20,6 +20,8 @@ STEPS = 100_000
 SEEDS = 1000
 LONG_SEEDS = 10_000
 NATIVE_SEEDS = 30
+# Of both ends together, for one of 16 messages of 64 bytes in a packet.
+MOST = 600
 FUZZ_SECONDS = 5
 LONG_FUZZ_SECONDS = 600
 # One that the unit tests notice; all are looked up in the source.
@@ -51,6 +53,12 @@ def _figures(env: Env) -> list[str]:
     return [*cargo, "-p", "rds_figures", "--", str(env.checkout / "build" / "figures")]
 
 
+def _cost(env: Env) -> list[str]:
+    manifest = str(env.checkout / "tools" / "Cargo.toml")
+    cargo = ["cargo", "run", "--quiet", "--release", "--locked", "--manifest-path", manifest]
+    return [*cargo, "-p", "rds_sim", "--example", "native_cost", "--", str(MOST)]
+
+
 def _script(*path: str, arguments: Sequence[str] = ()) -> Callable[[Env], list[str]]:
     def command(env: Env) -> list[str]:
         script = str(env.checkout.joinpath("tools", *path))
@@ -76,6 +84,7 @@ TEST = (
     Work("coverage of the protocol engine by its own tests", _script("coverage", "coverage.py")),
     Work("no panic in the protocol engine's object code", _script("panics", "check.sh")),
     Work(f"fuzzing: {FUZZ_SECONDS} s each target", _fuzz(FUZZ_SECONDS)),
+    Work(f"a message of the native protocol takes at most {MOST} instructions", _cost),
     Work("a bug made on purpose", _script("mutants", "mutants.py", arguments=[MUTANT])),
     Work(
         f"simulator: {NATIVE_SEEDS} worlds of the native protocol, of {STEPS} steps",

@@ -12,12 +12,14 @@ mod call;
 mod mark;
 mod process;
 mod ring;
+mod steps;
 
 pub use arena::{Addr, Arena, PIECE};
 pub use call::{call, marks_compat, Call, Got, MSG_CMSG_COMPAT};
 pub use mark::{mark, Mark};
 pub use process::{catch, fork, shared, thread_id};
 pub use ring::{Entry, Request, Ring};
+pub use steps::instructions;
 
 #[cfg(test)]
 mod tests {

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Carries small messages from one session of the native protocol to another, for a counter of
-//! instructions to watch: what a message costs is the difference of two runs, so that the start does
-//! not count.
+//! Carries small messages from one session of the native protocol to another, and counts instructions: what
+//! a message costs is the difference of two runs, so that the start does not count. The copies of data do.
 //!
 //! ```text
-//! cargo build --release -p rds_sim --example native_cost
-//! for n in 1000 2000; do valgrind --tool=callgrind --callgrind-out-file=/dev/null \
-//!     target/release/examples/native_cost $n 16 64; done
+//! cargo run --release -p rds_sim --example native_cost -- 600
 //! ```
 //!
-//! Arguments: packets, messages a packet, bytes a message. The copies of data count.
+//! Arguments: most instructions that a message may take, messages a packet, bytes a message. It is a failure
+//! if a message takes more.
 
 use rds_proto::native::arrivals::{AckPolicy, Mark};
 use rds_proto::native::inbox::{Info, Slot, Upper};
@@ -21,6 +19,10 @@ use rds_proto::native::wire::MapUpdate;
 use rds_proto::send::Payload;
 use rds_proto::time::Instant;
 use std::num::NonZeroU32;
+
+/// Packets before those whose instructions count, and their number.
+const FIRST: u64 = 8;
+const PACKETS: u64 = 24;
 
 struct Message {
     port: u16,
@@ -120,13 +122,27 @@ fn session(number: u32, settings: Settings) -> Session<Kinds> {
     session
 }
 
-fn main() {
+fn main() -> std::process::ExitCode {
     let mut args = std::env::args()
         .skip(1)
         .map(|arg| arg.parse().expect("a number"));
-    let packets: u64 = args.next().unwrap_or(1000);
+    let most: u64 = args.next().unwrap_or(u64::MAX);
     let depth: u64 = args.next().unwrap_or(16);
     let len = args.next().unwrap_or(64) as u32;
+    let [before, after] = [FIRST, FIRST + PACKETS].map(|packets| {
+        raw_calls::instructions(|| carry(packets, depth, len)).expect("the kernel lets it count")
+    });
+    let each = (after - before) / (PACKETS * depth);
+    println!("{each} instructions a message, {depth} messages of {len} bytes a packet");
+    if each > most {
+        println!("more than {most}");
+        return std::process::ExitCode::FAILURE;
+    }
+    std::process::ExitCode::SUCCESS
+}
+
+/// Carries messages of `len` bytes, `depth` in each packet.
+fn carry(packets: u64, depth: u64, len: u32) {
     let settings = Settings {
         ack: AckPolicy {
             every: 8,
@@ -169,5 +185,5 @@ fn main() {
         a.outbox().reap(|_, _| done += 1);
     }
     assert_eq!(up_b.0, packets * depth * u64::from(len));
-    println!("{done} of {} messages done", packets * depth);
+    assert!(done + 16 * depth >= packets * depth, "{done}");
 }
