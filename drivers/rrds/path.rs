@@ -12,21 +12,41 @@
 //! Inside of it come the locks of sockets, congestion maps and a device's pools. The connections are
 //! behind a mutex, which comes before the state's lock; no method of a connection is called with it.
 
+mod carrier;
 mod connect;
+mod connections;
+mod counts;
 mod dump;
 mod frames;
 mod hold;
+mod lines;
 mod list;
 mod log;
+mod partial;
+mod queue;
+mod realm;
+mod storage;
+mod streams;
 mod table;
 mod watch;
 
-pub(crate) use hold::LINGER_NS;
-pub(crate) use log::of_all as log_throttle;
-pub(crate) use table::{
-    Counts,
-    Table, //
+pub(crate) use carrier::{
+    Buffer,
+    Carrier,
+    Conn,
+    Link, //
 };
+pub(crate) use connect::{
+    Dial,
+    Request, //
+};
+pub(crate) use realm::Realm;
+pub(crate) use streams::{
+    All,
+    Listen,
+    Streams, //
+};
+pub(crate) use table::Table;
 
 use crate::{
     clock,
@@ -37,16 +57,10 @@ use crate::{
         PeerOfPath,
         Space, //
     },
-    trace,
-    transport::rc::{
-        Link,
-        Realm, //
-    },
+    trace, //
 };
-use connect::Connections;
-use frames::Partial;
+use connections::Connections;
 use kernel::{
-    alloc::flags::__GFP_NOWARN,
     list::{
         impl_list_arc_safe,
         impl_list_item,
@@ -68,6 +82,7 @@ use krdma::work::{
     Waker,
     Work, //
 };
+use partial::Partial;
 use rds_proto::{
     conn::{
         ConnId,
@@ -79,62 +94,45 @@ use rds_proto::{
     room::Room,
     rtt::Rtt,
     send::{
-        Entry,
         Outcome,
         Transmit, //
     },
     seq,
     settings::Settings,
-    shares::{
-        Share,
-        Take, //
-    },
+    shares::Share,
     throttle::Throttle,
     time::Instant, //
 };
+use storage::Slots;
 use watch::{
     Locked,
     Watched, //
 };
 
-/// Storage of messages to send.
-type Slots = KVec<Option<Entry<Outgoing>>>;
-
 /// The engine of a path.
 type Engine = rds_proto::path::Path<Outgoing, Slots>;
-
-/// Slots that a path has at first, and at most: so many are one allocation of the kernel's largest.
-const SLOTS: usize = 16;
-const MAX_SLOTS: usize = 1 << 16;
-
-/// From so many slots on, senders wait for a free one if there is no memory for more.
-const ENOUGH_SLOTS: usize = 1 << 10;
 
 /// Frames that are handed to the device before others get the path's lock.
 const BUDGET: u32 = 32;
 
-/// After what time a transmission that failed for lack of memory is tried again.
-const RETRY: Delta = Delta::from_millis(1);
-
-/// A path.
+/// A path, over connections of a carrier.
 #[pin_data]
-pub(crate) struct Path {
+pub(crate) struct Path<C: Carrier> {
     key: RouteKey,
     local: Used,
     peer: PeerOfPath,
     space: Arc<Space>,
-    realm: Arc<Realm>,
+    realm: Arc<Realm<C>>,
     waker: Waker,
     /// The user who had it made; none if a peer did.
     maker: Option<u32>,
     /// How many [hold](Self::hold) it.
     holders: Atomic<usize>,
     #[pin]
-    state: Watched,
+    state: Watched<State<C>>,
     #[pin]
-    connections: Mutex<Connections>,
-    /// Lists the path where it was touched by completions, see
-    /// [`Pools`](crate::transport::rc::Pools).
+    connections: Mutex<Connections<C>>,
+    /// For the carrier: lists the path among those that a batch of completions has news for.
     #[pin]
     links: ListLinks,
     #[pin]
@@ -142,14 +140,14 @@ pub(crate) struct Path {
 }
 
 impl_list_arc_safe! {
-    impl ListArcSafe<0> for Path { tracked_by tracker: AtomicTracker; }
+    impl{C: Carrier} ListArcSafe<0> for Path<C> { tracked_by tracker: AtomicTracker; }
 }
 impl_list_item! {
-    impl ListItem<0> for Path { using ListLinks { self.links }; }
+    impl{C: Carrier} ListItem<0> for Path<C> { using ListLinks { self.links }; }
 }
 
 /// What the path's lock protects.
-struct State {
+struct State<C: Carrier> {
     key: RouteKey,
     engine: Engine,
     /// Who may queue one more message.
@@ -157,8 +155,8 @@ struct State {
     /// Since when nobody uses the path, and nothing is left to do.
     idle: Option<Instant>,
     settings: Settings,
-    /// The queue pair of the current connection, from when it can be used to when it is closed.
-    link: Option<Arc<Link>>,
+    /// The current connection, from when it can be used to when it is closed.
+    link: Option<Arc<C::Link>>,
     /// The message that is coming in.
     partial: Partial,
     /// A connection on which a frame has come in before it was established.
@@ -174,18 +172,21 @@ struct State {
     throttle: Throttle,
 }
 
-impl Path {
+impl<C: Carrier> Path<C> {
     /// Makes a path, without a connection, for a user or a peer. `is_local` tells whether the peer's
     /// address is one of this host.
     ///
     /// May sleep.
     fn new(
         key: RouteKey,
-        space: Arc<Space>,
-        realm: Arc<Realm>,
+        realm: Arc<Realm<C>>,
         is_local: bool,
         maker: Option<u32>,
-    ) -> Result<Job<Self>> {
+    ) -> Result<Job<Self>>
+    where
+        Self: Work,
+    {
+        let space = realm.space().clone();
         let identity = Identity {
             local: key.local,
             peer: key.peer,
@@ -194,7 +195,7 @@ impl Path {
         };
         let mut engine = Engine::new(
             identity,
-            slots(SLOTS, GFP_KERNEL)?,
+            storage::slots(storage::SLOTS, GFP_KERNEL)?,
             seq::initial(clock::time_of_day()),
         );
         if is_local {
@@ -203,7 +204,7 @@ impl Path {
         let local = space.local(key.local, key.scope)?;
         let peer = PeerOfPath::new(&space, key.peer, key.scope, is_local)?;
 
-        let owner = realm.shared().module();
+        let owner = realm.module();
         krdma::new_job!(owner, |waker| {
             Arc::pin_init(
                 pin_init!(Self {
@@ -228,7 +229,7 @@ impl Path {
                         starved: false,
                         history: History::new(clock::now()),
                         rtt: Rtt::default(),
-                        throttle: log::of_path(),
+                        throttle: lines::of_path(),
                     }),
                     connections <- new_mutex!(Connections::default(), "rrds::Path::connections"),
                     links <- ListLinks::new(),
@@ -239,7 +240,17 @@ impl Path {
         })
     }
 
-    /// Gives back what is done with, and sends what there is to send.
+    /// Returns what tells the path from others.
+    pub(crate) fn key(&self) -> &RouteKey {
+        &self.key
+    }
+
+    /// Returns what it has in common with others.
+    pub(crate) fn realm(&self) -> &Arc<Realm<C>> {
+        &self.realm
+    }
+
+    /// Reaps the messages that are done with, and transmits.
     ///
     /// Any context.
     pub(crate) fn pump(&self) {
@@ -247,7 +258,7 @@ impl Path {
     }
 
     /// [`pump`](Self::pump), by who has the lock already.
-    fn pump_locked<'a>(&'a self, mut guard: Locked<'a>) {
+    fn pump_locked<'a>(&'a self, mut guard: Locked<'a, State<C>>) {
         loop {
             let state = &mut *guard;
 
@@ -268,7 +279,7 @@ impl Path {
 
     /// Gives back what is done with.
     #[inline]
-    fn reap(&self, state: &mut State) {
+    fn reap(&self, state: &mut State<C>) {
         let State { engine, room, .. } = state;
 
         if engine.sender().queue.is_reapable() {
@@ -285,7 +296,7 @@ impl Path {
     }
 
     /// Hands frames to the device. Returns whether there are more.
-    fn transmit(&self, state: &mut State) -> bool {
+    fn transmit(&self, state: &mut State<C>) -> bool {
         let State {
             engine,
             settings,
@@ -304,11 +315,11 @@ impl Path {
         let demanded = engine.sender().queue.demanded();
         let mut batch = link.batch();
         let end = engine.transmit(settings, BUDGET, |frame| {
-            link.push(&mut batch, &frame, &self.local)?;
+            link.push(&mut batch, &frame, |from, to| self.local.copy(from, to))?;
             trace::posted(&self.key, link.conn(), &frame);
             Ok::<(), Error>(())
         });
-        let posted = batch.finish();
+        let posted = link.flush(&mut batch);
 
         if posted.is_err() || matches!(end, Transmit::Stopped(err) if err != ENOMEM) {
             // The engine takes for posted what was not: the connection can't be used any more.
@@ -380,7 +391,7 @@ impl Path {
     }
 }
 
-impl State {
+impl<C: Carrier> State<C> {
     /// Whether there is something to send, or for the job to do, once what is done with was given back.
     ///
     /// Not whether something is awaited, which only what was sent brings about.
@@ -413,178 +424,4 @@ impl State {
 /// The time from `now` to `due`, if that is later.
 fn until(due: Instant, now: Instant) -> Delta {
     Delta::from_nanos(i64::try_from(due.0.saturating_sub(now.0)).unwrap_or(i64::MAX))
-}
-
-/// Makes storage for shares.
-fn shares_for(count: usize, flags: kernel::alloc::Flags) -> Result<KVec<Share>> {
-    Ok(KVec::from_elem(
-        Share::default(),
-        count,
-        flags | __GFP_NOWARN,
-    )?)
-}
-
-/// Makes storage for messages.
-fn slots(count: usize, flags: kernel::alloc::Flags) -> Result<Slots> {
-    let mut slots = KVec::with_capacity(count, flags | __GFP_NOWARN)?;
-
-    for _ in 0..count {
-        slots.push(None, flags)?;
-    }
-    Ok(slots)
-}
-
-impl Path {
-    /// Queues a message, in larger storage if need be. Returns with the lock held.
-    ///
-    /// Errors: [`ENOMEM`], or, with the message, [`EAGAIN`] if its user has taken up what others have
-    /// left.
-    #[allow(clippy::result_large_err)] // To box it there may be no memory.
-    #[inline(always)] // Every message goes through here.
-    fn queue(
-        &self,
-        message: Outgoing,
-        ack_required: bool,
-        flags: kernel::alloc::Flags,
-    ) -> Result<Locked<'_>, (Error, Option<Outgoing>)> {
-        let mut guard = self.state.lock();
-
-        match guard.queue(message, ack_required) {
-            Ok(seq) => {
-                self.queued(&mut guard, seq);
-                Ok(guard)
-            }
-            Err((message, lack)) => {
-                drop(guard);
-                self.queue_in_more(message, lack, ack_required, flags)
-            }
-        }
-    }
-
-    /// Has a message sent that was queued just now.
-    #[inline(always)] // As above.
-    fn queued(&self, state: &mut State, seq: u64) {
-        if let Some(message) = state.engine.sender().queue.last() {
-            message.message().set_seq(seq);
-            trace::sent(&self.key, message.message());
-        }
-        if state.engine.state() == ConnState::Up {
-            state.engine.want();
-        } else {
-            state.engine.connect(clock::now());
-            self.waker.wake();
-        }
-    }
-
-    /// Queues a message, in larger storage, for which there was none.
-    #[allow(clippy::result_large_err)] // As above.
-    #[cold]
-    fn queue_in_more(
-        &self,
-        mut message: Outgoing,
-        mut lack: Lack,
-        ack_required: bool,
-        flags: kernel::alloc::Flags,
-    ) -> Result<Locked<'_>, (Error, Option<Outgoing>)> {
-        loop {
-            let has_grown = self.grow(lack, flags).map_err(|err| (err, None))?;
-            let mut guard = self.state.lock();
-            if !has_grown {
-                let used = guard.engine.sender().queue.occupied();
-                guard.room.refuse(used);
-                return Err((EAGAIN, Some(message)));
-            }
-            match guard.queue(message, ack_required) {
-                Ok(seq) => {
-                    self.queued(&mut guard, seq);
-                    return Ok(guard);
-                }
-                Err((back, still)) => (message, lack) = (back, still),
-            }
-        }
-    }
-
-    /// Makes storage that is lacking. Returns `false` if there is to be no more of it.
-    ///
-    /// Errors: [`ENOMEM`].
-    fn grow(&self, lack: Lack, flags: kernel::alloc::Flags) -> Result<bool> {
-        match lack {
-            Lack::Share(count) => {
-                let more = shares_for(count, flags)?;
-                // Dropped after the lock.
-                let _old = self.state.lock().room.grow(more);
-            }
-            Lack::Slots(count) if count >= MAX_SLOTS => return Ok(false),
-            Lack::Slots(count) => {
-                let wanted = count.saturating_mul(2).clamp(SLOTS, MAX_SLOTS);
-                let more = match slots(wanted, flags) {
-                    Err(_) if count >= ENOUGH_SLOTS => return Ok(false),
-                    more => more?,
-                };
-                // As above. It may be the new one: another task was faster, and has made as much or more.
-                let _old = self.state.lock().engine.grow(more);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Whether a user may queue one more message. Else [`Space::relieve`] follows when it is worth another
-    /// try. Any context.
-    fn has_room(&self, user: Option<u32>) -> bool {
-        let mut guard = self.state.lock();
-        let State { engine, room, .. } = &mut *guard;
-        let queue = &engine.sender().queue;
-
-        room.is_left(user, queue.occupied(), queue.capacity())
-    }
-}
-
-/// What a message that was not queued lacks.
-enum Lack {
-    /// Storage of the shares, for so many users.
-    Share(usize),
-    /// A slot: all of these are taken, or the user has taken up what the others have left of them.
-    Slots(usize),
-}
-
-impl State {
-    /// Queues a message if its user may have one more, and there is a slot. Returns its number.
-    #[allow(clippy::result_large_err)] // The message comes back.
-    #[inline(always)] // Every message goes through here.
-    fn queue(&mut self, message: Outgoing, ack_required: bool) -> Result<u64, (Outgoing, Lack)> {
-        let user = message.owner().user();
-        let queue = &self.engine.sender().queue;
-        let (used, slots) = (queue.occupied(), queue.capacity());
-
-        match self.room.take(user, used, slots) {
-            Take::Taken => {}
-            Take::Refused => return Err((message, Lack::Slots(slots))),
-            Take::NoSlot => return Err((message, Lack::Share(self.room.wanted()))),
-        }
-        self.engine.queue(message, ack_required).map_err(|message| {
-            self.room.put_back(user);
-            (message, Lack::Slots(slots))
-        })
-    }
-}
-
-impl Work for Path {
-    fn run(this: &Arc<Self>) -> Option<Delta> {
-        this.let_go();
-        this.carry_out();
-        this.pump();
-        let is_relieved = this.state.lock().room.take_relief();
-        if is_relieved {
-            this.space.relieve();
-        }
-        this.retire();
-
-        let mut state = this.state.lock();
-        if state.starved {
-            return Some(RETRY);
-        }
-        let due = state.engine.next_timeout();
-        state.timed = due.is_some();
-        due.map(|due| until(due, clock::now()))
-    }
 }

@@ -48,6 +48,7 @@ use crate::{
         Debug,
         Source, //
     },
+    path::Streams,
     socket::{
         directory::Tenant,
         loopback::Loopback,
@@ -59,7 +60,8 @@ use crate::{
     },
     transport::rc::{
         self,
-        Devices, //
+        Devices,
+        Rc, //
     }, //
 };
 use kernel::{
@@ -68,6 +70,7 @@ use kernel::{
     sync::Arc, //
 };
 use krdma::{
+    memory::total_bytes,
     net::{
         family,
         pernet, //
@@ -101,44 +104,37 @@ module! {
     },
 }
 
-/// What makes the transports of a namespace.
-struct All(Arc<rc::Shared>);
+/// The part of the host's memory that peers may make the namespaces store that are not the initial one.
+const PART_ELSEWHERE: u64 = 3;
 
-impl Transports for All {
+/// Makes the transports of a namespace.
+struct Maker {
+    rc: Arc<path::All<Rc>>,
+    /// What peers make all namespaces store but the initial one: whoever may make one may make many.
+    backlog_elsewhere: Arc<Backlog>,
+}
+
+impl Transports for Maker {
     fn make(&self) -> Result<KVec<Arc<dyn Transport>>> {
         let mut transports: KVec<Arc<dyn Transport>> = KVec::with_capacity(2, GFP_KERNEL)?;
 
         transports.push(Arc::new(Loopback, GFP_KERNEL)?, GFP_KERNEL)?;
-        transports.push(rc::Rc::new(&self.0)?, GFP_KERNEL)?;
+        transports.push(Streams::new(&self.rc)?, GFP_KERNEL)?;
         Ok(transports)
     }
 
     fn backlog_elsewhere(&self) -> &Arc<Backlog> {
-        self.0.backlog_elsewhere()
+        &self.backlog_elsewhere
     }
 }
 
-impl Source for rc::Shared {
+impl Source for path::All<Rc> {
     fn paths(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut result = Ok(());
-
-        self.for_each_path(|path| {
-            if result.is_ok() {
-                result = path.dump(f);
-            }
-        });
-        result
+        self.dump(f)
     }
 
     fn devices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut result = Ok(());
-
-        self.for_each_station(|station| {
-            if result.is_ok() {
-                result = station.dump(f);
-            }
-        });
-        result
+        self.host().dump(f)
     }
 }
 
@@ -147,7 +143,7 @@ impl Source for rc::Shared {
 struct Rrds {
     /// Shows what there is.
     #[pin]
-    debug: Debug<rc::Shared>,
+    debug: Debug<path::All<Rc>>,
     /// Makes sockets.
     #[pin]
     sockets: family::Registration<Socket>,
@@ -159,12 +155,17 @@ struct Rrds {
 impl kernel::InPlaceModule for Rrds {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
-            let shared = rc::Shared::new(module, params::ports())?;
-            let transports: Arc<dyn Transports> = Arc::new(All(shared.clone()), GFP_KERNEL)?;
+            let host = rc::Host::new(module, params::ports())?;
+            let rc = path::All::<Rc>::new(module, host.clone())?;
+            let maker = Maker {
+                rc: rc.clone(),
+                backlog_elsewhere: Backlog::of_many(total_bytes() / PART_ELSEWHERE)?,
+            };
+            let transports: Arc<dyn Transports> = Arc::new(maker, GFP_KERNEL)?;
 
             Ok(try_pin_init!(Self {
-                debug <- Debug::new(shared.clone()),
-                devices <- client::Registration::new(module, Devices(shared.clone())),
+                debug <- Debug::new(rc),
+                devices <- client::Registration::new(module, Devices(host)),
                 // The last step: from here on there may be sockets, and peers can connect.
                 sockets <- family::Registration::new(
                     params::family(),

@@ -5,12 +5,12 @@
 //! Pairs of a name and a value without spaces: for people and for programs. Names do not change their
 //! meaning; new ones may come, in any place.
 
-use super::Path;
-use crate::clock;
-use kernel::{
-    fmt,
-    prelude::*, //
+use super::{
+    carrier::Carrier,
+    Path, //
 };
+use crate::clock;
+use kernel::fmt;
 use rds_proto::{
     conn::{
         history::Lost,
@@ -28,7 +28,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn of(path: &Path) -> Self {
+    fn of<C: Carrier>(path: &Path<C>) -> Self {
         let mut this = Self::default();
 
         path.for_each_entry(
@@ -62,9 +62,9 @@ fn age(now: Instant, then: Instant) -> u64 {
     now.0.saturating_sub(then.0) / 1_000_000
 }
 
-impl Path {
+impl<C: Carrier> Path<C> {
     /// Writes the line. May sleep.
-    pub(crate) fn dump(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(super) fn dump(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let now = clock::now();
         let waiting = Waiting::of(self);
         // Nothing is formatted with the lock held.
@@ -102,14 +102,7 @@ impl Path {
             (_, false) => "acceptor",
         };
         write!(f, " role={role} conn={conn}")?;
-        match &link {
-            Some(link) => f.write_fmt(fmt!(
-                " device={} qp={}",
-                link.qp().device().name(),
-                link.qp().number()
-            ))?,
-            None => write!(f, " device=none qp=0")?,
-        }
+        C::dump(link.as_deref(), f)?;
         write!(
             f,
             " connected={} reset={} attempts={}",

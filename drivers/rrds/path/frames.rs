@@ -2,7 +2,14 @@
 
 //! Frames that come in on a path.
 
-use super::Path;
+use super::{
+    carrier::{
+        Buffer,
+        Carrier, //
+    },
+    partial::Partial,
+    Path, //
+};
 use crate::{
     backlog::Charge,
     clock,
@@ -17,8 +24,7 @@ use crate::{
         Stamps,
         SHORT, //
     },
-    trace,
-    transport::rc::Buffer, //
+    trace, //
 };
 use kernel::{
     num::casts::u32_as_usize,
@@ -43,34 +49,28 @@ use rds_proto::{
 /// Pieces up to this length are copied, so that the buffer of a device can be posted again.
 const COPIED: usize = 1024;
 
-/// A message that is coming in, if one is.
-///
-/// It is made with its first frame, before it is acknowledged: one that was must not be lost for lack of memory.
-#[derive(Default)]
-pub(super) struct Partial(Option<Pin<UniqueArc<Incoming>>>);
-
-impl Partial {
-    /// Stores a piece of the message.
+impl<C: Carrier> Path<C> {
+    /// Stores a piece of the message that is coming in.
     ///
     /// Errors: [`ENOBUFS`] if its sender has made us store too much already, [`ENOMEM`].
     fn store(
-        &mut self,
-        path: &Path,
+        &self,
+        partial: &mut Partial,
         fragment: &Fragment<'_>,
-        buffer: &mut Buffer,
+        buffer: &mut impl Buffer,
         spares: &Arc<Spares>,
     ) -> Result {
-        let copies = &path.space.stats.recv_bytes_copied;
+        let copies = &self.space.stats.recv_bytes_copied;
         let whole = fragment.header.len;
         let len = u32_as_usize(fragment.len);
         let short = len <= SHORT && fragment.len == whole;
 
         if fragment.offset == 0 {
             // What was there is given back first.
-            self.0 = None;
+            partial.0 = None;
             // Before any work is done for the sender.
-            let charge = path.charge(whole)?;
-            let mut message = path.begin(charge, fragment.header, spares)?;
+            let charge = self.charge(whole)?;
+            let mut message = self.begin(charge, fragment.header, spares)?;
             let payload = message.as_mut().payload_mut().ok_or(EIO)?;
             if short {
                 copies.add(fragment.len.into());
@@ -78,9 +78,9 @@ impl Partial {
             } else {
                 payload.reserve(whole, GFP_ATOMIC)?;
             }
-            self.0 = Some(message);
+            partial.0 = Some(message);
         }
-        let message = self.0.as_mut().ok_or(EIO)?;
+        let message = partial.0.as_mut().ok_or(EIO)?;
 
         let piece = if short || len == 0 {
             return Ok(());
@@ -105,9 +105,7 @@ impl Partial {
         let payload = message.as_mut().payload_mut().ok_or(EIO)?;
         payload.push(piece, GFP_ATOMIC)
     }
-}
 
-impl Path {
     /// Takes a frame of `len` bytes that came in on a connection: its header, and its data in `buffer`,
     /// which may be emptied. Memory for data that is not needed any more goes to `spares`. Returns whether
     /// [`pump`](Self::pump) is to follow.
@@ -118,7 +116,7 @@ impl Path {
         conn: ConnId,
         header: &[u8; HEADER_LEN],
         len: u32,
-        buffer: &mut Buffer,
+        buffer: &mut impl Buffer,
         spares: &Arc<Spares>,
     ) -> bool {
         let mut guard = self.state.lock();
@@ -129,7 +127,7 @@ impl Path {
         let received = state
             .engine
             .on_frame(&state.settings, conn, header, len, |fragment| {
-                partial.store(self, &fragment, buffer, spares)
+                self.store(partial, &fragment, buffer, spares)
             });
 
         let now_acked = state.engine.sender().queue.acked();

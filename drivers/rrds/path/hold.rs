@@ -7,6 +7,8 @@
 //! of it takes little, see [`Memory`].
 
 use super::{
+    carrier::Carrier,
+    realm::LINGER_NS,
     Path,
     State, //
 };
@@ -41,13 +43,10 @@ use rds_proto::{
     time::Instant, //
 };
 
-/// How long a path stays that nobody uses, in nanoseconds.
-pub(crate) const LINGER_NS: u64 = 10_000_000_000;
-
 /// A path, as sockets have it.
-pub(crate) struct Held(Arc<Path>);
+pub(super) struct Held<C: Carrier>(Arc<Path<C>>);
 
-impl Drop for Held {
+impl<C: Carrier> Drop for Held<C> {
     fn drop(&mut self) {
         // Nothing is locked here: it may be dropped with the path's lock held.
         if self.0.holders.fetch_sub(1, Full) == 1 {
@@ -61,9 +60,9 @@ fn is_over(idle: Option<Instant>, now: Instant) -> bool {
     idle.is_some_and(|since| since.after(LINGER_NS) <= now)
 }
 
-impl Path {
+impl<C: Carrier> Path<C> {
     /// Has the path used until the result is dropped. To be called with the table locked.
-    pub(super) fn hold(self: &Arc<Self>) -> Held {
+    pub(super) fn hold(self: &Arc<Self>) -> Held<C> {
         self.holders.fetch_add(1, Full);
         Held(self.clone())
     }
@@ -142,7 +141,7 @@ impl Path {
     }
 }
 
-impl Route for Held {
+impl<C: Carrier> Route for Held<C> {
     fn key(&self) -> RouteKey {
         self.0.key
     }

@@ -2,7 +2,10 @@
 
 //! What is told of a path in listings (spec-info).
 
-use super::Path;
+use super::{
+    carrier::Carrier,
+    Path, //
+};
 use crate::{
     key::RouteKey,
     message::Outgoing, //
@@ -23,7 +26,7 @@ use rds_proto::{
 const CHUNK: usize = 32;
 
 /// As log lines name a path.
-impl fmt::Display for Path {
+impl<C: Carrier> fmt::Display for Path<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RouteKey {
             local, peer, tos, ..
@@ -33,11 +36,11 @@ impl fmt::Display for Path {
     }
 }
 
-impl Path {
+impl<C: Carrier> Path<C> {
     /// Returns the record of the path.
     ///
     /// Any context.
-    pub(crate) fn record(&self) -> Connection<'static> {
+    pub(super) fn record(&self) -> Connection<'static> {
         let state = self.state.lock();
         let engine = &state.engine;
         let flags = match engine.state() {
@@ -52,50 +55,43 @@ impl Path {
             next_rx: engine.expected(),
             local: self.key.local,
             peer: self.key.peer,
-            transport: "infiniband",
+            transport: C::NAME,
             flags,
             tos: Some(self.key.tos),
         }
     }
 
-    /// Returns the record of what is special about RDMA.
+    /// Returns the record of the path in the list of RDMA connections, if it is in there.
     ///
     /// Any context.
-    pub(crate) fn rdma_record(&self) -> RdmaConnection {
+    pub(super) fn rdma_record(&self) -> Option<RdmaConnection> {
         let state = self.state.lock();
         let up = state.engine.state() == State::Up;
-        let none = RdmaConnection {
-            local: self.key.local,
-            peer: self.key.peer,
-            tos: self.key.tos,
-            ..RdmaConnection::default()
-        };
+        let link = state.link.as_deref().filter(|_| up);
 
-        match &state.link {
-            Some(link) if up => RdmaConnection {
-                sgid: *link.way().source.as_bytes(),
-                dgid: *link.way().destination.as_bytes(),
-                sl: link.way().service_level,
-                max_send_wr: state.settings.send_ring,
-                max_recv_wr: link.receives(),
-                max_send_sge: link.send_pieces(),
-                ..none
+        C::rdma_record(
+            link,
+            RdmaConnection {
+                local: self.key.local,
+                peer: self.key.peer,
+                tos: self.key.tos,
+                max_send_wr: link.map_or(0, |_| state.settings.send_ring),
+                ..RdmaConnection::default()
             },
-            _ => none,
-        }
+        )
     }
 
     /// Adds what was counted.
     ///
     /// Any context.
-    pub(crate) fn count(&self, to: &mut Counters) {
+    pub(super) fn count(&self, to: &mut Counters) {
         to.add(self.state.lock().engine.stats());
     }
 
     /// Tells each message that was not sent yet or, if `sent`, was sent and not acknowledged.
     ///
     /// Any context. Tells with nothing locked; what comes and goes meanwhile may be missed.
-    pub(crate) fn for_each_message(&self, sent: bool, tell: &mut dyn FnMut(&Listed)) {
+    pub(super) fn for_each_message(&self, sent: bool, tell: &mut dyn FnMut(&Listed)) {
         self.for_each_entry(
             |entry, is_sent| {
                 let message = entry.message().filter(|_| is_sent == sent)?;

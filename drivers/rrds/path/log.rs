@@ -3,11 +3,21 @@
 //! What is logged of connections.
 //!
 //! One line when a connection is up, one when it is lost, and one when it could not be made for a
-//! while. Each names both addresses, and why. A peer must not fill the log: neither one path alone, nor
-//! all of them together when a switch restarts.
+//! while. Each names both addresses, and why. There may be so many, see [`lines`](super::lines).
 
-use super::Path;
-use crate::clock;
+use super::{
+    carrier::{
+        Carrier,
+        Link, //
+    },
+    watch::Watch,
+    Path,
+    State, //
+};
+use crate::{
+    clock,
+    trace, //
+};
 use kernel::prelude::*;
 use rds_proto::{
     conn::ConnId,
@@ -15,26 +25,7 @@ use rds_proto::{
         DropReason,
         Violation, //
     },
-    throttle::Throttle, //
 };
-
-/// Lines about connections: how many at once, and after what time one more.
-const BURST: u32 = 20;
-const INTERVAL_NS: u64 = 500_000_000;
-
-/// How long nothing is logged of a path after a line was.
-const PATH_INTERVAL_NS: u64 = 1_000_000_000;
-
-/// Room for lines about one path.
-pub(super) const fn of_path() -> Throttle {
-    // One line about how a connection ended and one about the next.
-    Throttle::new(2, PATH_INTERVAL_NS)
-}
-
-/// Room for lines about all paths.
-pub(crate) const fn of_all() -> Throttle {
-    Throttle::new(BURST, INTERVAL_NS)
-}
 
 /// What an administrator can do about it.
 fn advice(reason: DropReason) -> &'static str {
@@ -56,7 +47,7 @@ fn advice(reason: DropReason) -> &'static str {
     }
 }
 
-impl Path {
+impl<C: Carrier> Path<C> {
     /// Whether a line about the path may be logged now.
     fn may_log(&self) -> bool {
         let now = clock::now();
@@ -64,7 +55,7 @@ impl Path {
         if self.state.lock().throttle.take(now).is_none() {
             return false;
         }
-        match self.realm.shared().may_log(now) {
+        match self.realm.may_log(now) {
             None => false,
             Some(0) => true,
             Some(missed) => {
@@ -121,5 +112,29 @@ impl Path {
             );
         }
         was_up
+    }
+}
+
+impl<C: Carrier> Watch for State<C> {
+    #[inline]
+    fn unlocking(&mut self) {
+        if self.engine.state() != self.history.state() {
+            self.changed();
+        }
+    }
+}
+
+impl<C: Carrier> State<C> {
+    /// Notes and tells a change of the connection's state.
+    #[cold]
+    fn changed(&mut self) {
+        let reason = self.engine.last_reason();
+        let number = self.link.as_ref().map_or(0, |link| link.number());
+        let change = self.history.note(self.engine.state(), reason, clock::now());
+
+        self.rtt.forget();
+        if let Some(change) = change {
+            trace::changed(&self.key, self.engine.current(), &change, reason, number);
+        }
     }
 }

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! All paths, by what tells them apart.
+//! The paths of a carrier in a namespace, by what tells them apart.
 
 use super::{
+    connect::Dial,
     hold::Held,
+    realm::{
+        Realm,
+        Shared,
+        LINGER, //
+    },
     Path, //
 };
 use crate::{
     clock,
     key::RouteKey,
-    space::Space,
-    transport::rc::Realm, //
+    space::Space, //
 };
 use core::mem;
 use kernel::{
@@ -27,19 +32,18 @@ use kernel::{
         Arc,
         Mutex,
         SpinLockIrq, //
-    }, //
+    },
+    time::Delta, //
 };
 use krdma::{
-    memory::total_bytes,
-    work::Job, //
+    net::Namespace,
+    work::{
+        Job,
+        Work, //
+    }, //
 };
 use rds_proto::{
     path::Memory,
-    shares::{
-        Share,
-        Shares,
-        Take, //
-    },
     wire::Addr, //
 };
 
@@ -76,11 +80,12 @@ impl Key {
     }
 }
 
-/// All paths.
+/// The paths of a carrier in a namespace.
 #[pin_data]
-pub(crate) struct Table {
+pub(crate) struct Table<C: Dial> {
+    realm: Arc<Realm<C>>,
     #[pin]
-    paths: SpinLockIrq<RBTree<Key, Job<Path>>>,
+    paths: SpinLockIrq<RBTree<Key, Job<Path<C>>>>,
     /// Held while a path is made or taken out, so that none is made twice.
     #[pin]
     making: Mutex<Making>,
@@ -93,116 +98,46 @@ struct Making {
     memories: RBTree<Key, Memory>,
 }
 
-/// How many paths there are, of one namespace or of several.
-pub(crate) struct Counts {
-    /// Those that were made because a peer asked for a connection.
-    by_peers: u64,
-    /// Those that were made because a socket sends, by its user, and all of them.
-    by_users: Shares<KVec<Share>>,
-    by_all: u64,
-    /// Those that are no more, and remembered.
-    remembered: u64,
-}
-
-/// How much of the host's memory there has to be for each path that peers have us make, and as much for
-/// each one of sockets: four times of what one takes with a connection.
-const MEMORY: u64 = 1 << 20;
-
-/// How much for each path that is no more: a thousand times of what is remembered.
-const MEMORY_OF_OLD: u64 = 1 << 17;
-
-impl Counts {
-    /// Counts none.
-    pub(crate) fn new() -> Result<Arc<Mutex<Self>>> {
-        let none = Self {
-            by_peers: 0,
-            by_users: Shares::new(KVec::new()),
-            by_all: 0,
-            remembered: 0,
-        };
-
-        Arc::pin_init(new_mutex!(none, "rrds::Counts"), GFP_KERNEL)
-    }
-
-    /// Whether one more may be remembered.
-    fn has_room(&self) -> bool {
-        self.remembered < total_bytes() / MEMORY_OF_OLD
-    }
-
-    /// Counts a path that is to be made.
-    ///
-    /// Errors: [`ENOBUFS`] if peers have had too many made, [`ENOMEM`] if the user of a socket has, see
-    /// [`shares`](rds_proto::shares).
-    fn add(&mut self, maker: Option<u32>) -> Result {
-        let limit = total_bytes() / MEMORY;
-        let Some(user) = maker else {
-            if self.by_peers >= limit {
-                return Err(ENOBUFS);
-            }
-            self.by_peers = self.by_peers.saturating_add(1);
-            return Ok(());
-        };
-
-        loop {
-            match self.by_users.take(user, self.by_all, limit) {
-                Take::Taken => break,
-                Take::Refused => return Err(ENOMEM),
-                Take::NoSlot => {
-                    let slots = super::shares_for(self.by_users.wanted(), GFP_KERNEL)?;
-                    drop(self.by_users.grow(slots));
-                }
-            }
-        }
-        self.by_all = self.by_all.saturating_add(1);
-        Ok(())
-    }
-
-    /// Takes so many off those that are remembered.
-    fn forget(&mut self, count: u64) {
-        self.remembered = self.remembered.saturating_sub(count);
-    }
-
-    /// Takes a path off the count.
-    fn remove(&mut self, maker: Option<u32>) {
-        match maker {
-            None => self.by_peers = self.by_peers.saturating_sub(1),
-            Some(user) => {
-                self.by_users.remove(user);
-                self.by_all = self.by_all.saturating_sub(1);
-            }
-        }
-    }
-}
-
 /// Paths that are looked at before others get the table's lock.
 const CHUNK: usize = 16;
 
-impl Table {
-    /// Makes a table without paths.
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            paths <- new_spinlock_irq!(RBTree::new(), "rrds::Table::paths"),
-            making <- new_mutex!(
-                Making {
-                    stopped: false,
-                    memories: RBTree::new(),
-                },
-                "rrds::Table::making"
-            ),
+impl<C: Dial> Table<C> {
+    /// Makes a table without paths for a namespace. The job takes out those that are of no use any more.
+    pub(super) fn new(
+        shared: &Arc<Shared<C>>,
+        ns: &Namespace,
+        space: &Arc<Space>,
+    ) -> Result<Job<Self>> {
+        krdma::new_job!(shared.module, |waker| {
+            let realm = Realm::new(shared, ns, space, waker)?;
+
+            Arc::pin_init(
+                pin_init!(Self {
+                    realm,
+                    paths <- new_spinlock_irq!(RBTree::new(), "rrds::Table::paths"),
+                    making <- new_mutex!(
+                        Making {
+                            stopped: false,
+                            memories: RBTree::new(),
+                        },
+                        "rrds::Table::making"
+                    ),
+                }),
+                GFP_KERNEL,
+            )
         })
+    }
+
+    /// Returns what the paths have in common.
+    pub(crate) fn realm(&self) -> &Arc<Realm<C>> {
+        &self.realm
     }
 
     /// Returns the path with a key, for a socket of a user, and makes it if there is none.
     ///
     /// May sleep. Errors: [`ENOMEM`], also if the user has too many paths, [`ENETDOWN`] if the module is
     /// about to go.
-    pub(crate) fn path(
-        &self,
-        realm: &Arc<Realm>,
-        space: &Arc<Space>,
-        route: RouteKey,
-        user: u32,
-    ) -> Result<Arc<Held>> {
+    pub(super) fn path(&self, route: RouteKey, user: u32) -> Result<Arc<Held<C>>> {
         let key = Key::new(route, false);
 
         loop {
@@ -210,12 +145,12 @@ impl Table {
                 return Ok(held);
             }
             // It may be taken out in between, but not as often as it is made.
-            self.path_by(realm, space, key, route, Some(user))?;
+            self.path_by(key, route, Some(user))?;
         }
     }
 
     /// Returns the path with a key, if there is one and memory. Any context.
-    pub(crate) fn path_if_any(&self, route: RouteKey) -> Option<Arc<Held>> {
+    pub(super) fn path_if_any(&self, route: RouteKey) -> Option<Arc<Held<C>>> {
         self.find_held(&Key::new(route, false), GFP_ATOMIC).ok()?
     }
 
@@ -225,25 +160,14 @@ impl Table {
     /// requests.
     ///
     /// May sleep. Errors: As [`path`](Self::path), and [`ENOBUFS`] if peers have had too many made.
-    pub(crate) fn path_of_request(
-        &self,
-        realm: &Arc<Realm>,
-        space: &Arc<Space>,
-        route: RouteKey,
-    ) -> Result<Arc<Path>> {
+    pub(crate) fn path_of_request(&self, route: RouteKey) -> Result<Arc<Path<C>>> {
         let key = Key::new(route, route.local == route.peer);
 
-        self.path_by(realm, space, key, route, None)
+        self.path_by(key, route, None)
     }
 
-    fn path_by(
-        &self,
-        realm: &Arc<Realm>,
-        space: &Arc<Space>,
-        key: Key,
-        route: RouteKey,
-        maker: Option<u32>,
-    ) -> Result<Arc<Path>> {
+    fn path_by(&self, key: Key, route: RouteKey, maker: Option<u32>) -> Result<Arc<Path<C>>> {
+        let realm = &self.realm;
         if let Some(path) = self.find(&key) {
             return Ok(path);
         }
@@ -259,7 +183,7 @@ impl Table {
             return Ok(path);
         }
         realm.counts().lock().add(maker)?;
-        let made = Path::new(route, space.clone(), realm.clone(), is_local, maker)
+        let made = Path::new(route, realm.clone(), is_local, maker)
             .and_then(|job| Ok((job.data().clone(), RBTreeNode::new(key, job, GFP_KERNEL)?)));
         let (path, node) = made.inspect_err(|_| realm.counts().lock().remove(maker))?;
         if let Some(memory) = making.memories.remove(&key) {
@@ -272,11 +196,11 @@ impl Table {
         Ok(path)
     }
 
-    fn find(&self, key: &Key) -> Option<Arc<Path>> {
+    fn find(&self, key: &Key) -> Option<Arc<Path<C>>> {
         self.paths.lock().get(key).map(|job| job.data().clone())
     }
 
-    fn find_held(&self, key: &Key, flags: kernel::alloc::Flags) -> Result<Option<Arc<Held>>> {
+    fn find_held(&self, key: &Key, flags: kernel::alloc::Flags) -> Result<Option<Arc<Held<C>>>> {
         let held = self.paths.lock().get(key).map(|job| job.data().hold());
 
         Ok(held.map(|held| Arc::new(held, flags)).transpose()?)
@@ -284,7 +208,7 @@ impl Table {
 
     /// Takes out the paths that have been of no use for a while. Returns whether it is to be done again:
     /// some have not been for so long, or could not be taken out. May sleep.
-    pub(crate) fn sweep(&self, counts: &Mutex<Counts>) -> bool {
+    fn sweep(&self) -> bool {
         let now = clock::now();
         let mut keys = KVec::new();
         let mut more = false;
@@ -296,7 +220,7 @@ impl Table {
             }
         });
         for key in keys {
-            match self.take_out(counts, &key) {
+            match self.take_out(&key) {
                 Ok(Some(job)) => {
                     let path = job.data().clone();
 
@@ -313,9 +237,9 @@ impl Table {
     }
 
     /// Takes a path out if it is of no use.
-    fn take_out(&self, counts: &Mutex<Counts>, key: &Key) -> Result<Option<Job<Path>>> {
+    fn take_out(&self, key: &Key) -> Result<Option<Job<Path<C>>>> {
         let mut making = self.making.lock();
-        let mut counts = counts.lock();
+        let mut counts = self.realm.counts().lock();
         // What would have to be forgotten stays a path.
         let has_room = counts.has_room();
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
@@ -332,7 +256,7 @@ impl Table {
 
         if !memory.is_blank() {
             let _none = making.memories.insert(node.into_node(*key, memory));
-            counts.remembered = counts.remembered.saturating_add(1);
+            counts.remember();
         }
         counts.remove(path.maker());
         Ok(job)
@@ -341,7 +265,7 @@ impl Table {
     /// Calls `f` with all paths of a local address.
     ///
     /// Any context.
-    pub(crate) fn for_each_of(&self, local: Addr, mut f: impl FnMut(&Path)) {
+    pub(super) fn for_each_of(&self, local: Addr, mut f: impl FnMut(&Path<C>)) {
         let wanted = |key: &Key| key.local == local;
 
         self.for_each_from(Key::first(local), wanted, |_, path| f(path));
@@ -350,11 +274,11 @@ impl Table {
     /// Calls `f` with all paths.
     ///
     /// Any context.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(&Path)) {
+    pub(super) fn for_each(&self, mut f: impl FnMut(&Path<C>)) {
         self.for_each_keyed(|_, path| f(path));
     }
 
-    fn for_each_keyed(&self, f: impl FnMut(&Key, &Path)) {
+    fn for_each_keyed(&self, f: impl FnMut(&Key, &Path<C>)) {
         self.for_each_from(Key::first(Addr::default()), |_| true, f);
     }
 
@@ -363,12 +287,12 @@ impl Table {
         &self,
         first: Key,
         wanted: impl Fn(&Key) -> bool,
-        mut f: impl FnMut(&Key, &Path),
+        mut f: impl FnMut(&Key, &Path<C>),
     ) {
         let mut from = Some(first);
 
         while let Some(start) = from.take() {
-            let mut chunk: [Option<(Key, Arc<Path>)>; CHUNK] = [const { None }; CHUNK];
+            let mut chunk: [Option<(Key, Arc<Path<C>>)>; CHUNK] = [const { None }; CHUNK];
             {
                 let mut paths = self.paths.lock();
                 let mut cursor = paths.cursor_lower_bound_mut(&start);
@@ -392,7 +316,8 @@ impl Table {
     }
 
     /// Takes down all paths, and lets none be made any more. Waits until they are closed.
-    pub(crate) fn stop(&self, counts: &Mutex<Counts>) {
+    pub(super) fn stop(&self) {
+        let counts = self.realm.counts();
         let memories = {
             let mut making = self.making.lock();
 
@@ -420,69 +345,8 @@ impl Table {
     }
 }
 
-#[kunit_tests(rrds_counts)]
-mod tests {
-    use super::*;
-
-    /// What [`MEMORY`] allows of this host's.
-    fn paths() -> u64 {
-        total_bytes() / MEMORY
-    }
-
-    #[test]
-    fn peers_make_so_many_paths_and_no_more() -> Result {
-        let counts = Counts::new()?;
-        let mut counts = counts.lock();
-
-        for _ in 0..paths() {
-            counts.add(None)?;
-        }
-        assert_eq!(counts.add(None), Err(ENOBUFS));
-        // Sockets have their own, and what they have is none of the peers'.
-        counts.add(Some(1000))?;
-        counts.remove(Some(1000));
-        assert_eq!(counts.add(None), Err(ENOBUFS));
-        counts.remove(None);
-        counts.add(None)?;
-        assert_eq!(counts.add(None), Err(ENOBUFS));
-        Ok(())
-    }
-
-    #[test]
-    fn a_user_has_half_of_all_paths_and_another_finds_some() -> Result {
-        let counts = Counts::new()?;
-        let mut counts = counts.lock();
-        let mut taken = 0_u64;
-
-        while counts.add(Some(1000)).is_ok() {
-            taken += 1;
-        }
-        assert!(taken.abs_diff(paths() / 2) <= 1);
-        assert_eq!(counts.add(Some(1000)), Err(ENOMEM));
-        counts.add(Some(0))?;
-        counts.add(None)?;
-        for _ in 0..taken {
-            counts.remove(Some(1000));
-        }
-        counts.add(Some(1000))?;
-        Ok(())
-    }
-
-    #[test]
-    fn so_many_are_remembered_and_no_more() -> Result {
-        let counts = Counts::new()?;
-        let mut counts = counts.lock();
-        let most = total_bytes() / MEMORY_OF_OLD;
-
-        counts.remembered = most - 1;
-        assert!(counts.has_room());
-        counts.remembered = most;
-        assert!(!counts.has_room());
-        counts.forget(1);
-        assert!(counts.has_room());
-        // More than there are.
-        counts.forget(u64::MAX);
-        assert_eq!(counts.remembered, 0);
-        Ok(())
+impl<C: Dial> Work for Table<C> {
+    fn run(this: &Arc<Self>) -> Option<Delta> {
+        this.sweep().then_some(LINGER)
     }
 }

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The lock around the state of a path, which watches what happens to its connection.
+//! A lock around a state that is looked at as it is unlocked.
 //!
-//! Whoever has locked the state may change that of the connection. When it unlocks, the change is
-//! noted and told, so that no place that makes one can forget to.
+//! Whoever has locked the state of a path may change that of the connection. When it unlocks, the change
+//! is noted and told, so that no place that makes one can forget to.
 
-use super::State;
-use crate::{
-    clock,
-    trace, //
-};
 use core::ops::{
     Deref,
     DerefMut, //
@@ -23,15 +18,21 @@ use kernel::{
     },
 };
 
-/// The state of a path, behind its lock.
-#[pin_data]
-pub(super) struct Watched {
-    #[pin]
-    lock: SpinLockIrq<State>,
+/// A state that is looked at as it is unlocked.
+pub(super) trait Watch: Unpin {
+    /// Looks at what has changed since it was locked. Any context, with the lock still held.
+    fn unlocking(&mut self);
 }
 
-impl Watched {
-    pub(super) fn new(state: State) -> impl PinInit<Self> {
+/// The state of a path, behind its lock.
+#[pin_data]
+pub(super) struct Watched<S: Watch> {
+    #[pin]
+    lock: SpinLockIrq<S>,
+}
+
+impl<S: Watch> Watched<S> {
+    pub(super) fn new(state: S) -> impl PinInit<Self> {
         pin_init!(Self {
             lock <- new_spinlock_irq!(state, "rrds::Path::state"),
         })
@@ -39,53 +40,34 @@ impl Watched {
 
     /// Locks the state. Any context.
     #[inline]
-    pub(super) fn lock(&self) -> Locked<'_> {
+    pub(super) fn lock(&self) -> Locked<'_, S> {
         Locked(self.lock.lock())
     }
 }
 
 /// The locked state.
 #[must_use = "the lock unlocks immediately when the guard is unused"]
-pub(super) struct Locked<'a>(SpinLockIrqGuard<'a, State>);
+pub(super) struct Locked<'a, S: Watch>(SpinLockIrqGuard<'a, S>);
 
-impl Deref for Locked<'_> {
-    type Target = State;
+impl<S: Watch> Deref for Locked<'_, S> {
+    type Target = S;
 
     #[inline]
-    fn deref(&self) -> &State {
+    fn deref(&self) -> &S {
         &self.0
     }
 }
 
-impl DerefMut for Locked<'_> {
+impl<S: Watch> DerefMut for Locked<'_, S> {
     #[inline]
-    fn deref_mut(&mut self) -> &mut State {
+    fn deref_mut(&mut self) -> &mut S {
         &mut self.0
     }
 }
 
-impl Drop for Locked<'_> {
+impl<S: Watch> Drop for Locked<'_, S> {
     #[inline]
     fn drop(&mut self) {
-        let state = &mut *self.0;
-
-        if state.engine.state() != state.history.state() {
-            state.changed();
-        }
-    }
-}
-
-impl State {
-    /// Notes and tells a change of the connection's state.
-    #[cold]
-    fn changed(&mut self) {
-        let reason = self.engine.last_reason();
-        let qp = self.link.as_ref().map_or(0, |link| link.qp().number());
-        let change = self.history.note(self.engine.state(), reason, clock::now());
-
-        self.rtt.forget();
-        if let Some(change) = change {
-            trace::changed(&self.key, self.engine.current(), &change, reason, qp);
-        }
+        self.0.unlocking();
     }
 }

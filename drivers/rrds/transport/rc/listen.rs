@@ -2,11 +2,17 @@
 
 //! Requests of peers.
 
-use super::Realm;
+use super::{
+    addr::from_socket,
+    marker::Rc, //
+};
 use crate::{
     key::RouteKey,
-    path::Path,
-    space::Space,
+    path::{
+        self,
+        Path,
+        Table, //
+    },
     trace::{
         self,
         Why, //
@@ -29,50 +35,48 @@ use krdma::rdma::cm::{
     Request, //
 };
 use rds_proto::wire::{
-    Addr,
+    Family,
     PrivateData,
     RejectDatum, //
 };
 
+/// Connections that may wait to be accepted (spec-constants).
+const BACKLOG: u32 = 128;
+
 /// Listens for peers.
-pub(super) struct Accept {
-    realm: Arc<Realm>,
-    space: Arc<Space>,
+pub(crate) struct Accept {
+    table: Arc<Table<Rc>>,
 }
 
 /// Waits for peers, by IPv4 and, where the kernel has it, by IPv6.
-pub(super) fn listen(realm: &Arc<Realm>, space: &Arc<Space>) -> Result<KVec<Listener<Accept>>> {
-    let builder = realm.builder();
-    let ports = realm.shared.ports;
+pub(super) fn listen(table: &Arc<Table<Rc>>) -> Result<KVec<Listener<Accept>>> {
+    let realm = table.realm();
+    let host = realm.host();
+    let builder = host.builder(realm.namespace());
+    let (v4, v6) = (host.port(Family::V4), host.port(Family::V6));
     let accept = || Accept {
-        realm: realm.clone(),
-        space: space.clone(),
+        table: table.clone(),
     };
     let on = |ip: IpAddr, port| SocketAddr::from((ip, port));
     let mut listeners = KVec::with_capacity(2, GFP_KERNEL)?;
 
-    let v4 = builder
-        .listen(
-            on(Ipv4Addr::UNSPECIFIED.into(), ports.v4),
-            super::BACKLOG,
-            accept(),
-        )
+    let by_v4 = builder
+        .listen(on(Ipv4Addr::UNSPECIFIED.into(), v4), BACKLOG, accept())
         .inspect_err(|err| {
             pr_err!(
                 "can't listen on RDMA port {} ({:?}): unload rds_rdma, or choose another port\n",
-                ports.v4,
+                v4,
                 err
             );
         })?;
-    listeners.push(v4, GFP_KERNEL)?;
+    listeners.push(by_v4, GFP_KERNEL)?;
 
-    let v6 = builder.single_family(true).listen(
-        on(Ipv6Addr::UNSPECIFIED.into(), ports.v6),
-        super::BACKLOG,
-        accept(),
-    );
-    match v6 {
-        Ok(v6) => listeners.push(v6, GFP_KERNEL)?,
+    let by_v6 =
+        builder
+            .single_family(true)
+            .listen(on(Ipv6Addr::UNSPECIFIED.into(), v6), BACKLOG, accept());
+    match by_v6 {
+        Ok(by_v6) => listeners.push(by_v6, GFP_KERNEL)?,
         // C does without, too.
         Err(err) => pr_info!("no connections by IPv6 ({:?})\n", err),
     }
@@ -83,7 +87,7 @@ impl Accept {
     /// Returns the path that a request is for, and its private data.
     ///
     /// Errors: What to refuse it with.
-    fn path(&self, request: &Request<'_>) -> Result<(Arc<Path>, PrivateData), RejectDatum> {
+    fn path(&self, request: &Request<'_>) -> Result<(Arc<Path<Rc>>, PrivateData), RejectDatum> {
         const NO: RejectDatum = RejectDatum::RETRY;
         let (local, ours) = request.local_addr().map(from_socket).ok_or(NO)?;
         let (peer, theirs) = request.peer_addr().map(from_socket).ok_or(NO)?;
@@ -99,7 +103,13 @@ impl Accept {
             pr_debug!("{:?} claims to be {:?}: refused\n", peer, private.saddr);
             return Err(NO);
         }
-        if self.realm.shared.station(request.device()).is_none() {
+        if self
+            .table
+            .realm()
+            .host()
+            .station(request.device())
+            .is_none()
+        {
             refused(private.tos, Why::NoDevice);
             return Err(NO);
         }
@@ -111,9 +121,8 @@ impl Accept {
             // As of a socket that answers. If both have one it is the same: the request came in over it.
             scope: if theirs != 0 { theirs } else { ours },
         };
-        self.realm
-            .table
-            .path_of_request(&self.realm, &self.space, key)
+        self.table
+            .path_of_request(key)
             .map(|path| (path, private))
             .map_err(|err| {
                 refused(private.tos, Why::NoMemory);
@@ -126,10 +135,7 @@ impl Acceptor for Accept {
     fn request(listener: &Id<Self>, request: Request<'_>) {
         match listener.handler().path(&request) {
             Ok((path, private)) => path.take_request(request, &private),
-            Err(datum) => {
-                // The peer notices in the end if this does not reach it.
-                let _ = request.reject(&datum.emit());
-            }
+            Err(datum) => path::Request::<Rc>::refuse(request, datum),
         }
     }
 }
@@ -140,20 +146,4 @@ fn answered_at(request: &Request<'_>) -> Option<[u8; 16]> {
         .path()
         .filter(|path| path.is_roce())
         .map(|path| *path.destination_gid().as_bytes())
-}
-
-/// Returns an address, and the interface that it is of if it is link-local.
-fn from_socket(addr: SocketAddr) -> (Addr, u32) {
-    match addr {
-        SocketAddr::V4(addr) => (Addr::v4(addr.ip().octets()), 0),
-        SocketAddr::V6(addr) => {
-            let scope = if addr.ip().is_unicast_link_local() {
-                addr.scope_id()
-            } else {
-                0
-            };
-
-            (Addr(addr.ip().octets()), scope)
-        }
-    }
 }

@@ -4,11 +4,15 @@
 //! completions has news for.
 
 use super::{
-    link::SendRequest,
+    marker::Rc,
     receive::{
-        self,
+        Receive,
         RecvRequest, //
-    }, //
+    },
+    send::{
+        SendRequest,
+        Sending, //
+    },
 };
 use crate::{
     message::Spares,
@@ -36,6 +40,7 @@ use kernel::{
 use krdma::{
     rdma::{
         cq::BatchEnd,
+        post::RecvBatch,
         Device,
         Srq, //
     },
@@ -44,6 +49,9 @@ use krdma::{
         Work, //
     }, //
 };
+
+/// Receive requests that are posted by one call.
+const BATCH: usize = 4;
 
 /// Send requests that are kept for the next frame.
 const SPARE: usize = 512;
@@ -68,7 +76,7 @@ pub(crate) struct Pools {
     spares: Arc<Spares>,
     /// Paths that are to be pumped at the end of the batch.
     #[pin]
-    touched: SpinLockIrq<List<Path>>,
+    touched: SpinLockIrq<List<Path<Rc>>>,
     /// There are some. Changed with the lock of `touched`; who has touched one need not have the lock to see it.
     has_touched: Atomic<bool>,
 }
@@ -159,7 +167,7 @@ impl Pools {
     /// Fills the receive queue for the first time.
     pub(super) fn open(self: &Arc<Self>, srq: Arc<Srq>, depth: u32) -> Result {
         for _ in 0..depth {
-            let request = receive::new(self)?;
+            let request = Receive::new(&self.dev, &self.spares)?;
             self.put_receive(request);
         }
         self.receives.lock().srq = Some(srq);
@@ -210,7 +218,7 @@ impl Pools {
     }
 
     /// Takes requests that were put aside, as many as there are places.
-    pub(super) fn take_receives<const N: usize>(&self) -> [Option<RecvRequest>; N] {
+    fn take_receives<const N: usize>(&self) -> [Option<RecvRequest>; N] {
         let mut receives = self.receives.lock();
 
         core::array::from_fn(|_| receives.aside.pop())
@@ -225,8 +233,46 @@ impl Pools {
             receives.srq.clone()
         };
         match srq {
-            Some(srq) => receive::post(self, &srq, flags),
+            Some(srq) => self.post(&srq, flags),
             None => true,
+        }
+    }
+
+    /// Posts the receive requests that were put aside. Returns whether none is left.
+    ///
+    /// Not inlined: the batch is large.
+    #[inline(never)]
+    fn post(&self, srq: &Srq, flags: kernel::alloc::Flags) -> bool {
+        loop {
+            let mut batch: RecvBatch<'_, Receive, Srq, BATCH, { 2 * BATCH }> = RecvBatch::new(srq);
+            let mut complete = true;
+
+            for mut request in self.take_receives::<BATCH>().into_iter().flatten() {
+                let receive = request.as_mut().data_mut().get_mut();
+                let filled = receive.fill(&self.dev, &self.spares, flags);
+                if filled.is_err() {
+                    self.put_receive(request);
+                    complete = false;
+                    continue;
+                }
+                let refused = batch.push(request, |receive, buffers| receive.describe(buffers));
+                if let Err(refused) = refused {
+                    self.put_receive(refused.request);
+                    complete = false;
+                }
+            }
+
+            let count = batch.len();
+            if let Err(unposted) = batch.post() {
+                unposted.for_each(|request| self.put_receive(request));
+                return false;
+            }
+            if !complete {
+                return false;
+            }
+            if count < BATCH {
+                return true;
+            }
         }
     }
 
@@ -241,8 +287,17 @@ impl Pools {
         drop(refused);
     }
 
-    pub(super) fn take_send(&self) -> Option<SendRequest> {
-        self.sends.lock().pop()
+    /// Takes a send request that was kept, or makes one. Any context.
+    ///
+    /// Errors: [`ENOMEM`].
+    #[inline]
+    pub(super) fn take_send(&self) -> Result<SendRequest> {
+        let kept = self.sends.lock().pop();
+
+        match kept {
+            Some(request) => Ok(request),
+            None => Sending::new(&self.dev),
+        }
     }
 
     /// Gives the paths that were listed what there is to do.
@@ -264,7 +319,7 @@ impl Pools {
     }
 
     /// Lists a path, to be pumped at the end of the batch.
-    pub(super) fn touch(&self, path: &Arc<Path>) {
+    pub(super) fn touch(&self, path: &Arc<Path<Rc>>) {
         if let Ok(path) = ListArc::try_from_arc(path.clone()) {
             let mut touched = self.touched.lock();
 

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices, and what the connections over one share.
+//! A device: what the connections over it share.
 
-use super::{
-    link::COPIED,
-    pools::{
-        OnReceived,
-        Pools, //
-    },
-    Shared, //
+use super::pools::{
+    OnReceived,
+    Pools, //
 };
 use kernel::{
     fmt,
@@ -19,7 +15,6 @@ use krdma::{
     rdma::{
         cq::Poll,
         device::NodeType,
-        Client,
         Cq,
         Device,
         Pd,
@@ -34,73 +29,21 @@ use rds_proto::{
         Kind,
         Profile,
         Receive,
+        Refusal,
         Request, //
     },
-    settings::Settings, //
 };
 
-/// The client of the RDMA core: takes each device that is fit for RDS.
-pub(crate) struct Devices(pub(crate) Arc<Shared>);
+/// Decides how a device is used, if it is fit for RDS.
+pub(super) fn profile(dev: &Device) -> Result<Profile, Refusal> {
+    let wanted = Request {
+        shared_recv: consts::RECV_RING,
+        // Nothing is registered yet.
+        registration_room: 0,
+        ..Request::default()
+    };
 
-krdma::client_slot!(Devices);
-
-impl Client for Devices {
-    const NAME: &'static CStr = c"rrds";
-
-    type Data = Arc<Station>;
-
-    fn add(&self, dev: &Device) -> impl PinInit<Arc<Station>, Error> {
-        self.take(dev)
-    }
-
-    fn remove(&self, dev: &Device, data: Pin<&Arc<Station>>) {
-        self.0
-            .stations
-            .lock()
-            .retain(|station| station.device() != dev);
-        data.close();
-        pr_info!("{}: removed\n", dev.name());
-    }
-}
-
-impl Devices {
-    /// Decides whether a device carries RDS, and makes what all its connections share.
-    ///
-    /// Errors: [`EOPNOTSUPP`] if the device is not fit, and what its parts fail with.
-    fn take(&self, dev: &Device) -> Result<Arc<Station>> {
-        let wanted = Request {
-            shared_recv: consts::RECV_RING,
-            // Nothing is registered yet.
-            registration_room: 0,
-            ..Request::default()
-        };
-        let profile = Profile::new(&attributes(dev), &wanted).map_err(|refusal| {
-            // The pure crate can't implement the kernel's own Display.
-            pr_info!("{}: not used: {}\n", dev.name(), format_args!("{refusal}"));
-            EOPNOTSUPP
-        })?;
-        let station = Station::new(dev, self.0.module, profile).inspect_err(|err| {
-            pr_err!(
-                "{}: not used ({:?}); remove and add the device to try again\n",
-                dev.name(),
-                err
-            );
-        })?;
-        let mut stations = self.0.stations.lock();
-        if let Err(err) = stations.push(station.clone(), GFP_KERNEL) {
-            drop(stations);
-            station.close();
-            return Err(err.into());
-        }
-
-        pr_info!(
-            "{}: added, {} sends in flight per connection, {} receives for all\n",
-            dev.name(),
-            profile.send_ring,
-            profile.recv_cqe
-        );
-        Ok(station)
-    }
+    Profile::new(&attributes(dev), &wanted)
 }
 
 /// What the connections over one device share.
@@ -113,7 +56,11 @@ pub(crate) struct Station {
 }
 
 impl Station {
-    fn new(dev: &Device, module: &'static ThisModule, profile: Profile) -> Result<Arc<Self>> {
+    pub(super) fn new(
+        dev: &Device,
+        module: &'static ThisModule,
+        profile: Profile,
+    ) -> Result<Arc<Self>> {
         let Receive::Shared(depth) = profile.receive else {
             // Devices of this century have shared receive queues.
             return Err(EOPNOTSUPP);
@@ -148,35 +95,26 @@ impl Station {
     }
 
     /// Receives nothing more. The connections are ended by the connection manager's event.
-    fn close(&self) {
+    pub(super) fn close(&self) {
         self.pools.close();
     }
 
     /// Returns the device.
-    pub(crate) fn device(&self) -> &Device {
+    pub(super) fn device(&self) -> &Device {
         self.pd.device()
     }
 
-    pub(crate) fn pd(&self) -> &Arc<Pd> {
+    pub(super) fn pd(&self) -> &Arc<Pd> {
         &self.pd
     }
 
     /// Returns how large the queues of a connection are.
-    pub(crate) fn profile(&self) -> &Profile {
+    pub(super) fn profile(&self) -> &Profile {
         &self.profile
     }
 
-    /// Returns the tunables for a connection over the device.
-    pub(crate) fn settings(&self, wanted: Settings) -> Settings {
-        Settings {
-            send_ring: wanted.send_ring.min(self.profile.send_ring),
-            copied: COPIED,
-            ..wanted
-        }
-    }
-
     /// Writes a line about the device, for `/sys/kernel/debug/rrds/devices`. May sleep.
-    pub(crate) fn dump(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    pub(super) fn dump(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Receive::Shared(depth) = self.profile.receive else {
             return Ok(());
         };
@@ -191,7 +129,7 @@ impl Station {
         ))
     }
 
-    pub(crate) fn pools(&self) -> &Arc<Pools> {
+    pub(super) fn pools(&self) -> &Arc<Pools> {
         &self.pools
     }
 }

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A carrier, as the transport that sockets see.
+
+use super::{
+    connect::Dial,
+    realm::Shared,
+    table::Table, //
+};
+use crate::{
+    clock,
+    key::RouteKey,
+    socket::seam::{
+        Route,
+        Transport, //
+    },
+    space::Space, //
+};
+use core::mem;
+use kernel::{
+    fmt,
+    new_mutex,
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex,
+        SpinLockIrq, //
+    },
+    time::Delta, //
+};
+use krdma::{
+    net::{
+        pernet::NewNamespace,
+        Namespace, //
+    },
+    work::{
+        Job,
+        Waker,
+        Work, //
+    }, //
+};
+use rds_proto::{
+    stats::Counters,
+    time::Instant,
+    uapi::info::{
+        Connection,
+        Listed,
+        RdmaConnection, //
+    },
+    wire::Addr, //
+};
+
+/// How peers find this host by a carrier.
+pub(crate) trait Listen: Dial {
+    /// What listens for peers in a namespace; none by default.
+    type Listeners: Default + Send + Unpin;
+
+    /// Begins to listen for peers in a namespace, whose requests go to paths of `table`. May sleep.
+    fn listen(table: &Arc<Table<Self>>) -> Result<Self::Listeners>;
+
+    /// Ends what listens. Returns after the last callback: no request of a peer is taken any more. May sleep.
+    fn close(listeners: Self::Listeners);
+}
+
+/// A carrier in all namespaces.
+#[pin_data]
+pub(crate) struct All<C: Listen> {
+    shared: Arc<Shared<C>>,
+    /// The paths of the namespaces where somebody holds the transport.
+    #[pin]
+    tables: Mutex<KVec<Arc<Table<C>>>>,
+}
+
+impl<C: Listen> All<C> {
+    /// Makes what the namespaces share, beside the carrier's own. May sleep.
+    pub(crate) fn new(module: &'static ThisModule, host: Arc<C::Host>) -> Result<Arc<Self>> {
+        let shared = Shared::new(module, host)?;
+
+        Arc::pin_init(
+            pin_init!(Self {
+                shared,
+                tables <- new_mutex!(KVec::new(), "rrds::All::tables"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Returns the carrier's state that all namespaces share.
+    pub(crate) fn host(&self) -> &Arc<C::Host> {
+        &self.shared.host
+    }
+
+    /// Writes a line for each path. May sleep.
+    pub(crate) fn dump(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut result = Ok(());
+
+        for table in self.tables.lock().iter() {
+            table.for_each(|path| {
+                if result.is_ok() {
+                    result = path.dump(f);
+                }
+            });
+        }
+        result
+    }
+}
+
+/// [`Transport`] for the sockets of a namespace.
+pub(crate) struct Streams<C: Listen>(Job<Tenure<C>>);
+
+/// What [`Streams`] has.
+///
+/// Peers can connect, and paths exist, as long as somebody [holds](Transport::hold) it: sockets that
+/// are bound to it and, in the initial namespace, the module. After the last socket they stay for a
+/// moment, so that peers get to know what that has received.
+#[pin_data]
+struct Tenure<C: Listen> {
+    all: Arc<All<C>>,
+    waker: Waker,
+    /// Is there while somebody holds the transport.
+    #[pin]
+    table: SpinLockIrq<Option<Arc<Table<C>>>>,
+    #[pin]
+    holders: Mutex<Holders<C>>,
+}
+
+/// Who holds the transport in a namespace.
+struct Holders<C: Listen> {
+    /// The module does, until the namespace goes.
+    always: bool,
+    /// Sockets that do.
+    sockets: usize,
+    /// Until when the paths stay if there are none.
+    until: Instant,
+    listeners: C::Listeners,
+    /// Takes out paths that are of no use any more.
+    sweeper: Option<Job<Table<C>>>,
+}
+
+/// How long the paths stay after the last socket.
+const LINGER_MS: i64 = 2000;
+
+impl<C: Listen> Streams<C> {
+    /// Makes the transport for a namespace.
+    pub(crate) fn new(all: &Arc<All<C>>) -> Result<Arc<Self>> {
+        let job = krdma::new_job!(all.shared.module, |waker| {
+            let holders = Holders {
+                always: false,
+                sockets: 0,
+                until: Instant::default(),
+                listeners: C::Listeners::default(),
+                sweeper: None,
+            };
+
+            Arc::pin_init(
+                pin_init!(Tenure {
+                    all: all.clone(),
+                    waker,
+                    table <- new_spinlock_irq!(None, "rrds::Streams::table"),
+                    holders <- new_mutex!(holders, "rrds::Streams::holders"),
+                }),
+                GFP_KERNEL,
+            )
+        })?;
+
+        Ok(Arc::new(Self(job), GFP_KERNEL)?)
+    }
+
+    fn table(&self) -> Option<Arc<Table<C>>> {
+        self.0.data().table.lock().clone()
+    }
+}
+
+impl<C: Listen> Tenure<C> {
+    fn start(&self, holders: &mut Holders<C>, ns: &Namespace, space: &Arc<Space>) -> Result {
+        let sweeper = Table::new(&self.all.shared, ns, space)?;
+        let table = sweeper.data().clone();
+
+        self.all.tables.lock().push(table.clone(), GFP_KERNEL)?;
+        // From the first listener on there may be paths.
+        holders.listeners = match C::listen(&table) {
+            Ok(listeners) => listeners,
+            Err(err) => {
+                self.end(&table);
+                return Err(err);
+            }
+        };
+        holders.sweeper = Some(sweeper);
+        *self.table.lock() = Some(table);
+        Ok(())
+    }
+
+    fn stop(&self, holders: &mut Holders<C>) {
+        // Nobody asks for a new path after this.
+        C::close(mem::take(&mut holders.listeners));
+        if let Some(sweeper) = holders.sweeper.take() {
+            sweeper.close();
+        }
+        let table = self.table.lock().take();
+        if let Some(table) = table {
+            self.end(&table);
+        }
+    }
+
+    fn end(&self, table: &Arc<Table<C>>) {
+        self.all
+            .tables
+            .lock()
+            .retain(|other| !Arc::ptr_eq(other, table));
+        table.stop();
+    }
+}
+
+impl<C: Listen> Work for Tenure<C> {
+    fn run(this: &Arc<Self>) -> Option<Delta> {
+        let mut holders = this.holders.lock();
+        let now = clock::now();
+
+        if holders.always || holders.sockets > 0 {
+            return None;
+        }
+        if now < holders.until {
+            let left = holders.until.0.saturating_sub(now.0);
+            return Some(Delta::from_nanos(i64::try_from(left).unwrap_or(i64::MAX)));
+        }
+        this.stop(&mut holders);
+        None
+    }
+}
+
+impl<C: Listen> Transport for Streams<C> {
+    fn number(&self) -> i32 {
+        C::NUMBER
+    }
+
+    fn has_services(&self) -> bool {
+        C::HAS_SERVICES
+    }
+
+    fn attach(&self, ns: NewNamespace<'_>, space: &Arc<Space>) -> Result {
+        if let Some(ns) = ns.initial() {
+            let this = self.0.data();
+            let mut holders = this.holders.lock();
+
+            this.start(&mut holders, ns, space)?;
+            holders.always = true;
+        }
+        Ok(())
+    }
+
+    fn detach(&self, _space: &Arc<Space>) {
+        let this = self.0.data();
+
+        // No socket is left.
+        this.stop(&mut this.holders.lock());
+    }
+
+    fn hold(&self, ns: &Namespace, space: &Arc<Space>) -> Result {
+        let this = self.0.data();
+        let mut holders = this.holders.lock();
+
+        if this.table.lock().is_none() {
+            this.start(&mut holders, ns, space)?;
+        }
+        // OVERFLOW: It counts sockets.
+        holders.sockets = holders.sockets.wrapping_add(1);
+        Ok(())
+    }
+
+    fn release(&self) {
+        let this = self.0.data();
+        let mut holders = this.holders.lock();
+
+        holders.sockets = holders.sockets.saturating_sub(1);
+        if holders.sockets > 0 {
+            return;
+        }
+        // Nobody else is going to receive it: to a socket of the next stay it would be new.
+        if let Some(table) = self.table() {
+            table.for_each(|path| path.acknowledge());
+        }
+        if !holders.always {
+            let linger = Delta::from_millis(LINGER_MS);
+
+            holders.until = clock::now().after(linger.as_nanos().unsigned_abs());
+            this.waker.wake_after(linger);
+        }
+    }
+
+    fn owns(&self, ns: &Namespace, _space: &Space, addr: Addr, scope: u32) -> Result<bool> {
+        C::owns(self.0.data().all.host(), ns, addr, scope)
+    }
+
+    fn route(&self, _space: &Arc<Space>, key: RouteKey, user: u32) -> Result<Arc<dyn Route>> {
+        // A carrier is not asked to reach what only this host can: rxe's queue pair for the connection
+        // manager would not survive it.
+        if key.peer.is_loopback() {
+            return Err(EINVAL);
+        }
+        let path = self.table().ok_or(ENETDOWN)?.path(key, user)?;
+
+        Ok(path)
+    }
+
+    fn find(&self, _space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>> {
+        let path = self.table()?.path_if_any(key)?;
+
+        Some(path)
+    }
+
+    fn map_changed(&self, local: Addr) {
+        if let Some(table) = self.table() {
+            table.for_each_of(local, |path| path.map_changed());
+        }
+    }
+
+    fn for_each_connection(&self, _space: &Space, tell: &mut dyn FnMut(&Connection<'_>)) {
+        if let Some(table) = self.table() {
+            table.for_each(|path| tell(&path.record()));
+        }
+    }
+
+    fn for_each_rdma_connection(&self, _space: &Space, tell: &mut dyn FnMut(&RdmaConnection)) {
+        if let Some(table) = self.table() {
+            table.for_each(|path| {
+                if let Some(record) = path.rdma_record() {
+                    tell(&record);
+                }
+            });
+        }
+    }
+
+    fn count(&self, to: &mut Counters) {
+        if let Some(table) = self.table() {
+            table.for_each(|path| path.count(to));
+        }
+    }
+
+    fn for_each_message(&self, _space: &Space, sent: bool, tell: &mut dyn FnMut(&Listed)) {
+        if let Some(table) = self.table() {
+            table.for_each(|path| path.for_each_message(sent, tell));
+        }
+    }
+}
