@@ -18,6 +18,7 @@
 
 mod addr;
 pub mod cmsg;
+mod erased;
 pub mod family;
 mod kernel_socket;
 mod msg;
@@ -34,6 +35,7 @@ pub mod tcp;
 mod wait;
 
 pub use addr::{Name, NameIn};
+pub use erased::ErasedSock;
 pub use family::{Family, Request};
 pub use kernel_socket::KernelSocket;
 pub use msg::{MsgFlags, RecvMsg, SendMsg};
