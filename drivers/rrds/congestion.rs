@@ -2,6 +2,7 @@
 
 //! Congestion maps: ours, by local address, and those of our peers (spec-bitmap, spec-congestion).
 
+mod local;
 mod locals;
 
 pub(crate) use locals::{
@@ -9,13 +10,7 @@ pub(crate) use locals::{
     Used, //
 };
 
-use crate::{
-    backlog::Backlog,
-    trace::{
-        self,
-        Port as Event, //
-    },
-};
+use crate::backlog::Backlog;
 use kernel::{
     new_spinlock_irq,
     prelude::*,
@@ -28,83 +23,15 @@ use kernel::{
         SpinLockIrq, //
     },
 };
+use local::Bytes;
 use rds_proto::{
     cong::{
         mask_bit,
-        Map,
         RemoteMap, //
     },
     consts::CONG_MAP_BYTES,
     wire::Addr, //
 };
-
-/// Storage of a map.
-type Bytes = KBox<[u8; CONG_MAP_BYTES]>;
-
-/// The ports of a local address that are congested. They are set by the [`Port`]s.
-#[pin_data]
-pub(crate) struct Local {
-    addr: Addr,
-    #[pin]
-    map: SpinLockIrq<Map<Bytes>>,
-    /// How many there are, to be looked at without the lock.
-    count: Atomic<u32>,
-}
-
-impl Local {
-    /// Makes the map of a local address, no port congested.
-    fn new(addr: Addr) -> Result<Arc<Self>> {
-        let map = Map::new(KBox::new([0; CONG_MAP_BYTES], GFP_KERNEL_ACCOUNT)?);
-
-        Arc::pin_init(
-            pin_init!(Self {
-                addr,
-                map <- new_spinlock_irq!(map, "rrds::congestion::Local"),
-                count: Atomic::new(0),
-            }),
-            GFP_KERNEL_ACCOUNT,
-        )
-    }
-
-    /// Sets the state of a port, and returns whether it has changed.
-    fn set(&self, port: u16, congested: bool) -> bool {
-        let changed = {
-            let mut map = self.map.lock();
-            let changed = map.set(port, congested);
-            self.count.store(map.congested(), Relaxed);
-            changed
-        };
-        if changed {
-            let what = if congested {
-                Event::Congested
-            } else {
-                Event::Freed
-            };
-            trace::congestion(self.addr, port, what);
-        }
-        changed
-    }
-
-    /// Returns whether a port is congested.
-    pub(crate) fn is_congested(&self, port: u16) -> bool {
-        // Nobody waits because of what this misses.
-        self.count.load(Relaxed) != 0 && self.map.lock().is_congested(port)
-    }
-
-    /// Copies a piece of the map, as it goes on the wire, from byte `offset` on. What is beyond the
-    /// map stays as it is.
-    ///
-    /// Any context.
-    pub(crate) fn copy(&self, offset: usize, to: &mut [u8]) {
-        let map = self.map.lock();
-
-        if let Some(from) = map.as_bytes().get(offset..) {
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = *from;
-            }
-        }
-    }
-}
 
 /// A port of a local address, of the one socket that is bound there: nobody else sets its bit in the map.
 ///
@@ -138,7 +65,7 @@ impl Port {
 
     /// Returns the address and the mask of the port, as monitors have it.
     pub(crate) fn at(&self) -> (Addr, u64) {
-        (self.local.addr, mask_bit(self.port))
+        (self.local.addr(), mask_bit(self.port))
     }
 }
 

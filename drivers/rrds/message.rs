@@ -22,9 +22,12 @@ pub(crate) use spares::{
 
 use crate::{
     backlog::Charge,
-    socket::Owner, //
+    trace::Traced, //
 };
-use core::mem;
+use core::{
+    mem,
+    ptr, //
+};
 use kernel::{
     alloc::AllocError,
     list::{
@@ -46,6 +49,11 @@ use kernel::{
         Monotonic, //
     }, //
 };
+use krdma::net::{
+    ErasedSock,
+    Family,
+    Sock, //
+};
 use rds_proto::send::{
     self,
     Outcome, //
@@ -53,6 +61,25 @@ use rds_proto::send::{
 
 /// The memory that a [`Message`] takes beside its data.
 const MESSAGE_BYTES: u32 = 192;
+
+/// A socket, as messages know it that it has sent.
+pub(crate) trait Sender: Send + Sync {
+    /// Notes that a message is done with: its room is given back, and who waits for that is woken.
+    ///
+    /// Any context; the locks that this takes are the innermost ones.
+    fn ended(&self, message: &Message, outcome: Outcome);
+
+    /// Takes a message back that was not sent after all: nobody is told of an end.
+    ///
+    /// As for [`ended`](Self::ended).
+    fn withdraw(&self, message: &Message);
+}
+
+/// The message is not among those of its socket that are not done with.
+const NO_NUMBER: usize = usize::MAX;
+
+/// No user has this number.
+const NOBODY: u32 = u32::MAX;
 
 /// A message to send. It does not change once it is made, so that a device may read it while others
 /// do.
@@ -62,7 +89,11 @@ pub(crate) struct Message {
     dest: Endpoint,
     /// The number that its path gave it; 0 before.
     seq: Atomic<u64>,
-    owner: Owner,
+    sender: ErasedSock<dyn Sender>,
+    /// Its number among those of the socket that are not done with.
+    number: Atomic<usize>,
+    /// Whose share of a path's queue it counts for.
+    user: u32,
 }
 
 impl Message {
@@ -92,9 +123,44 @@ impl Message {
         self.seq.store(seq, Relaxed);
     }
 
-    /// Returns the socket that sent it.
-    pub(crate) fn owner(&self) -> &Owner {
-        &self.owner
+    /// Returns the user whose share of a path's queue the message counts for; none for what the kernel
+    /// sends.
+    #[inline]
+    pub(crate) fn user(&self) -> Option<u32> {
+        (self.user != NOBODY).then_some(self.user)
+    }
+
+    /// Returns the number that the socket knows the message by, if it has one.
+    #[inline]
+    pub(crate) fn number(&self) -> Option<usize> {
+        let number = self.number.load(Relaxed);
+
+        (number != NO_NUMBER).then_some(number)
+    }
+
+    /// Notes the number that the socket knows the message by, or that it has none any more.
+    #[inline]
+    pub(crate) fn set_number(&self, number: Option<usize>) {
+        self.number.store(number.unwrap_or(NO_NUMBER), Relaxed);
+    }
+
+    /// Whether the message is the one with this number among those of a socket.
+    pub(crate) fn is_of<T: Family>(&self, sock: &Sock<T>, number: usize) -> bool {
+        ptr::addr_eq(&*self.sender, sock) && self.number() == Some(number)
+    }
+}
+
+impl Traced for Message {
+    fn ends(&self) -> (Endpoint, Endpoint) {
+        (self.source, self.dest)
+    }
+
+    fn seq(&self) -> u64 {
+        Message::seq(self)
+    }
+
+    fn len(&self) -> u32 {
+        self.payload().len()
     }
 }
 
@@ -102,21 +168,30 @@ impl Message {
 pub(crate) struct Draft(UniqueArc<Message>);
 
 impl Draft {
-    /// Begins a message of what a socket sends, with the data that is there already.
+    /// Begins a message of what a socket sends, with the data that is there already. It counts for the share
+    /// of `user`, if any.
     ///
     /// Allocates with `flags`. The data comes back if there is no memory.
     #[inline(always)] // The data is moved once, if it is not empty, and else not at all.
-    pub(crate) fn new(
-        owner: Owner,
+    pub(crate) fn new<T: Family>(
+        sock: &Sock<T>,
+        user: Option<u32>,
         payload: Lent,
         source: Endpoint,
         dest: Endpoint,
         flags: kernel::alloc::Flags,
-    ) -> Result<Self, Lent> {
+    ) -> Result<Self, Lent>
+    where
+        Sock<T>: Sender,
+    {
         // As below.
         const { assert!(mem::size_of::<Message>() <= MESSAGE_BYTES as usize - mem::size_of::<u64>()) };
 
         let Ok(room) = UniqueArc::new_uninit(flags) else {
+            return Err(payload);
+        };
+        // It is the socket.
+        let Some(sender) = ErasedSock::<dyn Sender>::new(sock, |sock| sock) else {
             return Err(payload);
         };
         Ok(Self(room.write(Message {
@@ -124,7 +199,9 @@ impl Draft {
             source,
             dest,
             seq: Atomic::new(0),
-            owner,
+            sender,
+            number: Atomic::new(NO_NUMBER),
+            user: user.unwrap_or(NOBODY),
         })))
     }
 
@@ -178,7 +255,7 @@ impl Outgoing {
         let message = self.message.clone();
 
         // The socket forgets it, and nobody is told of an end when the right to tell is dropped.
-        message.owner.withdraw(&message);
+        message.sender.withdraw(&message);
         drop(self);
         let message = Arc::into_unique_or_drop(message)?;
         Some(Draft(Pin::into_inner(message)))
@@ -195,7 +272,7 @@ impl Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        self.message.owner.ended(&self.message, self.outcome);
+        self.message.sender.ended(&self.message, self.outcome);
     }
 }
 
@@ -387,5 +464,19 @@ impl Incoming {
             Body::Own { payload, .. } => payload.payload(),
             Body::Shared(message) => message.payload(),
         }
+    }
+}
+
+impl Traced for Incoming {
+    fn ends(&self) -> (Endpoint, Endpoint) {
+        (self.source, self.dest)
+    }
+
+    fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    fn len(&self) -> u32 {
+        self.payload().len()
     }
 }

@@ -290,8 +290,8 @@ impl<C: Carrier> Path<C> {
     /// Tells the sender how a message ended, which has left the engine.
     #[inline]
     fn end(&self, room: &mut Room<KVec<Share>>, message: Outgoing, outcome: Outcome) {
-        room.leave(message.owner().user());
-        trace::ended(&self.key, &message, outcome);
+        room.leave(message.user());
+        trace::ended(&self.key, &**message.message(), outcome);
         message.end(outcome);
     }
 

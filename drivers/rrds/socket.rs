@@ -33,8 +33,7 @@ pub(crate) use send::{
     cancel,
     next_ended,
     spares,
-    Caller,
-    Owner, //
+    Caller, //
 };
 
 use crate::{
@@ -415,7 +414,7 @@ impl Socket {
 
         if receives.dead {
             drop(receives);
-            trace::undelivered(&message, Why::DeadSock);
+            trace::undelivered(&*message, message.tos, Why::DeadSock);
             this.space.stats.recv_drop_dead_sock.add(1);
             return Delivered { map_changed: false };
         }
@@ -425,7 +424,7 @@ impl Socket {
         let limit = receives.overhead.limit(rcvbuf(sock));
         let change = receives.account.add(len, true_size, limit);
         let map_changed = receives.note(change);
-        trace::delivered(&message);
+        trace::delivered(&*message, message.tos);
         receives.queue.push_back(message);
         drop(receives);
 

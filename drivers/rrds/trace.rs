@@ -9,13 +9,9 @@ pub(crate) use rrds_trace::{
     Why, //
 };
 
-use crate::{
-    key::RouteKey,
-    message::{
-        Incoming,
-        Message,
-        Outgoing, //
-    },
+use crate::key::{
+    Endpoint,
+    RouteKey, //
 };
 use rds_proto::{
     conn::{
@@ -73,23 +69,27 @@ fn told(header: &[u8; HEADER_LEN]) -> events::Message {
     }
 }
 
-#[inline(always)]
-fn outgoing(message: &Message) -> events::Message {
-    events::Message {
-        sport: message.source().port,
-        dport: message.dest().port,
-        seq: message.seq(),
-        len: message.payload().len(),
-    }
+/// A message, for the events.
+pub(crate) trait Traced {
+    /// Returns where it comes from, and where it goes.
+    fn ends(&self) -> (Endpoint, Endpoint);
+
+    /// Returns its number on its path.
+    fn seq(&self) -> u64;
+
+    /// Returns the length of its data.
+    fn len(&self) -> u32;
 }
 
 #[inline(always)]
-fn incoming(message: &Incoming) -> events::Message {
+fn message(message: &impl Traced) -> events::Message {
+    let (source, dest) = message.ends();
+
     events::Message {
-        sport: message.source.port,
-        dport: message.dest.port,
-        seq: message.seq,
-        len: message.payload().len(),
+        sport: source.port,
+        dport: dest.port,
+        seq: message.seq(),
+        len: message.len(),
     }
 }
 
@@ -149,25 +149,25 @@ pub(crate) fn refused(local: Addr, peer: Addr, tos: u8, why: Why) {
 
 /// A message was taken over from a socket.
 #[inline(always)]
-pub(crate) fn sent(key: &RouteKey, message: &Message) {
-    events::send(&of(key), &outgoing(message));
+pub(crate) fn sent(key: &RouteKey, sent: &impl Traced) {
+    events::send(&of(key), &message(sent));
 }
 
 /// A message is done with.
 #[inline(always)]
-pub(crate) fn ended(key: &RouteKey, message: &Outgoing, outcome: Outcome) {
+pub(crate) fn ended(key: &RouteKey, ended: &impl Traced, outcome: Outcome) {
     let why = match outcome {
         Outcome::Done => return,
         Outcome::Cancelled => Why::Cancelled,
         Outcome::Dropped => Why::Unsendable,
     };
 
-    events::drop(&of(key), &outgoing(message), why);
+    events::drop(&of(key), &message(ended), why);
 }
 
 /// A frame was handed to the device.
 #[inline(always)]
-pub(crate) fn posted(key: &RouteKey, conn: ConnId, frame: &Frame<'_, Outgoing>) {
+pub(crate) fn posted<M>(key: &RouteKey, conn: ConnId, frame: &Frame<'_, M>) {
     let Body::Send { header, data } = &frame.body else {
         return;
     };
@@ -227,18 +227,18 @@ pub(crate) fn ignored(key: &RouteKey, header: &[u8; HEADER_LEN], ignored: Ignore
 
 /// A message is put in the queue of a socket.
 #[inline(always)]
-pub(crate) fn delivered(message: &Incoming) {
-    let path = path(&message.dest.addr, &message.source.addr, message.tos);
+pub(crate) fn delivered(came: &impl Traced, tos: u8) {
+    let (source, dest) = came.ends();
 
-    events::receive(&path, &incoming(message));
+    events::receive(&path(&dest.addr, &source.addr, tos), &message(came));
 }
 
 /// A message that came in finds no socket.
 #[cold]
-pub(crate) fn undelivered(message: &Incoming, why: Why) {
-    let path = path(&message.dest.addr, &message.source.addr, message.tos);
+pub(crate) fn undelivered(came: &impl Traced, tos: u8, why: Why) {
+    let (source, dest) = came.ends();
 
-    events::drop(&path, &incoming(message), why);
+    events::drop(&path(&dest.addr, &source.addr, tos), &message(came), why);
 }
 
 /// Something has happened to a port of an address.

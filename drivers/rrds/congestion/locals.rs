@@ -5,7 +5,7 @@
 //! Any local user can name any number of addresses: 127/8 alone has sixteen millions. What that takes is
 //! bounded by what users hold, sockets and ways from one address to another.
 
-use super::Local;
+use super::local::Local;
 use crate::key;
 use core::ops::Deref;
 use kernel::{

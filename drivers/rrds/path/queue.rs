@@ -52,7 +52,7 @@ impl<C: Carrier> Path<C> {
     fn queued(&self, state: &mut State<C>, seq: u64) {
         if let Some(message) = state.engine.sender().queue.last() {
             message.message().set_seq(seq);
-            trace::sent(&self.key, message.message());
+            trace::sent(&self.key, &**message.message());
         }
         if state.engine.state() == ConnState::Up {
             state.engine.want();
@@ -140,7 +140,7 @@ impl<C: Carrier> State<C> {
     #[allow(clippy::result_large_err)] // The message comes back.
     #[inline(always)] // Every message goes through here.
     fn queue(&mut self, message: Outgoing, ack_required: bool) -> Result<u64, (Outgoing, Lack)> {
-        let user = message.owner().user();
+        let user = message.user();
         let queue = &self.engine.sender().queue;
         let (used, slots) = (queue.occupied(), queue.capacity());
 

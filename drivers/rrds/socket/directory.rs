@@ -114,7 +114,7 @@ impl Upper for Directory {
         match self.binds.find(&key) {
             Some(sock) => Some(Socket::deliver(&sock, message)),
             None => {
-                trace::undelivered(&message, Why::NoSock);
+                trace::undelivered(&*message, message.tos, Why::NoSock);
                 None
             }
         }

@@ -132,7 +132,7 @@ impl Route for LoopbackRoute {
     ) -> Result<(), (Error, Option<Outgoing>)> {
         let seq = self.next_seq.fetch_add(1, Relaxed);
         message.set_seq(seq);
-        trace::sent(&self.key, &message);
+        trace::sent(&self.key, &**message.message());
 
         let (source, dest) = (message.source(), message.dest());
         let origin = Origin {

@@ -9,7 +9,7 @@
 //! | a message was acknowledged, cancelled or dropped | [`Outgoing::end`] |
 //! | a message came in | [`Space::deliver`] |
 //! | a piece of a peer's congestion map came in | [`Peer::apply`] |
-//! | a local map is to be sent | [`Local::copy`](crate::congestion::Local::copy) |
+//! | a local map is to be sent | `copy` of [`Used`](crate::congestion::Used) |
 //!
 //! # Locks
 //!

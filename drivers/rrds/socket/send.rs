@@ -21,6 +21,7 @@ use crate::{
         Message,
         Outgoing,
         Payload,
+        Sender,
         Spares, //
     },
     space::Space,
@@ -30,18 +31,10 @@ use crate::{
         Port, //
     },
 };
-use core::ptr;
 use kernel::{
     num::casts::u32_as_usize,
     prelude::*,
-    sync::{
-        aref::ARef,
-        atomic::{
-            ordering::Relaxed,
-            Atomic, //
-        },
-        Arc, //
-    },
+    sync::Arc, //
 };
 use krdma::net::{
     MsgFlags,
@@ -74,81 +67,46 @@ const ALLOWED: MsgFlags = MsgFlags::DONTWAIT
     .with(MsgFlags::EOR)
     .with(MsgFlags::NOSIGNAL);
 
-/// Not in the table of sent messages.
-const NOT_ADMITTED: usize = usize::MAX;
-
-/// The socket that sent a message.
-pub(crate) struct Owner {
-    sock: ARef<Sock<Socket>>,
-    /// The number of the message among those of the socket that are not done with.
-    number: Atomic<usize>,
-}
-
-impl Owner {
-    /// The sender of a message that is not in the table yet.
-    fn new(sock: ARef<Sock<Socket>>) -> Self {
-        Self {
-            sock,
-            number: Atomic::new(NOT_ADMITTED),
-        }
-    }
-
-    /// Returns the user whose share of a path's queue the message counts for; none for what the kernel
-    /// sends.
+impl Sender for Sock<Socket> {
     #[inline]
-    pub(crate) fn user(&self) -> Option<u32> {
-        self.sock.data().user()
-    }
-
-    /// Whether this is the owner of the message with this number among those of a socket.
-    fn is(&self, sock: &Sock<Socket>, number: usize) -> bool {
-        ptr::eq(&*self.sock, sock) && self.number.load(Relaxed) == number
-    }
-
-    /// Notes that a message is done with.
-    ///
-    /// Any context; the locks that this takes are the innermost ones.
-    #[inline]
-    pub(crate) fn ended(&self, message: &Message, outcome: Outcome) {
-        match self.release(message, |sends, number| sends.end(number, outcome)) {
+    fn ended(&self, message: &Message, outcome: Outcome) {
+        match release(self, message, |sends, number| sends.end(number, outcome)) {
             None => {}
             Some(Ended::Removed(sent)) => drop(sent),
-            Some(Ended::ToBeTold) => Socket::on_news(&self.sock),
+            Some(Ended::ToBeTold) => Socket::on_news(self),
         }
     }
 
-    /// Takes a message back that was not sent after all: nobody is told of an end.
-    ///
-    /// As for [`ended`](Self::ended).
-    pub(crate) fn withdraw(&self, message: &Message) {
-        let sent = self.release(message, |sends, number| sends.sent.remove(number));
+    fn withdraw(&self, message: &Message) {
+        let sent = release(self, message, |sends, number| sends.sent.remove(number));
 
-        self.number.store(NOT_ADMITTED, Relaxed);
+        message.set_number(None);
         drop(sent);
     }
+}
 
-    /// Gives back the room that a message had, if it was admitted. Returns what `end` makes of its entry.
-    #[inline]
-    fn release<R>(&self, message: &Message, end: impl FnOnce(&mut Sends, usize) -> R) -> Option<R> {
-        let number = self.number.load(Relaxed);
-        if number == NOT_ADMITTED {
-            return None;
-        }
-        let limit = sndbuf(&self.sock);
-        let payload = message.payload();
-        let mut sends = self.sock.data().sends.lock();
-        let was_writable = sends.is_writable(limit);
+/// Gives back the room that a message had, if it was admitted. Returns what `end` makes of its entry.
+#[inline]
+fn release<R>(
+    sock: &Sock<Socket>,
+    message: &Message,
+    end: impl FnOnce(&mut Sends, usize) -> R,
+) -> Option<R> {
+    let number = message.number()?;
+    let limit = sndbuf(sock);
+    let payload = message.payload();
+    let mut sends = sock.data().sends.lock();
+    let was_writable = sends.is_writable(limit);
 
-        sends.account.release(payload.len(), payload.true_size());
-        let ended = end(&mut sends, number);
-        let is_writable = sends.is_writable(limit);
-        let is_idle = sends.is_idle();
-        drop(sends);
-        if is_writable && !was_writable || is_idle && self.sock.data().is_closing() {
-            Socket::on_room(&self.sock);
-        }
-        Some(ended)
+    sends.account.release(payload.len(), payload.true_size());
+    let ended = end(&mut sends, number);
+    let is_writable = sends.is_writable(limit);
+    let is_idle = sends.is_idle();
+    drop(sends);
+    if is_writable && !was_writable || is_idle && sock.data().is_closing() {
+        Socket::on_room(sock);
     }
+    Some(ended)
 }
 
 /// A message that is not done with.
@@ -263,7 +221,7 @@ impl Sends {
                 .admit(payload.len(), payload.true_size(), sndbuf),
         ) {
             (Ok(number), Some(admitted)) => {
-                outgoing.owner().number.store(number, Relaxed);
+                outgoing.set_number(Some(number));
                 Admission::Admitted(admitted)
             }
             // Both were asked above.
@@ -427,7 +385,8 @@ impl<'a> Caller<'a> {
         dest: Endpoint,
     ) -> Result<Draft, Lent> {
         Draft::new(
-            Owner::new(self.sock.into()),
+            self.sock,
+            self.sock.data().user(),
             payload,
             source,
             dest,
@@ -667,7 +626,7 @@ pub(crate) fn cancel(sock: &Sock<Socket>, dest: Option<Endpoint>) {
             }
             (number, sent.message.seq(), sent.route.clone())
         };
-        if route.cancel(seq, &|message| message.owner().is(sock, number)) {
+        if route.cancel(seq, &|message| message.is_of(sock, number)) {
             continue;
         }
         // Again, if its number has changed since it was read.
