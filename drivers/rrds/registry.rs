@@ -2,10 +2,7 @@
 
 //! Sets of sockets.
 
-use crate::{
-    socket::Socket,
-    table::Table, //
-};
+use crate::table::Table;
 use kernel::{
     new_spinlock_irq,
     prelude::*,
@@ -21,7 +18,10 @@ use kernel::{
         SpinLockIrq, //
     },
 };
-use krdma::net::Sock;
+use krdma::net::{
+    Family,
+    Sock, //
+};
 
 /// Sockets that are looked at before others get the lock.
 const CHUNK: usize = 16;
@@ -47,14 +47,14 @@ impl Seat {
     }
 }
 
-/// A set of sockets, which keeps them.
+/// A set of sockets of a family, which keeps them.
 #[pin_data]
-pub(crate) struct Registry {
+pub(crate) struct Registry<T: Family> {
     #[pin]
-    table: SpinLockIrq<Table<ARef<Sock<Socket>>>>,
+    table: SpinLockIrq<Table<ARef<Sock<T>>>>,
 }
 
-impl Registry {
+impl<T: Family> Registry<T> {
     /// No sockets.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
@@ -65,7 +65,7 @@ impl Registry {
     /// Has a socket take its seat, unless it has one, or has left it. May sleep, unless it has.
     ///
     /// Errors: [`ENOMEM`].
-    pub(crate) fn enter(&self, sock: &Sock<Socket>, seat: &Seat) -> Result {
+    pub(crate) fn enter(&self, sock: &Sock<T>, seat: &Seat) -> Result {
         if seat.0.load(Relaxed) != NEVER {
             return Ok(());
         }
@@ -99,7 +99,7 @@ impl Registry {
     }
 
     /// Adds a socket, and returns the number that it is removed by. May sleep.
-    fn add(&self, sock: &Sock<Socket>) -> Result<usize> {
+    fn add(&self, sock: &Sock<T>) -> Result<usize> {
         loop {
             let wanted = {
                 let mut table = self.table.lock();
@@ -121,11 +121,11 @@ impl Registry {
 
     /// Calls `f` with each socket, without any lock. Those that come or go meanwhile may be missed. Any
     /// context.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(&Sock<Socket>)) {
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Sock<T>)) {
         let mut from = Some(0);
 
         while let Some(at) = from {
-            let mut chunk: [Option<ARef<Sock<Socket>>>; CHUNK] = [const { None }; CHUNK];
+            let mut chunk: [Option<ARef<Sock<T>>>; CHUNK] = [const { None }; CHUNK];
 
             from = self.look(at, &mut chunk);
             chunk.iter().flatten().for_each(|sock| f(sock));
@@ -133,7 +133,7 @@ impl Registry {
     }
 
     /// Fills `chunk` with the sockets from the number `at` on, and returns the number of the next one.
-    fn look(&self, at: usize, chunk: &mut [Option<ARef<Sock<Socket>>>]) -> Option<usize> {
+    fn look(&self, at: usize, chunk: &mut [Option<ARef<Sock<T>>>]) -> Option<usize> {
         let table = self.table.lock();
         let mut from = at;
 

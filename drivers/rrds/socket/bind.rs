@@ -4,10 +4,11 @@
 
 use super::{
     binds::{
+        self,
         BindKey,
-        Entry,
-        Place, //
+        Entry, //
     },
+    directory::Directory,
     names::{
         self,
         Checked,
@@ -47,6 +48,9 @@ use rds_proto::{
     consts::PROBE_PORT,
     wire::Addr, //
 };
+
+/// The entry of a socket in the table of its namespace.
+type Place = binds::Place<Socket, Directory>;
 
 /// What a socket owns because it is bound. It is made when nothing can fail any more, and each part gives
 /// back just what it took.

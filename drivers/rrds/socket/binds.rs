@@ -2,14 +2,11 @@
 
 //! Which socket is bound to which address.
 
-use super::{
-    directory::Directory,
-    Socket, //
-};
 use crate::key::{
     self,
     Endpoint, //
 };
+use core::marker::PhantomData;
 use kernel::{
     new_spinlock_irq,
     num::casts::u16_as_usize,
@@ -24,7 +21,10 @@ use kernel::{
         SpinLockIrq, //
     },
 };
-use krdma::net::Sock;
+use krdma::net::{
+    Family,
+    Sock, //
+};
 use rds_proto::wire::Addr;
 
 /// What a socket is found by.
@@ -64,16 +64,16 @@ impl BindKey {
 /// Number of trees. Ports are spread over them, so that one does not wait for another.
 const SHARDS: usize = 64;
 
-type Shard = RBTree<BindKey, ARef<Sock<Socket>>>;
+type Shard<T> = RBTree<BindKey, ARef<Sock<T>>>;
 
 /// The bound sockets of a namespace.
 #[pin_data]
-pub(crate) struct Binds {
+pub(crate) struct Binds<T: Family> {
     #[pin]
-    shards: [SpinLockIrq<Shard>; SHARDS],
+    shards: [SpinLockIrq<Shard<T>>; SHARDS],
 }
 
-impl Binds {
+impl<T: Family> Binds<T> {
     /// No sockets.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
@@ -83,19 +83,19 @@ impl Binds {
         })
     }
 
-    fn shard(&self, port: u16) -> Option<&SpinLockIrq<Shard>> {
+    fn shard(&self, port: u16) -> Option<&SpinLockIrq<Shard<T>>> {
         self.shards.get(u16_as_usize(port) % SHARDS)
     }
 
     /// Returns the socket that is bound to an address. Any context.
-    pub(crate) fn find(&self, key: &BindKey) -> Option<ARef<Sock<Socket>>> {
+    pub(crate) fn find(&self, key: &BindKey) -> Option<ARef<Sock<T>>> {
         self.shard(key.port)?.lock().get(key).cloned()
     }
 
     /// Enters a socket. Any context.
     ///
     /// Errors: [`EADDRINUSE`] if another one is bound there. The entry comes back then.
-    fn insert(&self, entry: Entry) -> Result<(), (Error, Entry)> {
+    fn insert(&self, entry: Entry<T>) -> Result<(), (Error, Entry<T>)> {
         let Some(shard) = self.shard(entry.key.port) else {
             return Err((EINVAL, entry));
         };
@@ -118,14 +118,14 @@ impl Binds {
 }
 
 /// An entry of the table that is not in it yet.
-pub(crate) struct Entry {
+pub(crate) struct Entry<T: Family> {
     key: BindKey,
-    node: RBTreeNode<BindKey, ARef<Sock<Socket>>>,
+    node: RBTreeNode<BindKey, ARef<Sock<T>>>,
 }
 
-impl Entry {
+impl<T: Family> Entry<T> {
     /// Makes the entry of a socket. May sleep.
-    pub(crate) fn new(key: BindKey, sock: &Sock<Socket>) -> Result<Self> {
+    pub(crate) fn new(key: BindKey, sock: &Sock<T>) -> Result<Self> {
         Ok(Self {
             key,
             node: RBTreeNode::new(key, sock.into(), GFP_KERNEL_ACCOUNT)?,
@@ -135,24 +135,27 @@ impl Entry {
 
 /// The entry of a socket in the table, which ends with this: by the key that it was made with.
 ///
-/// It keeps the socket, and so itself, if it is not taken out of it: a socket that is closed does that.
-pub(crate) struct Place {
-    directory: Arc<Directory>,
+/// It keeps the socket, and so itself, if it is not taken out of it: a socket that is closed does that. `D` is
+/// what has the table.
+pub(crate) struct Place<T: Family, D: AsRef<Binds<T>>> {
+    directory: Arc<D>,
     key: BindKey,
+    _family: PhantomData<fn() -> T>,
 }
 
-impl Place {
+impl<T: Family, D: AsRef<Binds<T>>> Place<T, D> {
     /// Enters a socket: from here on messages are delivered to it. Any context.
     ///
     /// Errors: [`EADDRINUSE`] if another one is bound there. The entry comes back then, to be dropped
     /// without a lock.
-    pub(crate) fn take(directory: &Arc<Directory>, entry: Entry) -> Result<Self, (Error, Entry)> {
+    pub(crate) fn take(directory: &Arc<D>, entry: Entry<T>) -> Result<Self, (Error, Entry<T>)> {
         let key = entry.key;
 
-        directory.binds.insert(entry)?;
+        (**directory).as_ref().insert(entry)?;
         Ok(Self {
             directory: directory.clone(),
             key,
+            _family: PhantomData,
         })
     }
 
@@ -162,9 +165,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl<T: Family, D: AsRef<Binds<T>>> Drop for Place<T, D> {
     fn drop(&mut self) {
-        self.directory.binds.remove(&self.key);
+        (*self.directory).as_ref().remove(&self.key);
     }
 }
 

@@ -60,19 +60,19 @@ pub(crate) struct Directory {
     /// In the order in which they are asked whose a local address is.
     pub(crate) transports: KVec<Arc<dyn Transport>>,
     #[pin]
-    pub(super) binds: Binds,
+    pub(super) binds: Binds<Socket>,
     /// All sockets.
     #[pin]
-    pub(super) sockets: Registry,
+    pub(super) sockets: Registry<Socket>,
     /// Those of them that want to be told when a congested port gets free.
     #[pin]
-    pub(super) watchers: Registry,
+    pub(super) watchers: Registry<Socket>,
     /// Those of them that wait for room on a way that is crowded.
     #[pin]
-    pub(super) crowd: Registry,
+    pub(super) crowd: Registry<Socket>,
     /// Those that modules have opened, and that are told of peers.
     #[pin]
-    pub(super) taps: Registry,
+    pub(super) taps: Registry<Socket>,
 }
 
 impl Directory {
@@ -104,6 +104,13 @@ impl Directory {
             transport.count(&mut counters);
         }
         space.retired.lock().tell(&counters)
+    }
+}
+
+impl AsRef<Binds<Socket>> for Directory {
+    #[inline]
+    fn as_ref(&self) -> &Binds<Socket> {
+        &self.binds
     }
 }
 
