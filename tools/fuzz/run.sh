@@ -12,7 +12,7 @@ work=$here/../../build/fuzz
 seconds=${1:?usage: run.sh SECONDS [TARGET ...]}
 shift
 [ $# -gt 0 ] || set -- header extensions private_data cong_map frames operations \
-    native_packet native_private native_flow native_session
+    tcp_stream native_packet native_private native_flow native_session
 
 mkdir -p "$work"
 export CARGO_TARGET_DIR="$work/target"

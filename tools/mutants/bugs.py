@@ -3,22 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from mutant import Mutant
+from tcp_bugs import TCP
 
-
-@dataclass(frozen=True)
-class Mutant:
-    """One bug: in the function `where`, the code `before`, which is there once, becomes `after`.
-
-    How the function is named, and what counts as the same code, is said in anchor.py.
-    """
-
-    name: str
-    bug: str
-    where: str
-    before: str
-    after: str
-
+__all__ = ["MUTANTS", "Mutant"]
 
 MUTANTS = [
     Mutant(
@@ -822,3 +810,4 @@ MUTANTS = [
         "self.window.shrink(cwnd >> 1);",
     ),
 ]
+MUTANTS += TCP

@@ -70,6 +70,7 @@ use crate::stats::{bump, Counters};
 use crate::time::Instant;
 use crate::wire::PrivateData;
 use core::fmt;
+use core::num::NonZeroU32;
 
 pub use frames::Refused;
 
@@ -88,6 +89,7 @@ pub struct Memory {
     expected: u64,
     sent_high: u64,
     next_seq: u64,
+    generation: Option<NonZeroU32>,
 }
 
 impl Memory {
@@ -110,6 +112,10 @@ pub struct Path<M, S> {
     settled: bool,
     /// Both addresses are of this host: no congestion map goes out.
     loopback: bool,
+    /// The transport acknowledges what comes in.
+    stream: bool,
+    /// What the peer said last that its life is.
+    generation: Option<NonZeroU32>,
     probe: Probe,
     linger: Linger,
     stats: Counters,
@@ -143,6 +149,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             life: Life::Unknown,
             settled: false,
             loopback: identity.local == identity.peer,
+            stream: false,
+            generation: None,
             probe: Probe::default(),
             linger: Linger::default(),
             stats: Counters::default(),
@@ -152,6 +160,12 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     /// Declares that both addresses are of this host: congestion maps stay off the wire (spec-loopback).
     pub fn set_loopback(&mut self) {
         self.loopback = true;
+    }
+
+    /// Declares that the transport is a stream (spec-tcp): what it has acknowledged was received. Frames are
+    /// without acknowledgements, none may be lost, and no message may be left out.
+    pub fn set_stream(&mut self) {
+        self.stream = true;
     }
 
     /// Who the two ends are.
@@ -213,6 +227,12 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.machine.connect(now);
     }
 
+    /// Makes one attempt at a connection, because the peer asks for it: a stream's connections are dialed by one
+    /// side only (spec-tcp-roles).
+    pub fn call_back(&mut self, now: Instant) {
+        self.machine.call_back(now);
+    }
+
     /// As [`Path::connect`], of a path that has a connection.
     pub fn want(&mut self) {
         self.machine.want();
@@ -246,12 +266,14 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             expected: self.reassembly.expected(),
             sent_high: self.sender.queue.used_high(),
             next_seq: self.sender.queue.next_seq(),
+            generation: self.generation,
         }
     }
 
     /// Makes a path that is new go on where an earlier one ended.
     pub fn resume(&mut self, memory: &Memory) {
         self.life = memory.life;
+        self.generation = memory.generation;
         self.reassembly.resume(memory.expected);
         self.sender.queue.resume(memory.sent_high, memory.next_seq);
     }
@@ -379,7 +401,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         let up = self.state() == State::Up;
         let awaited = congested && !self.loopback || self.sender.awaits_ack();
         let frames = self.stats.rx_frames;
-        if self.probe.poll(settings, now, up && awaited, frames) {
+        // A stream finds out by itself.
+        if self
+            .probe
+            .poll(settings, now, up && awaited && !self.stream, frames)
+        {
             self.sender.queue_probe();
         }
         let orphan = if up { self.sender.orphan() } else { None };
@@ -436,6 +462,16 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         if queued {
             bump(&mut self.stats.send_queued);
             bump(&mut self.stats.send_pong);
+        }
+        queued
+    }
+
+    /// Tells the peer who we are; the transport adds the extensions. Returns `false` as
+    /// [`Path::queue_pong`].
+    pub fn queue_hello(&mut self) -> bool {
+        let queued = self.sender.queue.push_hello();
+        if queued {
+            bump(&mut self.stats.send_queued);
         }
         queued
     }
@@ -516,6 +552,22 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         }
     }
 
+    /// Notes that the peer has all messages up to `seq` of connection `conn`, by what the transport itself
+    /// acknowledges.
+    ///
+    /// # Errors
+    ///
+    /// If there was no such message: the connection is given up.
+    pub fn on_acked(&mut self, conn: ConnId, seq: u64) -> Result<(), Violation> {
+        if !self.takes(conn) {
+            return Ok(());
+        }
+        match self.sender.queue.on_ack(seq) {
+            Ok(_news) => Ok(()),
+            Err(violation) => Err(self.violate(violation)),
+        }
+    }
+
     /// Hands every message that is done with to `tell`. Amortised O(1) per message.
     pub fn reap(&mut self, mut tell: impl FnMut(M, Outcome)) {
         let mut done = 0_u64;
@@ -539,6 +591,9 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     /// what the peer does not know to be here by then it sends again. Returns whether
     /// [`Path::transmit`] is to follow.
     pub fn acknowledge(&mut self) -> bool {
+        if self.stream {
+            return false;
+        }
         self.ack.settle();
         self.has_work()
     }

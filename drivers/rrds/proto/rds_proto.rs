@@ -34,6 +34,7 @@
 //! | How long does the peer take to acknowledge? | [`rtt`] |
 //! | What has become of the connections, and how much of it may be logged? | [`conn::history`], [`throttle`] |
 //! | How is memory handed in? | [`ring`] |
+//! | How do the same messages lie in a TCP stream? | [`tcp`] |
 //! | What do two hosts speak that both run this? | [`native`] |
 //!
 //! # Reading a header
@@ -71,6 +72,7 @@ pub mod seq;
 pub mod settings;
 pub mod shares;
 pub mod stats;
+pub mod tcp;
 pub mod throttle;
 pub mod time;
 pub mod uapi;

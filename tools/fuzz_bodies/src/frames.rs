@@ -12,7 +12,7 @@ use rds_proto::time::Instant;
 use rds_proto::wire::{Addr, Flags, Header, PrivateData, Version};
 use std::num::NonZeroU32;
 
-struct Message;
+pub(crate) struct Message;
 
 impl Payload for Message {
     fn len(&self) -> u32 {
@@ -28,9 +28,9 @@ impl Payload for Message {
     }
 }
 
-type TestPath = Path<Message, Vec<Option<Entry<Message>>>>;
+pub(crate) type TestPath = Path<Message, Vec<Option<Entry<Message>>>>;
 
-fn accept(path: &mut TestPath, settings: &Settings, now: Instant) {
+pub(crate) fn accept(path: &mut TestPath, settings: &Settings, now: Instant) {
     let request = PrivateData {
         saddr: Addr::v4([10, 0, 0, 2]),
         daddr: Addr::v4([10, 0, 0, 1]),

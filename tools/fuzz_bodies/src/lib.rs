@@ -10,6 +10,7 @@
 //! | `cong_map` | pieces of a congestion map | bits and mask as in a naive model |
 //! | `frames` | frames into a path | only whole messages; a broken rule ends the connection |
 //! | `operations` | calls of a path, frames out to a model peer | order, framing, one end per message |
+//! | `tcp_stream` | a TCP stream, cut anywhere, into a path | fragments as a description has them; only whole messages |
 //! | `native_packet` | a packet of the native protocol | parsing is total; what parses is emitted alike |
 //! | `native_private` | private data of its lanes | parsing is total; round trip |
 //! | `native_flow` | calls of a datagram lane, a peer that may lie | packets return once; it never stalls |
@@ -24,6 +25,7 @@ mod frames;
 mod native;
 mod operations;
 mod session;
+mod stream;
 mod wire;
 
 pub use bytes::Random;
@@ -32,6 +34,7 @@ pub use frames::frames;
 pub use native::{native_packet, native_private};
 pub use operations::operations;
 pub use session::native_session;
+pub use stream::tcp_stream;
 pub use wire::{cong_map, extensions, header, private_data};
 
 /// A target: its name, what it does, and how long its input usefully is.
@@ -46,7 +49,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target {
         name: "header",
         run: header,
@@ -75,6 +78,11 @@ pub const TARGETS: [Target; 10] = [
     Target {
         name: "operations",
         run: operations,
+        max_len: 512,
+    },
+    Target {
+        name: "tcp_stream",
+        run: tcp_stream,
         max_len: 512,
     },
     Target {
@@ -133,6 +141,11 @@ mod tests {
     #[test]
     fn header() {
         over_corpus_and_noise("header");
+    }
+
+    #[test]
+    fn tcp_stream() {
+        over_corpus_and_noise("tcp_stream");
     }
 
     #[test]

@@ -192,6 +192,33 @@ fn seeds(name: &str) -> Vec<(&'static str, Vec<u8>)> {
             ("acked", vec![2, 9, 3, 0, 1, 0, 0, 0, 0, 0, 1, 0]),
             ("raw", vec![1; 60]),
         ],
+        // Two bytes say how the stream is cut.
+        "tcp_stream" => vec![
+            (
+                "messages",
+                vec![
+                    30, 0, 6, 1, 2, 2, 0, 0, 7, 18, 2, 2, 2, 0, 0, 9, 26, 3, 2, 1, 4, 0, 3,
+                ],
+            ),
+            (
+                "hello",
+                vec![255, 255, 2, 1, 1, 0, 0, 5, 0, 2, 2, 0, 1, 0, 6, 0],
+            ),
+            (
+                "bitmap",
+                vec![0, 16, 22, 0, 0, 0, 1, 0, 255, 14, 0, 0, 0, 1, 0, 0],
+            ),
+            (
+                "too-long",
+                vec![99, 0, 6, 1, 2, 2, 0, 0, 7, 29, 2, 2, 2, 0, 0, 32, 78, 1],
+            ),
+            (
+                "torn",
+                vec![
+                    1, 0, 25, 1, 2, 2, 0, 0, 100, 0, 5, 40, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+                ],
+            ),
+        ],
         "native_packet" => native_packets(),
         "native_private" => native_private(),
         "native_flow" => native_flow(),

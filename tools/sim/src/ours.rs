@@ -489,7 +489,7 @@ impl OurPath {
         };
         match received {
             Received::Early => self.early.push_back(frame),
-            Received::Ack | Received::Partial | Received::Stale => {}
+            Received::Ack | Received::Partial | Received::Pong | Received::Stale => {}
             Received::CongMap { offset, len } => match &frame.data {
                 Data::Map(bytes) => {
                     assert_eq!(len, 4096);

@@ -11,6 +11,7 @@ use crate::ring::Storage;
 use crate::send::{Entry, Payload};
 use crate::settings::Settings;
 use crate::stats::bump;
+use crate::tcp::{Greeting, Hello};
 use crate::wire::{Header, WireError};
 
 /// Why a frame was refused.
@@ -20,6 +21,9 @@ pub enum Refused<E> {
     Violation(Violation),
     /// The closure failed: what it stored of the message is to be dropped. The connection is given up
     /// later, see [`Refusal`](crate::recv::Refusal); until then no message is stored.
+    ///
+    /// Of a [stream](Path::set_stream) nothing is to be dropped but the piece: the frame is to be handed in
+    /// again.
     Store(E),
 }
 
@@ -43,7 +47,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         len: u32,
         store: impl FnOnce(Fragment<'_>) -> Result<(), E>,
     ) -> Result<Received, Refused<E>> {
-        if !self.machine.is_live(conn) {
+        if !self.takes(conn) {
             return Ok(Received::Stale);
         }
         // Who the peer is, and so what is a duplicate, is known from its request, but not before its
@@ -95,20 +99,26 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             bump(&mut self.stats.ack_received);
             return Ok(Received::Ack);
         }
-        let result = self
-            .reassembly
-            .on_frame(header, data_len, settings.ping_enable, store);
+        let result =
+            self.reassembly
+                .on_frame(header, data_len, settings.ping_enable, self.stream, store);
         let (received, completed) = match result {
             Ok(step) => step,
             Err(Fault::Violation(violation)) => {
                 return Err(Refused::Violation(self.violate(violation)));
             }
             Err(Fault::Store(e)) => {
-                self.refusal.begin();
+                if !self.stream {
+                    self.refusal.begin();
+                }
                 return Err(Refused::Store(e));
             }
         };
-        if let Some(completed) = completed {
+        if Greeting::of(header).is_some() {
+            self.greet(Hello::told(header));
+        }
+        // What a stream acknowledges needs no more.
+        if let Some(completed) = completed.filter(|_| !self.stream) {
             self.ack.complete(completed.seq, completed.demanded);
             if completed.demanded {
                 bump(&mut self.stats.recv_ack_required);
@@ -128,5 +138,23 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             _ => {}
         }
         Ok(received)
+    }
+
+    /// Whether what comes in on connection `conn` counts: what a stream has acknowledged must not be lost, and
+    /// so is taken until the connection is closed.
+    pub(super) fn takes(&self, conn: ConnId) -> bool {
+        self.machine.is_live(conn) || self.stream && self.machine.is_closing(conn)
+    }
+
+    /// Takes notice of what the peer says of itself.
+    fn greet(&mut self, hello: Hello) {
+        let Some(generation) = hello.generation else {
+            return;
+        };
+        let known = self.generation.replace(generation);
+        if known.is_some_and(|known| known != generation) {
+            // None of its messages was received in its last life.
+            self.reassembly.forget();
+        }
     }
 }

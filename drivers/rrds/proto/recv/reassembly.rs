@@ -11,7 +11,7 @@
 //! duplicate when it comes again. Duplicates are recognised by their first fragment and never stored, and pieces of congestion
 //! maps are for the caller to apply at once; neither takes memory, nor do pings.
 
-use crate::consts::{CONG_MAP_LEN, FRAGMENT_LEN, MAX_MESSAGE_LEN, PING_PORT};
+use crate::consts::{CONG_MAP_LEN, FRAGMENT_LEN, MAX_MESSAGE_LEN, PING_PORT, PROBE_PORT};
 use crate::error::Violation;
 use crate::seq;
 use crate::wire::{Flags, Header};
@@ -61,6 +61,8 @@ pub enum Received {
     /// A ping is complete: answer by [`Path::queue_pong`](crate::path::Path::queue_pong), unless the
     /// port is congested at the peer.
     Ping(u16),
+    /// The answer to a [`hello`](crate::tcp::Hello) is complete.
+    Pong,
     /// A message is complete that is to be forgotten; nothing of it was stored.
     Ignored(Ignored),
     /// The handshake is not over on this side, and what the frame means depends on its end. Keep it and
@@ -84,6 +86,7 @@ pub struct Completed {
 enum Kind {
     Message,
     Ping,
+    Pong,
     Duplicate,
     Map,
     OddMap,
@@ -143,7 +146,8 @@ impl Reassembly {
         self.expected = 0;
     }
 
-    /// Takes a frame with `data_len` bytes behind its `header`; it must not be a bare acknowledgement.
+    /// Takes a frame with `data_len` bytes behind its `header`; it must not be a bare acknowledgement. If it
+    /// may come `again` and `store` fails, all is as it was.
     ///
     /// # Errors
     ///
@@ -154,6 +158,7 @@ impl Reassembly {
         header: &Header,
         data_len: u32,
         ping_enable: bool,
+        again: bool,
         store: impl FnOnce(Fragment<'_>) -> Result<(), E>,
     ) -> Result<(Received, Option<Completed>), Fault<E>> {
         let (first, offset, mut kind) = match &self.partial {
@@ -171,7 +176,10 @@ impl Reassembly {
             }
             None => {
                 let kind = self.judge(header, ping_enable)?;
-                if matches!(kind, Kind::Message | Kind::Ping | Kind::Refused) {
+                if matches!(
+                    kind,
+                    Kind::Message | Kind::Ping | Kind::Pong | Kind::Refused
+                ) {
                     // A C peer that has started over counts from 1 again. Should this message not be
                     // taken in full, it is no duplicate when it comes again, flagged.
                     self.expected = min(self.expected, header.seq);
@@ -191,6 +199,10 @@ impl Reassembly {
                 offset,
                 len,
             });
+            if again {
+                stored.map_err(Fault::Store)?;
+                stored = Ok(());
+            }
             if stored.is_err() {
                 self.refuses = true;
                 kind = Kind::Refused;
@@ -225,11 +237,12 @@ impl Reassembly {
             Kind::Refused => (Received::Ignored(Ignored::Refused), None),
             // Its sender does not know that it arrived, so it is acknowledged again.
             Kind::Duplicate => (Received::Ignored(Ignored::Duplicate), Some(completed)),
-            Kind::Message | Kind::Ping => {
+            Kind::Message | Kind::Ping | Kind::Pong => {
                 // Wraps for a hostile peer only; C does the same.
                 self.expected = completed.seq.wrapping_add(1);
                 let received = match kind {
                     Kind::Message => Received::Message,
+                    Kind::Pong => Received::Pong,
                     _ if sport == PING_PORT => Received::Ignored(Ignored::PingWithoutPort),
                     _ => Received::Ping(sport),
                 };
@@ -260,6 +273,8 @@ impl Reassembly {
             Kind::Refused
         } else if ping_enable && header.dport == PING_PORT {
             Kind::Ping
+        } else if header.sport == PING_PORT && header.dport == PROBE_PORT {
+            Kind::Pong
         } else {
             Kind::Message
         })
@@ -296,7 +311,7 @@ mod tests {
 
     /// Feeds a frame and notes the pieces stored.
     fn feed(r: &mut Reassembly, h: Header, data: u32, pieces: &mut Vec<(u32, u32)>) -> Result {
-        r.on_frame(&h, data, true, |f| {
+        r.on_frame(&h, data, true, false, |f| {
             pieces.push((f.offset, f.len));
             Ok(())
         })
@@ -433,7 +448,7 @@ mod tests {
         let got = feed(&mut r, nowhere, 3, &mut p).unwrap().0;
         assert_eq!(got, Received::Ignored(Ignored::PingWithoutPort));
         assert!(p.is_empty());
-        let got = r.on_frame(&ping, 0, false, |_| Ok::<(), ()>(()));
+        let got = r.on_frame(&ping, 0, false, false, |_| Ok::<(), ()>(()));
         assert_eq!(got, Ok((Received::Message, completed(16, true))));
     }
 
@@ -496,7 +511,7 @@ mod tests {
             // C counts from 1 again, and flags what it sends again.
             let mut header = Header { seq: 1, ..FIRST };
             for data in [4096, 904] {
-                let _ = r.on_frame(&header, data, true, |f| {
+                let _ = r.on_frame(&header, data, true, false, |f| {
                     (f.offset != failing).then_some(()).ok_or(())
                 });
             }
@@ -522,7 +537,7 @@ mod tests {
             let header = Header { seq: 17, ..FIRST };
             let mut stored = vec![];
             let got = [4096, 904].map(|data| {
-                r.on_frame(&header, data, true, |f| {
+                r.on_frame(&header, data, true, false, |f| {
                     stored.push(f.offset);
                     if f.offset == failing {
                         return Err(7);

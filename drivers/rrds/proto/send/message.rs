@@ -78,6 +78,8 @@ pub enum Item<M> {
     Message(M),
     /// The answer to a ping from this port of the peer.
     Pong(u16),
+    /// A ping that tells who we are, see [`tcp::Hello`](crate::tcp::Hello).
+    Hello,
 }
 
 impl<M: Payload> Item<M> {
@@ -85,7 +87,7 @@ impl<M: Payload> Item<M> {
     pub(crate) fn len(&self) -> u32 {
         match self {
             Self::Message(m) => m.len(),
-            Self::Pong(_) => 0,
+            Self::Pong(_) | Self::Hello => 0,
         }
     }
 
@@ -93,7 +95,7 @@ impl<M: Payload> Item<M> {
     pub(crate) fn operation(&self) -> Option<Operation> {
         match self {
             Self::Message(m) => m.operation(),
-            Self::Pong(_) => None,
+            Self::Pong(_) | Self::Hello => None,
         }
     }
 }

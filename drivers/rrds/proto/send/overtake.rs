@@ -81,7 +81,7 @@ impl<M: Payload> Entry<M> {
     fn sender(&self) -> Senders {
         match &self.item {
             Some(Item::Message(m)) => Senders::of(m.sport()),
-            Some(Item::Pong(_)) | None => Senders::default(),
+            Some(Item::Pong(_) | Item::Hello) | None => Senders::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::error::Violation;
 use crate::ring::{Ring, Storage};
 use core::fmt;
 
-/// Most answers to pings that a path queues; further pings get none.
+/// Most answers to pings, and hellos, that a path queues; further pings get none.
 const MAX_PONGS: u32 = 64;
 
 /// A message in the send queue.
@@ -35,7 +35,7 @@ impl<M> Entry<M> {
         self.seq
     }
 
-    /// The message, unless it is an answer to a ping or has left.
+    /// The message of a socket, unless it has left.
     pub fn message(&self) -> Option<&M> {
         match &self.item {
             Some(Item::Message(m)) => Some(m),
@@ -180,7 +180,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         self.next_seq = self.next_seq.max(next_seq);
     }
 
-    /// Takes out the answers to pings that wait; not while one is being handed over.
+    /// Takes out the answers to pings and the hellos that wait; not while one is being handed over.
     pub(crate) fn drop_pongs(&mut self) {
         if self.pongs == 0 {
             return;
@@ -188,7 +188,8 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         for index in 0..self.ring.len() {
             let busy = self.sending && index == self.sent;
             let entry = self.ring.get_mut(index).filter(|_| !busy);
-            let Some(entry) = entry.filter(|e| matches!(e.item, Some(Item::Pong(_)))) else {
+            let Some(entry) = entry.filter(|e| matches!(e.item, Some(Item::Pong(_) | Item::Hello)))
+            else {
                 continue;
             };
             entry.item = None;
@@ -243,16 +244,26 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
             Ok(seq) => Ok(seq),
             Err(Item::Message(m)) => Err(m),
             // Not what was handed in.
-            Err(Item::Pong(_)) => Ok(0),
+            Err(Item::Pong(_) | Item::Hello) => Ok(0),
         }
     }
 
     /// Appends the answer to a ping from `port`; returns `false` if too many wait already or all slots
     /// are in use, in which case none is sent.
     pub fn push_pong(&mut self, port: u16) -> bool {
+        self.push_own(Item::Pong(port))
+    }
+
+    /// Appends a hello; returns `false` as [`SendQueue::push_pong`].
+    pub fn push_hello(&mut self) -> bool {
+        self.push_own(Item::Hello)
+    }
+
+    /// Appends what no socket sends.
+    fn push_own(&mut self, item: Item<M>) -> bool {
         // They are not counted until they are acknowledged, and no message may follow that demands it.
         let ack_required = self.pongs >= MAX_PONGS / 2;
-        if self.pongs >= MAX_PONGS || self.push_item(Item::Pong(port), ack_required).is_err() {
+        if self.pongs >= MAX_PONGS || self.push_item(item, ack_required).is_err() {
             return false;
         }
         self.pongs = self.pongs.wrapping_add(1);
@@ -535,7 +546,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
     ) {
         match item {
             Some(Item::Message(m)) => tell(m, ended.unwrap_or(Outcome::Done)),
-            Some(Item::Pong(_)) => self.pongs = self.pongs.saturating_sub(1),
+            Some(Item::Pong(_) | Item::Hello) => self.pongs = self.pongs.saturating_sub(1),
             None => {}
         }
     }

@@ -13,7 +13,7 @@
 //! one of the first.
 
 use super::{AckDemand, Body, Data, Entry, Frame, Item, Payload, SendQueue, Slots, Transmit};
-use crate::consts::{CONG_MAP_LEN, EXT_LEN, FRAGMENT_LEN, PING_PORT};
+use crate::consts::{CONG_MAP_LEN, EXT_LEN, FRAGMENT_LEN, PING_PORT, PROBE_PORT};
 use crate::recv::AckState;
 use crate::ring::Storage;
 use crate::settings::Settings;
@@ -377,6 +377,10 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             Item::Pong(port) => {
                 header.sport = PING_PORT;
                 header.dport = *port;
+            }
+            Item::Hello => {
+                header.sport = PROBE_PORT;
+                header.dport = PING_PORT;
             }
         }
         let after = index.wrapping_add(1);

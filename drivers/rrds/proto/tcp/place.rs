@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How frames lie in the stream.
+//!
+//! spec-tcp-stream; C: `rds_tcp_xmit()`.
+
+use super::{head, Greeting, Hello};
+use crate::consts::HEADER_LEN;
+use crate::send::Data;
+use crate::wire::{Flags, Header};
+
+/// What goes into the stream for a frame, beside its data, and what that means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// What goes ahead of the data: only the first fragment of a message has it.
+    pub head: Option<[u8; HEADER_LEN]>,
+    /// The number of the message that ends with this frame.
+    pub ends: Option<u64>,
+}
+
+/// Places a frame of a [`Path`](crate::path::Path), by its header and data. If it greets, it tells `hello`.
+pub fn place<M>(header: &[u8; HEADER_LEN], data: &Data<'_, M>, hello: &Hello) -> Placed {
+    // What a path makes can be read.
+    let mut header = Header::parse(header).unwrap_or_default();
+    let (offset, len) = match *data {
+        Data::None => (0, 0),
+        Data::Message { offset, len, .. } | Data::CongMap { offset, len } => (offset, len),
+    };
+
+    if Greeting::of(&header).is_some() {
+        header.ext = hello.extensions();
+    }
+    let is_last = offset.saturating_add(len) >= header.len;
+    let is_counted = header.flags != Flags::CONG_BITMAP;
+    Placed {
+        head: (offset == 0).then(|| head(&header)),
+        ends: (is_last && is_counted).then_some(header.seq),
+    }
+}
