@@ -2,6 +2,7 @@
 
 #include <linux/net.h>
 #include <linux/sockptr.h>
+#include <net/ip.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 
@@ -79,4 +80,10 @@ __rust_helper void rust_helper_krdma_tcp_adopt(struct sock *sk)
 {
 	sk_net_refcnt_upgrade(sk);
 	sk->sk_use_task_frag = false;
+}
+
+/* Not an inline: its header is one that bindgen does not read. */
+__rust_helper void rust_helper_krdma_tcp_port_range(const struct sock *sk, int *low, int *high)
+{
+	inet_sk_get_local_port_range(sk, low, high);
 }

@@ -7,12 +7,14 @@
 use crate::bindings;
 use core::{
     marker::PhantomData,
+    net::IpAddr,
     ptr::{
         self,
         NonNull, //
     }, //
 };
 use kernel::{
+    prelude::*,
     sync::aref::{
         ARef,
         AlwaysRefCounted, //
@@ -78,6 +80,26 @@ impl Namespace {
     pub fn inode(&self) -> u32 {
         // SAFETY: By the type invariant, the namespace exists; the number does not change.
         unsafe { (*self.as_raw()).ns.inum }
+    }
+
+    /// Returns whether an address is one of the namespace, loopback ones included: of the interface with
+    /// the number `scope` only, if that is not 0 and the address is an IPv6 one. Tentative ones are none.
+    ///
+    /// Any context.
+    pub fn has_address(&self, addr: IpAddr, scope: u32) -> bool {
+        // By the type invariant, the namespace exists.
+        match addr {
+            // SAFETY: As above. The address has the bytes that are read.
+            IpAddr::V4(ip) => unsafe {
+                bindings::krdma_net_has_v4(self.as_raw(), ip.octets().as_ptr())
+            },
+            IpAddr::V6(ip) => {
+                // CAST: There are no numbers of interfaces that would not fit.
+                let scope = scope as c_int;
+                // SAFETY: As above.
+                unsafe { bindings::krdma_net_has_v6(self.as_raw(), ip.octets().as_ptr(), scope) }
+            }
+        }
     }
 
     /// Returns a reference to the namespace behind a C pointer.

@@ -208,6 +208,17 @@ impl<H: Handler> Connection<H> {
         unsafe { bindings::krdma_tcp_snd_una(self.0.socket.sk()) }
     }
 
+    /// Returns the first and the last of the ports that the namespace chooses local ones from
+    /// (`net.ipv4.ip_local_port_range`). Any context.
+    pub fn port_range(&self) -> (u16, u16) {
+        let (mut low, mut high) = (0, 0);
+
+        // SAFETY: By the type invariant of `RawSocket`. The numbers are written.
+        unsafe { bindings::krdma_tcp_port_range(self.0.socket.sk(), &raw mut low, &raw mut high) };
+        let port = |number| u16::try_from(number).unwrap_or(u16::MAX);
+        (port(low), port(high))
+    }
+
     /// Returns the local address. Sleeps. Errors: those of the kernel's `getsockname`.
     pub fn local_addr(&self) -> Result<SocketAddr> {
         self.0.socket.addr(false)

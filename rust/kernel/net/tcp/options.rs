@@ -33,6 +33,9 @@ pub struct Options<'a> {
     pub reuse_addr: Option<bool>,
     /// Whether a peer that says nothing is asked (`SO_KEEPALIVE` and what belongs to it).
     pub keepalive: Option<Keepalive>,
+    /// How long what was sent may stay without an acknowledgement, in milliseconds, before the connection is given
+    /// up (`TCP_USER_TIMEOUT`).
+    pub user_timeout: Option<u32>,
     /// The name of the congestion control (`TCP_CONGESTION`), as `bbr`.
     pub congestion: Option<&'a [u8]>,
 }
@@ -57,6 +60,9 @@ impl Options<'_> {
             number(socket, SOL_TCP, bindings::TCP_KEEPINTVL, keepalive.interval)?;
             number(socket, SOL_TCP, bindings::TCP_KEEPCNT, keepalive.probes)?;
             number(socket, SOL_SOCKET, bindings::SO_KEEPALIVE, 1)?;
+        }
+        if let Some(time) = self.user_timeout {
+            number(socket, SOL_TCP, bindings::TCP_USER_TIMEOUT, time)?;
         }
         if let Some(name) = self.congestion {
             set(socket, SOL_TCP, bindings::TCP_CONGESTION, name)?;
