@@ -389,14 +389,16 @@ impl<M> Socket<M> {
 
     /// Sets the type of service of what is sent from here on: each has connections of its own.
     ///
-    /// Errors: [`EOPNOTSUPP`] if the socket is not bound to an address of an RDMA device.
+    /// TCP has one type of service only, 0, whatever is asked for.
+    ///
+    /// Errors: [`EOPNOTSUPP`] if the socket is not bound, or by the loopback transport.
     pub fn set_tos(&self, tos: u8) -> Result {
         let mut way = self.core.way.lock();
 
-        if !way.transport.as_ref().is_some_and(|t| t.has_services()) {
-            return Err(EOPNOTSUPP);
-        }
-        way.tos = tos;
+        let transport = way.transport.as_ref();
+        way.tos = transport
+            .and_then(|transport| transport.service(tos))
+            .ok_or(EOPNOTSUPP)?;
         Ok(())
     }
 

@@ -24,6 +24,11 @@ pub(crate) fn retry_count() -> u8 {
         .min(consts::RETRY_COUNT_MAX)
 }
 
+/// Returns whether messages are carried by TCP, too.
+pub(crate) fn tcp() -> bool {
+    module_parameters::tcp.value() != 0
+}
+
 /// Returns the ports that peers connect to.
 pub(crate) fn ports() -> Ports {
     Ports {

@@ -52,7 +52,10 @@ use crate::{
     clock,
     congestion::Used,
     key::RouteKey,
-    message::Outgoing,
+    message::{
+        Outgoing,
+        Spares, //
+    },
     space::{
         PeerOfPath,
         Space, //
@@ -201,6 +204,9 @@ impl<C: Carrier> Path<C> {
         if is_local {
             engine.set_loopback();
         }
+        if C::IS_STREAM {
+            engine.set_stream();
+        }
         let local = space.local(key.local, key.scope)?;
         let peer = PeerOfPath::new(&space, key.peer, key.scope, is_local)?;
 
@@ -243,6 +249,17 @@ impl<C: Carrier> Path<C> {
     /// Returns what tells the path from others.
     pub(crate) fn key(&self) -> &RouteKey {
         &self.key
+    }
+
+    /// Returns memory for what comes in.
+    pub(crate) fn spares(&self) -> &Arc<Spares> {
+        &self.space.spares
+    }
+
+    /// Makes one attempt at a connection, because the peer asks for it. Any context.
+    pub(crate) fn call_back(&self) {
+        self.state.lock().engine.call_back(clock::now());
+        self.waker.wake();
     }
 
     /// Returns what it has in common with others.
@@ -344,6 +361,24 @@ impl<C: Carrier> Path<C> {
 
         state.engine.on_sent(conn, id);
         state.wants_pump()
+    }
+
+    /// Notes what a stream has acknowledged: the frames up to number `id` of a connection, and the messages up
+    /// to `seq`, if these are more than before.
+    ///
+    /// Any context.
+    pub(crate) fn acked(&self, conn: ConnId, id: u32, seq: Option<u64>) {
+        let mut state = self.state.lock();
+
+        state.engine.on_sent(conn, id);
+        if let Some(seq) = seq {
+            // If there was none it gives the connection up.
+            let _ = state.engine.on_acked(conn, seq);
+            if state.rtt.is_ended_by(seq) {
+                state.rtt.on_ack(clock::now());
+            }
+        }
+        self.pump_locked(state);
     }
 
     /// Notes that a connection is lost, or never came about.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reliable datagram sockets over RDMA: AF_RDS in safe Rust.
+//! Reliable datagram sockets over RDMA and TCP: AF_RDS in safe Rust.
 //!
 //! This crate is glue. What the protocol decides is decided in [`rds_proto`], which runs on the host
 //! as well; what touches C is in [`krdma`].
@@ -22,6 +22,7 @@
 
 #![deny(unsafe_code)]
 
+mod addr;
 pub mod api;
 mod backlog;
 mod capi;
@@ -58,10 +59,16 @@ use crate::{
         },
         Socket, //
     },
-    transport::rc::{
-        self,
-        Devices,
-        Rc, //
+    transport::{
+        rc::{
+            self,
+            Devices,
+            Rc, //
+        },
+        tcp::{
+            self,
+            Tcp, //
+        }, //
     }, //
 };
 use kernel::{
@@ -101,25 +108,38 @@ module! {
             default: 1,
             description: "Times that a packet is sent again before its connection is given up, at most 7",
         },
+        tcp: u8 {
+            default: 0,
+            description: "Whether messages are carried by TCP, too, where RDMA has not got the address",
+        },
     },
 }
 
 /// The part of the host's memory that peers may make the namespaces store that are not the initial one.
 const PART_ELSEWHERE: u64 = 3;
 
+/// What carries messages to other hosts.
+struct Carriers {
+    rc: Arc<path::All<Rc>>,
+    tcp: Option<Arc<path::All<Tcp>>>,
+}
+
 /// Makes the transports of a namespace.
 struct Maker {
-    rc: Arc<path::All<Rc>>,
+    carriers: Arc<Carriers>,
     /// What peers make all namespaces store but the initial one: whoever may make one may make many.
     backlog_elsewhere: Arc<Backlog>,
 }
 
 impl Transports for Maker {
     fn make(&self) -> Result<KVec<Arc<dyn Transport>>> {
-        let mut transports: KVec<Arc<dyn Transport>> = KVec::with_capacity(2, GFP_KERNEL)?;
+        let mut transports: KVec<Arc<dyn Transport>> = KVec::with_capacity(3, GFP_KERNEL)?;
 
         transports.push(Arc::new(Loopback, GFP_KERNEL)?, GFP_KERNEL)?;
-        transports.push(Streams::new(&self.rc)?, GFP_KERNEL)?;
+        transports.push(Streams::new(&self.carriers.rc)?, GFP_KERNEL)?;
+        if let Some(tcp) = &self.carriers.tcp {
+            transports.push(Streams::new(tcp)?, GFP_KERNEL)?;
+        }
         Ok(transports)
     }
 
@@ -128,13 +148,14 @@ impl Transports for Maker {
     }
 }
 
-impl Source for path::All<Rc> {
+impl Source for Carriers {
     fn paths(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.dump(f)
+        self.rc.dump(f)?;
+        self.tcp.as_ref().map_or(Ok(()), |tcp| tcp.dump(f))
     }
 
     fn devices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.host().dump(f)
+        self.rc.host().dump(f)
     }
 }
 
@@ -143,7 +164,7 @@ impl Source for path::All<Rc> {
 struct Rrds {
     /// Shows what there is.
     #[pin]
-    debug: Debug<path::All<Rc>>,
+    debug: Debug<Carriers>,
     /// Makes sockets.
     #[pin]
     sockets: family::Registration<Socket>,
@@ -156,15 +177,22 @@ impl kernel::InPlaceModule for Rrds {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let host = rc::Host::new(module, params::ports())?;
-            let rc = path::All::<Rc>::new(module, host.clone())?;
+            let tcp = params::tcp()
+                .then(|| path::All::new(module, tcp::Host::new(module)?))
+                .transpose()?;
+            let carriers = Carriers {
+                rc: path::All::new(module, host.clone())?,
+                tcp,
+            };
+            let carriers = Arc::new(carriers, GFP_KERNEL)?;
             let maker = Maker {
-                rc: rc.clone(),
+                carriers: carriers.clone(),
                 backlog_elsewhere: Backlog::of_many(total_bytes() / PART_ELSEWHERE)?,
             };
             let transports: Arc<dyn Transports> = Arc::new(maker, GFP_KERNEL)?;
 
             Ok(try_pin_init!(Self {
-                debug <- Debug::new(rc),
+                debug <- Debug::new(carriers),
                 devices <- client::Registration::new(module, Devices(host)),
                 // The last step: from here on there may be sockets, and peers can connect.
                 sockets <- family::Registration::new(

@@ -329,9 +329,10 @@ impl Family for Socket {
             SET_TOS => {
                 let tos = user().reader().read::<u8>()?;
                 let mut locked = sock.lock();
-                if !locked.transport.as_ref().is_some_and(|t| t.has_services()) {
-                    return Err(ENOIOCTLCMD);
-                }
+                let transport = locked.transport.as_ref();
+                let tos = transport
+                    .and_then(|transport| transport.service(tos))
+                    .ok_or(ENOIOCTLCMD)?;
                 if locked.tos != 0 || locked.route.is_some() {
                     return Err(EINVAL);
                 }

@@ -44,6 +44,7 @@ struct Parameters {
     port: Number<u32>,
     port6: Number<u32>,
     retry_count: Number<u32>,
+    tcp: Number<u32>,
 }
 
 /// Returns a number that stays as it is.
@@ -81,6 +82,7 @@ impl Sysctls {
                 port: fixed(params::ports().v4),
                 port6: fixed(params::ports().v6),
                 retry_count: fixed(params::retry_count()),
+                tcp: fixed(params::tcp()),
             },
         }
     }
@@ -196,5 +198,6 @@ impl<T: AsRef<Sysctls> + 'static> Tables<T> {
             c"rds_ib_retry_count",
             Field::Fixed(|s| &s.as_ref().parameters.retry_count),
         ),
+        Entry(c"tcp", Field::Fixed(|s| &s.as_ref().parameters.tcp)),
     ];
 }

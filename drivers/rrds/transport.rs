@@ -3,3 +3,4 @@
 //! What carries messages to other hosts.
 
 pub(crate) mod rc;
+pub(crate) mod tcp;

@@ -16,7 +16,8 @@
 //! name paths, and so are beside what calls them.
 //!
 //! The transport calls [`Path::receive`](super::Path::receive) for each frame,
-//! [`Path::sent`](super::Path::sent) as frames are done with, and [`Path::lost`](super::Path::lost) if the
+//! [`Path::sent`](super::Path::sent) as frames are done with, or [`Path::acked`](super::Path::acked) as a stream
+//! has acknowledged them, and [`Path::lost`](super::Path::lost) if the
 //! connection breaks; [`Path::pump`](super::Path::pump) follows at the end of a batch.
 
 use crate::message::Outgoing;
@@ -49,13 +50,16 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
     const NUMBER: i32;
     /// The name in lists of connections.
     const NAME: &'static str;
-    /// Whether there can be paths of different types of service to a peer.
-    const HAS_SERVICES: bool;
+    /// Whether a connection acknowledges what comes in by itself (spec-tcp): then no frame may be lost.
+    const IS_STREAM: bool;
 
     /// Returns whether an address is one of a namespace that connections can be made from. May sleep.
     ///
     /// The only error is [`ENOMEM`]: it may be one.
     fn owns(host: &Self::Host, ns: &Namespace, addr: Addr, scope: u32) -> Result<bool>;
+
+    /// Returns the type of service of the path for a socket's.
+    fn service(tos: u8) -> u8;
 
     /// Writes what is special about a connection, or that there is none: pairs of a name and a value, a
     /// space before each.

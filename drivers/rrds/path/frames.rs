@@ -46,6 +46,15 @@ use rds_proto::{
     wire::Header, //
 };
 
+/// What became of a frame that came in.
+pub(crate) struct Receipt {
+    /// If not, there was no memory, and it is to be handed in again. Only of a
+    /// [stream](Carrier::IS_STREAM).
+    pub(crate) is_taken: bool,
+    /// [`Path::pump`] is to follow.
+    pub(crate) wants_pump: bool,
+}
+
 /// Pieces up to this length are copied, so that the buffer of a device can be posted again.
 const COPIED: usize = 1024;
 
@@ -107,8 +116,7 @@ impl<C: Carrier> Path<C> {
     }
 
     /// Takes a frame of `len` bytes that came in on a connection: its header, and its data in `buffer`,
-    /// which may be emptied. Memory for data that is not needed any more goes to `spares`. Returns whether
-    /// [`pump`](Self::pump) is to follow.
+    /// which may be emptied. Memory for data that is not needed any more goes to `spares`.
     ///
     /// Any context.
     pub(crate) fn receive(
@@ -118,7 +126,7 @@ impl<C: Carrier> Path<C> {
         len: u32,
         buffer: &mut impl Buffer,
         spares: &Arc<Spares>,
-    ) -> bool {
+    ) -> Receipt {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let partial = &mut state.partial;
@@ -138,6 +146,7 @@ impl<C: Carrier> Path<C> {
 
         let mut map_changed = false;
         let mut freed = None;
+        let mut is_taken = true;
         // Freed without the lock.
         let mut refused = Partial::default();
         match received {
@@ -166,12 +175,13 @@ impl<C: Carrier> Path<C> {
             // leaves when this side is ready.
             Ok(Received::Early) => state.engine.on_lost(conn, DropReason::Transport),
             Ok(Received::Ignored(why)) => trace::ignored(&self.key, header, why),
-            Ok(Received::Ack | Received::Partial | Received::Stale) => {}
+            Ok(Received::Ack | Received::Partial | Received::Pong | Received::Stale) => {}
             // The engine has given the connection up.
             Err(Refused::Violation(why)) => {
                 trace::violated(&self.key, header, DropReason::Violation(why));
             }
             // It will.
+            Err(Refused::Store(_)) if C::IS_STREAM => is_taken = false,
             Err(Refused::Store(_)) => {
                 refused = core::mem::take(&mut state.partial);
                 trace::violated(&self.key, header, DropReason::NoMemory);
@@ -189,7 +199,10 @@ impl<C: Carrier> Path<C> {
         if map_changed {
             self.space.map_changed(self.key.local, 0);
         }
-        wants_pump
+        Receipt {
+            is_taken,
+            wants_pump,
+        }
     }
 
     /// Charges the peer for a message of `len` bytes.

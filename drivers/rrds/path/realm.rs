@@ -129,7 +129,7 @@ impl<C: Carrier> Realm<C> {
     }
 
     /// Returns the number that differs between any two lives, see [`Identity`](rds_proto::conn::Identity).
-    pub(super) fn incarnation(&self) -> NonZeroU32 {
+    pub(crate) fn incarnation(&self) -> NonZeroU32 {
         self.incarnation
     }
 

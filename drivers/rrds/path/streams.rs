@@ -234,8 +234,8 @@ impl<C: Listen> Transport for Streams<C> {
         C::NUMBER
     }
 
-    fn has_services(&self) -> bool {
-        C::HAS_SERVICES
+    fn service(&self, tos: u8) -> Option<u8> {
+        Some(C::service(tos))
     }
 
     fn attach(&self, ns: NewNamespace<'_>, space: &Arc<Space>) -> Result {

@@ -59,9 +59,11 @@ pub(crate) trait Transport: Send + Sync {
         Overhead::Wire
     }
 
-    /// Returns whether there can be ways of different types of service to a peer.
-    fn has_services(&self) -> bool {
-        false
+    /// Returns the type of service that messages have of which the socket's is `tos`: ways to a peer differ by
+    /// it. None if there are no types of service.
+    fn service(&self, tos: u8) -> Option<u8> {
+        let _ = tos;
+        None
     }
 
     /// A namespace has come, or was there when the module was loaded. May sleep.

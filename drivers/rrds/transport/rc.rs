@@ -10,13 +10,12 @@
 //! | `send.rs`, `receive.rs` | requests |
 //! | `completions.rs` | what is done when they complete |
 //! | `link.rs` | the queue pair of a connection, and how frames are posted to it |
-//! | `connect.rs`, `addr.rs` | connections, by the connection manager |
+//! | `connect.rs` | connections, by the connection manager |
 //! | `listen.rs` | requests of peers |
 //! | `marker.rs` | the carrier's name |
 //!
 //! Here these are joined to a [carrier](Carrier).
 
-mod addr;
 mod completions;
 mod connect;
 mod host;
@@ -75,10 +74,14 @@ impl Carrier for Rc {
 
     const NUMBER: i32 = transport::RDMA;
     const NAME: &'static str = "infiniband";
-    const HAS_SERVICES: bool = true;
+    const IS_STREAM: bool = false;
 
     fn owns(host: &Host, ns: &Namespace, addr: Addr, scope: u32) -> Result<bool> {
         host.owns(ns, addr, scope)
+    }
+
+    fn service(tos: u8) -> u8 {
+        tos
     }
 
     fn dump(link: Option<&Link>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -86,14 +86,14 @@ impl Operation for Receive {
             Some(received) if received.is_write() => owner.path.refuse_write(owner.conn),
             Some(received) => {
                 let (header, data) = this.as_mut().data_mut().get_mut().frame();
-                let wants_pump = owner.path.receive(
+                let receipt = owner.path.receive(
                     owner.conn,
                     &header,
                     received.byte_len(),
                     data,
                     owner.pools.spares(),
                 );
-                if wants_pump {
+                if receipt.wants_pump {
                     owner.pools.touch(&owner.path);
                 }
             }

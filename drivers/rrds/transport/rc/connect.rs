@@ -3,7 +3,6 @@
 //! Connections, by the connection manager.
 
 use super::{
-    addr,
     link::{
         Link,
         Way, //
@@ -12,7 +11,7 @@ use super::{
     station::Station, //
 };
 use crate::{
-    params,
+    addr, params,
     path::{
         self,
         Path, //

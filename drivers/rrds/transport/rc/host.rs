@@ -2,14 +2,14 @@
 
 //! What there is once for all namespaces: the devices, and the ports that peers connect to.
 
-use super::{
-    addr,
-    station::{
-        self,
-        Station, //
-    },
+use super::station::{
+    self,
+    Station, //
 };
-use crate::params::Ports;
+use crate::{
+    addr,
+    params::Ports, //
+};
 use kernel::{
     fmt, new_mutex,
     prelude::*,

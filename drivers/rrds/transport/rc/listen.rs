@@ -2,11 +2,9 @@
 
 //! Requests of peers.
 
-use super::{
-    addr::from_socket,
-    marker::Rc, //
-};
+use super::marker::Rc;
 use crate::{
+    addr::from_socket,
     key::RouteKey,
     path::{
         self,

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! TCP: RDS as the kernel's `rds_tcp` carries it (spec-tcp), with one lane to a peer.
+//!
+//! | File | Concern |
+//! |---|---|
+//! | `pipe.rs` | a connection: its job, which sends, and how it begins and ends |
+//! | `link.rs` | what waits to be sent by it |
+//! | `receive.rs` | what comes in on it, and TCP's callbacks |
+//! | `listen.rs` | connections of peers |
+//! | `marker.rs` | the carrier's name |
+//!
+//! Here these are joined to a [carrier](Carrier).
+//!
+//! # Locks
+//!
+//! TCP calls back with the lock of the socket held; a path's lock is taken inside that one. So nothing is sent
+//! where frames are handed over, with the path's lock held: they wait in the [`link`], and a job sends them.
+
+mod link;
+mod listen;
+mod marker;
+mod pipe;
+mod receive;
+
+pub(crate) use marker::Tcp;
+
+use crate::{
+    addr::to_ip,
+    path::{
+        Carrier,
+        Dial,
+        Listen,
+        Path,
+        Table, //
+    }, //
+};
+use kernel::{
+    fmt,
+    prelude::*,
+    sync::Arc, //
+};
+use krdma::{
+    net::Namespace,
+    work::Job, //
+};
+use link::Link;
+use listen::Accepts;
+use pipe::Conn;
+use rds_proto::{
+    conn::ConnId,
+    uapi::option::transport,
+    wire::{
+        Addr,
+        PrivateData, //
+    },
+};
+
+/// What there is once for all namespaces.
+pub(crate) struct Host {
+    module: &'static ThisModule,
+}
+
+impl Host {
+    /// Makes it.
+    pub(crate) fn new(module: &'static ThisModule) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { module }, GFP_KERNEL)?)
+    }
+}
+
+impl Carrier for Tcp {
+    type Host = Host;
+    type Conn = Conn;
+    type Link = Link;
+
+    const NUMBER: i32 = transport::TCP;
+    const NAME: &'static str = "tcp";
+    const IS_STREAM: bool = true;
+
+    fn owns(_host: &Host, ns: &Namespace, addr: Addr, scope: u32) -> Result<bool> {
+        Ok(ns.has_address(to_ip(addr), scope))
+    }
+
+    fn service(_tos: u8) -> u8 {
+        0
+    }
+
+    fn dump(_link: Option<&Link>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, " device=none qp=0")
+    }
+}
+
+impl Dial for Tcp {
+    fn dial(path: &Arc<Path<Self>>, conn: ConnId, _hello: &PrivateData) -> Result<Conn> {
+        pipe::dial(path, conn)
+    }
+}
+
+impl Listen for Tcp {
+    type Listeners = Option<Job<Accepts>>;
+
+    fn listen(table: &Arc<Table<Self>>) -> Result<Option<Job<Accepts>>> {
+        listen::listen(table).map(Some)
+    }
+
+    fn close(listener: Option<Job<Accepts>>) {
+        if let Some(listener) = listener {
+            listen::close(listener);
+        }
+    }
+}

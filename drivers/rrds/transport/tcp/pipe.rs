@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A connection: how it begins and ends, and the job that sends on it.
+
+use super::{
+    link::{
+        self,
+        Link,
+        Segment, //
+    },
+    marker::Tcp,
+    receive::{
+        Events,
+        Receiver, //
+    },
+};
+use crate::{
+    addr,
+    path::{
+        self,
+        Path, //
+    },
+};
+use core::net::SocketAddr;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
+use krdma::{
+    net::tcp::{
+        Connection,
+        Keepalive,
+        Options,
+        State, //
+    },
+    random::random_u32,
+    work::{
+        Job,
+        Waker,
+        Work, //
+    },
+};
+use rds_proto::{
+    conn::ConnId,
+    error::DropReason,
+    tcp::{
+        self,
+        Hello,
+        InFlight,
+        LocalPorts,
+        Mark,
+        Role, //
+    },
+    wire::{
+        PrivateData,
+        RejectDatum, //
+    },
+};
+
+/// When what had no memory is tried again.
+const RETRY: Delta = Delta::from_millis(10);
+
+/// How often, and for how long, the peer's end is looked for when a connection is hung up: 5 s, as C.
+const LOOK: Delta = Delta::from_millis(10);
+const LOOKS: u32 = 500;
+
+/// Options of all connections (spec-tcp-options). C has no time for what is not acknowledged: a peer that is gone is
+/// not noticed for a quarter of an hour if something is on its way to it.
+pub(super) const OPTIONS: Options<'static> = Options {
+    nodelay: Some(true),
+    cork: None,
+    reuse_addr: None,
+    keepalive: Some(Keepalive {
+        idle: 5,
+        interval: 5,
+        probes: 5,
+    }),
+    user_timeout: Some(30_000),
+    congestion: None,
+};
+
+/// A connection.
+#[pin_data]
+pub(super) struct Pipe {
+    connection: Connection<Events>,
+    path: Arc<Path<Tcp>>,
+    link: Arc<Link>,
+    /// This side has dialed.
+    dialed: bool,
+    #[pin]
+    sending: Mutex<Sending>,
+}
+
+/// What the job has to remember.
+struct Sending {
+    stage: Stage,
+    /// What is being sent, and how much of it was.
+    current: Option<(Segment, usize)>,
+    in_flight: InFlight<KVec<Option<Mark>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is not established, or not told so.
+    New,
+    Up,
+    /// It is of no use any more.
+    Over,
+}
+
+/// Begins a connection to the peer of a path.
+pub(super) fn dial(path: &Arc<Path<Tcp>>, conn: ConnId) -> Result<Conn> {
+    let (key, realm) = (path.key(), path.realm());
+    let is_v4 = key.peer.to_v4().is_some();
+    let job = Pipe::job(path, conn, true, |waker| {
+        let connection = Connection::new(
+            realm.host().module,
+            realm.namespace(),
+            !is_v4,
+            Events::new(Some(waker)),
+        )?;
+
+        connection.set(&OPTIONS)?;
+        bind(&connection, |port| {
+            addr::to_socket(key.local, port, key.scope)
+        })?;
+        connection.connect(addr::to_socket(key.peer, tcp::PORT, key.scope))?;
+        Ok(connection)
+    })?;
+
+    // It may be established already.
+    job.wake();
+    Ok(Conn(job))
+}
+
+/// Binds a connection to an address, and to a port that tells its lane (spec-tcp-ports).
+fn bind(connection: &Connection<Events>, at: impl Fn(u16) -> SocketAddr) -> Result {
+    let mut ports = LocalPorts::new(connection.port_range(), 0, random_u32());
+
+    loop {
+        let port = ports.next().ok_or(EADDRINUSE)?;
+        match connection.bind(at(port)) {
+            Err(EADDRINUSE) => {}
+            other => return other,
+        }
+    }
+}
+
+impl Pipe {
+    fn job(
+        path: &Arc<Path<Tcp>>,
+        conn: ConnId,
+        dialed: bool,
+        connection: impl FnOnce(Waker) -> Result<Connection<Events>>,
+    ) -> Result<Job<Self>> {
+        let hello = Hello {
+            lanes: Some(1),
+            generation: Some(path.realm().incarnation()),
+            ports_tell: true,
+        };
+        let sending = Sending {
+            stage: Stage::New,
+            current: None,
+            in_flight: InFlight::new(link::slots()?),
+        };
+
+        krdma::new_job!(path.realm().host().module, |waker| {
+            let link = Link::new(conn, hello, waker.clone())?;
+            let connection = connection(waker)?;
+
+            Arc::pin_init(
+                pin_init!(Self {
+                    connection,
+                    path: path.clone(),
+                    link,
+                    dialed,
+                    sending <- new_mutex!(sending, "rrds::tcp::Pipe::sending"),
+                }),
+                GFP_KERNEL,
+            )
+        })
+    }
+
+    fn conn(&self) -> ConnId {
+        path::Link::conn(&*self.link)
+    }
+
+    /// Has the path use the connection, which is established.
+    ///
+    /// Errors: [`ECANCELED`] if that is being closed.
+    fn begin(&self, sending: &mut Sending) -> Result {
+        let receiver = Receiver::new(self.path.clone(), self.conn());
+
+        self.path.attach(self.link.clone())?;
+        if !self.path.established(self.conn(), None) {
+            return Err(ECANCELED);
+        }
+        self.connection.handler().open(receiver);
+        sending.stage = Stage::Up;
+        Ok(())
+    }
+
+    /// Looks what has become of a dial. Returns whether the connection is up.
+    fn look(&self, sending: &mut Sending) -> bool {
+        let key = self.path.key();
+        let reason = match self.connection.state() {
+            State::SynSent | State::SynReceived => return false,
+            State::Established | State::CloseWait => match Role::of(key.local, key.peer) {
+                Role::Low if self.begin(sending).is_ok() => return true,
+                Role::Low => DropReason::Transport,
+                // The peer knows now that it is to dial.
+                Role::High => DropReason::Rejected,
+            },
+            _ => DropReason::Transport,
+        };
+
+        sending.stage = Stage::Over;
+        self.path.lost(self.conn(), reason);
+        false
+    }
+
+    /// Reads what has come in. Returns whether there was no memory for all of it.
+    fn read(&self) -> bool {
+        let events = self.connection.handler();
+
+        // First what there was no memory for.
+        if events.finish() == Some(true) {
+            return true;
+        }
+        // Errors are those of the connection, which is looked at. A callback that uses the receiver reads.
+        let _ = self
+            .connection
+            .read(|bytes| events.take(bytes).unwrap_or(0));
+        events.finish() == Some(true)
+    }
+
+    /// Tells the path what TCP has acknowledged.
+    fn settle(&self, sending: &mut Sending) {
+        let acked = sending.in_flight.on_una(self.connection.unacknowledged());
+
+        if let Some(acked) = acked {
+            self.path.acked(self.conn(), acked.id, acked.seq);
+        }
+    }
+
+    /// Sends what waits, as far as there is room.
+    fn send(&self, sending: &mut Sending) -> Result {
+        loop {
+            let (segment, mut done, follows) = match sending.current.take() {
+                Some((segment, done)) => (segment, done, false),
+                None => match self.link.next() {
+                    Some((segment, follows)) => (segment, 0, follows),
+                    None => return Ok(()),
+                },
+            };
+            let pieces = segment.bytes(done);
+            let left = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+
+            if left > 0 {
+                match self.connection.send(&pieces, follows) {
+                    Ok(count) => done += count,
+                    Err(err) => {
+                        sending.current = Some((segment, done));
+                        return if err == EAGAIN { Ok(()) } else { Err(err) };
+                    }
+                }
+                if segment.bytes(done).iter().any(|piece| !piece.is_empty()) {
+                    sending.current = Some((segment, done));
+                    continue;
+                }
+            }
+            let mark = Mark {
+                end: self.connection.next_sequence(),
+                id: segment.id,
+                seq: segment.ends,
+            };
+            // There is room for as many as may be on their way.
+            sending.in_flight.push(mark).map_err(|_| ENOBUFS)?;
+        }
+    }
+
+    /// Whether the peer sends no more, or the connection is gone.
+    fn is_ended(&self) -> bool {
+        self.connection.is_ended() || self.connection.state() == State::Closed
+    }
+}
+
+impl Work for Pipe {
+    fn run(this: &Arc<Self>) -> Option<Delta> {
+        let mut guard = this.sending.lock();
+        let sending = &mut *guard;
+
+        let is_up = match sending.stage {
+            Stage::Over => false,
+            Stage::New => this.dialed && this.look(sending),
+            Stage::Up => true,
+        };
+        if !is_up {
+            return None;
+        }
+        // Looked at first: what comes before its end is read.
+        let is_ended = this.is_ended();
+        let is_starved = this.read();
+        this.settle(sending);
+        let sent = this.send(sending);
+
+        if !sending.in_flight.is_empty() {
+            // What is acknowledged from here on is told.
+            this.connection.want_space();
+            this.settle(sending);
+        }
+        if is_starved {
+            return Some(RETRY);
+        }
+        if is_ended || sent.is_err() {
+            sending.stage = Stage::Over;
+            this.path.lost(this.conn(), DropReason::Transport);
+        }
+        None
+    }
+}
+
+/// A connection, as a path has it.
+pub(crate) struct Conn(Job<Pipe>);
+
+impl path::Conn for Conn {
+    fn accept(&self, _hello: &PrivateData) -> Result {
+        let pipe = self.0.data();
+
+        pipe.begin(&mut pipe.sending.lock())?;
+        // What has come already was not reported.
+        self.0.wake();
+        Ok(())
+    }
+
+    /// Says that we send no more, and takes in what the peer has sent until it says so, too: it was acknowledged.
+    fn hang_up(&self) {
+        let pipe = self.0.data();
+        let mut sending = pipe.sending.lock();
+        let was_used = pipe.connection.handler().is_open();
+
+        sending.stage = Stage::Over;
+        if pipe.connection.end().is_err() || !was_used {
+            return;
+        }
+        for _ in 0..LOOKS {
+            let is_ended = pipe.is_ended();
+            let is_starved = pipe.read();
+            if is_ended && !is_starved {
+                break;
+            }
+            fsleep(LOOK);
+        }
+        pipe.settle(&mut sending);
+    }
+
+    fn close(self) {
+        let pipe = self.0.data().clone();
+
+        self.0.close();
+        pipe.connection.handler().close();
+    }
+}
+
+/// A connection of a peer, which asks to be used.
+pub(super) struct Request(pub(super) Connection<Events>);
+
+impl path::Request<Tcp> for Request {
+    fn refuse(self, _datum: RejectDatum) {
+        self.0.close();
+    }
+
+    fn hold(self, path: Arc<Path<Tcp>>, conn: ConnId) -> Result<Conn> {
+        let job = Pipe::job(&path, conn, false, |waker| {
+            self.0.handler().tell(waker);
+            Ok(self.0)
+        })?;
+
+        Ok(Conn(job))
+    }
+}
