@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
-# Node a runs rrds, node b the C implementation, or rrds too ($BOTH). Both do the same, in turn and at
-# the same time.
+# Node $OURS runs rrds, the other one the C implementation, or rrds too ($BOTH). Both do the same, in turn and at
+# the same time. They have RDMA, or TCP only ($TCP).
 
 . /lab/lib/rds.sh
 
-plan 14
+plan $((14 - TCP))
 
 US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
 US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
 
-rxe_up || die "no rxe"
-if [ "$NODE" = a ] || [ "$BOTH" = 1 ]; then
-	load krdma || die "no krdma"
-	load rrds || die "no rrds"
+# IPv4 and IPv6, and another type of service, which TCP has not.
+connections=$((3 - TCP))
+carriers_up || die "no rxe"
+if [ "$NODE" = "$OURS" ] || [ "$BOTH" = 1 ]; then
+	load_rrds || die "the modules do not load"
 else
-	modprobe rds_rdma || die "no rds_rdma"
+	modprobe "$(stock_rds)" || die "no $(stock_rds)"
 fi
 barrier loaded
 
@@ -73,12 +74,12 @@ check "stress with verification" rds stress -n 2 -d 8 -s 0,1,15-17,4095-4097,64K
 	-c 150 "$PEER"
 barrier stressed
 check "the server saw no error" wait "$server"
-check "the connections are listed and up" within 20 connections_up 3
+check "the connections are listed and up" within 20 connections_up "$connections"
 # RDS of either kind gives a queue pair 8 at most, whatever more the device can do.
 gathers() {
 	command rds info --json -I >/tmp/pairs || return 1
 	grep -q '"max_send_sge": *[1-8]\b' /tmp/pairs && ! grep '"max_send_sge": *[0-9][0-9]' /tmp/pairs
 }
-check "the listed queue pairs gather what RDS lets them" gathers
+[ "$TCP" = 1 ] || check "the listed queue pairs gather what RDS lets them" gathers
 check "counters are listed" rds info --counters
 barrier end

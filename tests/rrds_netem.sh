@@ -22,9 +22,11 @@ ended() {
 }
 
 check "netem has a hand in it" eval "tc qdisc show dev eth0 | grep -q 'loss.*duplicate.*corrupt'"
-rxe_up || die "no rxe"
+carriers_up || die "no rxe"
 if [ "$NODE" = a ] || [ "$BOTH" = 1 ]; then
-	{ load krdma && load rrds rds_ib_retry_count="$RETRY_COUNT"; } || die "the modules do not load"
+	load_rrds rds_ib_retry_count="$RETRY_COUNT" || die "the modules do not load"
+elif [ "$TCP" = 1 ]; then
+	modprobe rds_tcp || die "no rds_tcp"
 else
 	modprobe rds_rdma rds_ib_retry_count="$RETRY_COUNT" || die "no rds_rdma"
 fi
@@ -32,7 +34,7 @@ command rds recv --pattern -c "$MESSAGES" -W 100s "$US:6000" >/tmp/recv 2>&1 &
 recv=$!
 within 20 bound 6000 || die "rds recv does not bind: $(cat /tmp/recv)"
 barrier listening
-command rds send --pattern "$MESSAGES" -s 64 -W 100s "$PEER:6000" >/tmp/send 2>&1 &
+command rds send --pattern "$MESSAGES" -s "$SIZES" -W 100s "$PEER:6000" >/tmp/send 2>&1 &
 send=$!
 check "all messages are sent" ended "$send" /tmp/send
 check "all have arrived here, once each and in order" ended "$recv" /tmp/recv

@@ -5,6 +5,7 @@
 #
 # link     Nothing that it sends arrives for a second or two.
 # device   Its RDMA device goes and comes again.
+# reset    It resets its TCP connections.
 #          Either way: all messages of both streams arrive, once each and in order.
 # reload   Its programs are killed, the module goes under what comes in and is loaded again, the programs are
 #          started again.
@@ -47,9 +48,9 @@ results() {
 
 stack_up() {
 	if [ "$NODE" = a ] || [ "$BOTH" = 1 ]; then
-		load krdma && load rrds
+		load_rrds
 	else
-		modprobe rds_rdma
+		modprobe "$(stock_rds)"
 	fi
 }
 
@@ -57,7 +58,7 @@ stack_down() {
 	if [ "$NODE" = a ] || [ "$BOTH" = 1 ]; then
 		within 10 unload_rrds && unload krdma
 	else
-		within 10 rmmod rds_rdma && rmmod rds
+		within 10 rmmod "$(stock_rds)" && rmmod rds
 	fi
 }
 
@@ -155,20 +156,23 @@ happens() {
 		pause
 		rxe_add rxe0 eth0
 		;;
+	reset)
+		ss -K '( sport = :16385 or dport = :16385 )' | grep -q 16385
+		;;
 	esac
 }
 
 # back: the node was away. It is ready for the rest of what the other node has.
 back() {
 	mute 0
-	[ -d /sys/class/infiniband/rxe0 ] || rdma link add rxe0 type rxe netdev eth0 || die "no rxe"
+	[ "$TCP" = 1 ] || [ -d /sys/class/infiniband/rxe0 ] || rdma link add rxe0 type rxe netdev eth0 || die "no rxe"
 	stack_up || die "the modules do not load"
 	receiver
 	barrier "$number is back"
 	lookup "first$number"
 	first=$REPLY
 	unmute 0
-	within 10 rxe_active rxe0
+	[ "$TCP" = 1 ] || within 10 rxe_active rxe0
 	sender "$second" "$MESSAGES"
 	check "$what: all that was sent afterwards arrives" over "$send" /tmp/send
 	check "$what: what came afterwards is complete, in order" over "$recv" /tmp/recv
@@ -226,14 +230,14 @@ stay() {
 
 if [ "$BOOT" = 0 ]; then
 	plan "$(results)"
-	rxe_up || die "no rxe"
+	carriers_up || die "no rxe"
 	stack_up || die "the modules do not load"
 	barrier loaded
 	# From then on the paths are there, and with them the numbers of what is sent.
 	check "ping" rds ping -c 1 -W 60s "$PEER"
 	barrier pinged
 else
-	modprobe rdma_rxe
+	[ "$TCP" = 1 ] || modprobe rdma_rxe
 fi
 number=0
 for round in $(seq "$ROUNDS"); do

@@ -39,6 +39,7 @@ PROGRAMS = {
     "ip": "iproute2",
     "tc": "iproute2",
     "rdma": "iproute2",
+    "ss": "iproute2",
     "ibv_devinfo": "ibverbs-utils",
 }
 SEARCH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")

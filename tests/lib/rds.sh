@@ -56,3 +56,22 @@ arrived() {
 unload_rrds() {
 	rmmod rrds 2>/dev/null
 }
+
+# carriers_up: RDMA devices, unless messages are to go over TCP only ($TCP).
+carriers_up() {
+	[ "$TCP" = 1 ] || rxe_up
+}
+
+# load_rrds ARGUMENT...: rrds, which has TCP too if messages are to go over that.
+load_rrds() {
+	load krdma && load rrds "tcp=$TCP" "$@"
+}
+
+# stock_rds: the kernel's own RDS, over what messages are to go over.
+stock_rds() {
+	if [ "$TCP" = 1 ]; then
+		echo rds_tcp
+	else
+		echo rds_rdma
+	fi
+}
