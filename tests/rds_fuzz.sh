@@ -65,7 +65,8 @@ exec 5>&1
 ip link set lo up
 veth_pair v0 v1 $FIRST $SECOND || die "no veth"
 veth_pair6 v0 v1 $FIRST6 $SECOND6 || die "no IPv6"
-ip route add $FAR/31 dev v0 && ip route add $FAR6/128 dev v0 || die "no route"
+ip route add $FAR/31 dev v0 || die "no route"
+ip route add $FAR6/128 dev v0 || die "no route"
 rxe_add rxe0 v0 || die "no rxe0"
 rxe_add rxe1 v1 || die "no rxe1"
 within 10 link_local v1 >/dev/null || die "no link-local address"

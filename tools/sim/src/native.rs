@@ -11,7 +11,9 @@
 pub mod config;
 pub mod link;
 pub mod node;
+mod report;
 pub mod world;
 
 pub use config::Config;
-pub use world::{Report, World};
+pub use report::Report;
+pub use world::World;
