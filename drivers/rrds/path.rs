@@ -256,6 +256,11 @@ impl<C: Carrier> Path<C> {
         &self.space.spares
     }
 
+    /// Returns whether the path is being taken down for good. Any context.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state.lock().engine.is_stopped()
+    }
+
     /// Makes one attempt at a connection, because the peer asks for it. Any context.
     pub(crate) fn call_back(&self) {
         self.state.lock().engine.call_back(clock::now());

@@ -89,7 +89,7 @@ module! {
     type: Rrds,
     name: "rrds",
     authors: ["The krdma developers"],
-    description: "Reliable datagram sockets over RDMA",
+    description: "Reliable datagram sockets over RDMA and TCP",
     license: "GPL",
     params: {
         family: u8 {
@@ -135,10 +135,12 @@ impl Transports for Maker {
     fn make(&self) -> Result<KVec<Arc<dyn Transport>>> {
         let mut transports: KVec<Arc<dyn Transport>> = KVec::with_capacity(3, GFP_KERNEL)?;
 
-        transports.push(Arc::new(Loopback, GFP_KERNEL)?, GFP_KERNEL)?;
-        transports.push(Streams::new(&self.carriers.rc)?, GFP_KERNEL)?;
+        let loopback: Arc<dyn Transport> = Arc::new(Loopback, GFP_KERNEL)?;
+
+        transports.push(loopback.clone(), GFP_KERNEL)?;
+        transports.push(Streams::new(&self.carriers.rc, None)?, GFP_KERNEL)?;
         if let Some(tcp) = &self.carriers.tcp {
-            transports.push(Streams::new(tcp)?, GFP_KERNEL)?;
+            transports.push(Streams::new(tcp, Some(loopback))?, GFP_KERNEL)?;
         }
         Ok(transports)
     }

@@ -39,6 +39,7 @@ __rust_helper bool rust_helper_krdma_net_has_v4(struct net *net, const u8 *addr)
 /* Not an inline of the header: that of an interface only, if its number is not 0. */
 __rust_helper bool rust_helper_krdma_net_has_v6(struct net *net, const u8 *addr, int scope)
 {
+#if IS_ENABLED(CONFIG_IPV6)
 	struct net_device *dev = NULL;
 	struct in6_addr address;
 	bool found;
@@ -50,4 +51,7 @@ __rust_helper bool rust_helper_krdma_net_has_v6(struct net *net, const u8 *addr,
 	found = (dev || !scope) && ipv6_chk_addr(net, &address, dev, 0);
 	rcu_read_unlock();
 	return found;
+#else
+	return false;
+#endif
 }

@@ -285,16 +285,7 @@ impl<C: Carrier> Path<C> {
     /// Notes that a connection is established; `reply` is what the peer has told, if we have dialed. Returns
     /// whether it can be used.
     pub(crate) fn established(&self, conn: ConnId, reply: Option<&PrivateData>) -> bool {
-        let up = {
-            let mut state = self.state.lock();
-            let up = state.engine.on_established(conn, reply);
-
-            if up && C::IS_STREAM {
-                // If there is no room the peer is told another time.
-                state.engine.queue_hello();
-            }
-            up
-        };
+        let up = self.state.lock().engine.on_established(conn, reply);
 
         if up {
             self.log_connected();

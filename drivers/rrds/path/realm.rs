@@ -152,7 +152,7 @@ impl<C: Carrier> Realm<C> {
     /// Returns whether an address is one of the namespace that connections can be made from. May sleep.
     ///
     /// The only error is [`ENOMEM`].
-    pub(super) fn owns(&self, addr: Addr, scope: u32) -> Result<bool> {
+    pub(crate) fn owns(&self, addr: Addr, scope: u32) -> Result<bool> {
         C::owns(&self.shared.host, &self.ns, addr, scope)
     }
 }

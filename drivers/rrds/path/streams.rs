@@ -107,7 +107,11 @@ impl<C: Listen> All<C> {
 }
 
 /// [`Transport`] for the sockets of a namespace.
-pub(crate) struct Streams<C: Listen>(Job<Tenure<C>>);
+pub(crate) struct Streams<C: Listen> {
+    job: Job<Tenure<C>>,
+    /// What goes to this host itself, if the carrier does not.
+    loopback: Option<Arc<dyn Transport>>,
+}
 
 /// What [`Streams`] has.
 ///
@@ -142,8 +146,12 @@ struct Holders<C: Listen> {
 const LINGER_MS: i64 = 2000;
 
 impl<C: Listen> Streams<C> {
-    /// Makes the transport for a namespace.
-    pub(crate) fn new(all: &Arc<All<C>>) -> Result<Arc<Self>> {
+    /// Makes the transport for a namespace. `loopback` carries what goes to addresses of this host, if it is
+    /// there; else the carrier does.
+    pub(crate) fn new(
+        all: &Arc<All<C>>,
+        loopback: Option<Arc<dyn Transport>>,
+    ) -> Result<Arc<Self>> {
         let job = krdma::new_job!(all.shared.module, |waker| {
             let holders = Holders {
                 always: false,
@@ -164,11 +172,11 @@ impl<C: Listen> Streams<C> {
             )
         })?;
 
-        Ok(Arc::new(Self(job), GFP_KERNEL)?)
+        Ok(Arc::new(Self { job, loopback }, GFP_KERNEL)?)
     }
 
     fn table(&self) -> Option<Arc<Table<C>>> {
-        self.0.data().table.lock().clone()
+        self.job.data().table.lock().clone()
     }
 }
 
@@ -240,7 +248,7 @@ impl<C: Listen> Transport for Streams<C> {
 
     fn attach(&self, ns: NewNamespace<'_>, space: &Arc<Space>) -> Result {
         if let Some(ns) = ns.initial() {
-            let this = self.0.data();
+            let this = self.job.data();
             let mut holders = this.holders.lock();
 
             this.start(&mut holders, ns, space)?;
@@ -250,14 +258,14 @@ impl<C: Listen> Transport for Streams<C> {
     }
 
     fn detach(&self, _space: &Arc<Space>) {
-        let this = self.0.data();
+        let this = self.job.data();
 
         // No socket is left.
         this.stop(&mut this.holders.lock());
     }
 
     fn hold(&self, ns: &Namespace, space: &Arc<Space>) -> Result {
-        let this = self.0.data();
+        let this = self.job.data();
         let mut holders = this.holders.lock();
 
         if this.table.lock().is_none() {
@@ -269,7 +277,7 @@ impl<C: Listen> Transport for Streams<C> {
     }
 
     fn release(&self) {
-        let this = self.0.data();
+        let this = self.job.data();
         let mut holders = this.holders.lock();
 
         holders.sockets = holders.sockets.saturating_sub(1);
@@ -289,22 +297,32 @@ impl<C: Listen> Transport for Streams<C> {
     }
 
     fn owns(&self, ns: &Namespace, _space: &Space, addr: Addr, scope: u32) -> Result<bool> {
-        C::owns(self.0.data().all.host(), ns, addr, scope)
+        C::owns(self.job.data().all.host(), ns, addr, scope)
     }
 
-    fn route(&self, _space: &Arc<Space>, key: RouteKey, user: u32) -> Result<Arc<dyn Route>> {
+    fn route(&self, space: &Arc<Space>, key: RouteKey, user: u32) -> Result<Arc<dyn Route>> {
+        let table = self.table().ok_or(ENETDOWN)?;
+        if let Some(loopback) = &self.loopback {
+            if table.realm().owns(key.peer, key.scope)? {
+                return loopback.route(space, key, user);
+            }
+        }
         // A carrier is not asked to reach what only this host can: rxe's queue pair for the connection
         // manager would not survive it.
         if key.peer.is_loopback() {
             return Err(EINVAL);
         }
-        let path = self.table().ok_or(ENETDOWN)?.path(key, user)?;
+        let path = table.path(key, user)?;
 
         Ok(path)
     }
 
-    fn find(&self, _space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>> {
-        let path = self.table()?.path_if_any(key)?;
+    fn find(&self, space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>> {
+        let table = self.table()?;
+        if let Some(path) = table.path_if_any(key) {
+            return Some(path);
+        }
+        let path = self.loopback.as_ref()?.find(space, key)?;
 
         Some(path)
     }

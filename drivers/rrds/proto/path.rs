@@ -116,6 +116,8 @@ pub struct Path<M, S> {
     stream: bool,
     /// What the peer said last that its life is.
     generation: Option<NonZeroU32>,
+    /// The peer was told who we are since the last connection ended, or will be.
+    greeted: bool,
     probe: Probe,
     linger: Linger,
     stats: Counters,
@@ -151,6 +153,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             loopback: identity.local == identity.peer,
             stream: false,
             generation: None,
+            greeted: false,
             probe: Probe::default(),
             linger: Linger::default(),
             stats: Counters::default(),
@@ -249,6 +252,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.machine.release(pending);
     }
 
+    /// Whether the path was [stopped](Path::stop).
+    pub const fn is_stopped(&self) -> bool {
+        self.machine.is_stopped()
+    }
+
     /// Whether nothing is left to do before somebody asks for something: there is no connection and no
     /// attempt at one, and no message. What has to be remembered is [`Path::memory`].
     pub fn is_idle(&self) -> bool {
@@ -336,6 +344,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         if !self.loopback {
             self.sender.queue_map();
         }
+        self.greet_first();
         bump(&mut self.stats.connected);
         true
     }
@@ -381,6 +390,8 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         let pending = self.sender.queue.has_live();
         self.machine.on_closed(conn, settings, now, random, pending);
         self.ack = AckState::default();
+        // If it was up.
+        self.greeted &= !self.settled;
         self.settled = false;
         self.refusal.on_closed();
         Some(Closed {
@@ -399,13 +410,10 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         }
         // Without a connection nothing is to be found out: the next one starts with the map.
         let up = self.state() == State::Up;
-        let awaited = congested && !self.loopback || self.sender.awaits_ack();
-        let frames = self.stats.rx_frames;
         // A stream finds out by itself.
-        if self
-            .probe
-            .poll(settings, now, up && awaited && !self.stream, frames)
-        {
+        let awaited = !self.stream && (congested && !self.loopback || self.sender.awaits_ack());
+        let frames = self.stats.rx_frames;
+        if self.probe.poll(settings, now, up && awaited, frames) {
             self.sender.queue_probe();
         }
         let orphan = if up { self.sender.orphan() } else { None };
@@ -451,6 +459,10 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     ///
     /// Gives the message back if all slots are in use; see [`Path::grow`].
     pub fn queue(&mut self, message: M, ack_required: bool) -> Result<u64, M> {
+        if self.sender.queue.is_empty() {
+            // Ahead of all, so that a new life is known before what it sends.
+            self.greet_first();
+        }
         let seq = self.sender.queue.push(message, ack_required)?;
         bump(&mut self.stats.send_queued);
         Ok(seq)
@@ -466,14 +478,14 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         queued
     }
 
-    /// Tells the peer who we are; the transport adds the extensions. Returns `false` as
-    /// [`Path::queue_pong`].
-    pub fn queue_hello(&mut self) -> bool {
-        let queued = self.sender.queue.push_hello();
-        if queued {
+    /// Tells the peer of a stream who we are, once for each connection; the transport adds the extensions.
+    ///
+    /// If there is no room for that, the next connection tells.
+    fn greet_first(&mut self) {
+        if self.stream && !self.greeted && self.sender.queue.push_hello() {
+            self.greeted = true;
             bump(&mut self.stats.send_queued);
         }
-        queued
     }
 
     /// Asks for the congestion map of the local address to be sent, ahead of all messages. Changes that

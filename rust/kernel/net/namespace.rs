@@ -94,7 +94,7 @@ impl Namespace {
                 bindings::krdma_net_has_v4(self.as_raw(), ip.octets().as_ptr())
             },
             IpAddr::V6(ip) => {
-                // CAST: There are no numbers of interfaces that would not fit.
+                // CAST: C keeps numbers of interfaces in an `int`; one that does not fit is none of them.
                 let scope = scope as c_int;
                 // SAFETY: As above.
                 unsafe { bindings::krdma_net_has_v6(self.as_raw(), ip.octets().as_ptr(), scope) }

@@ -138,6 +138,8 @@ pub struct Machine {
     rest: Option<Instant>,
     /// Somebody on this side has asked for a connection.
     wanted: bool,
+    /// The peer has asked for one while the last attempt or connection ended.
+    called: bool,
     stopped: bool,
 }
 
@@ -157,6 +159,7 @@ impl Default for Machine {
             up_since: None,
             rest: None,
             wanted: false,
+            called: false,
             stopped: false,
         }
     }
@@ -203,6 +206,7 @@ impl Machine {
     /// Makes one attempt at a connection, because the peer asks for it, unless there is one or an attempt is due
     /// anyway. If it comes to nothing the peer asks again.
     pub(crate) fn call_back(&mut self, now: Instant) {
+        self.called |= self.state == State::Closing;
         if self.state == State::Down && self.timer.is_none() && !self.stopped {
             self.timer = Some(self.rest.take().map_or(now, |rest| rest.max(now)));
         }
@@ -252,6 +256,11 @@ impl Machine {
     /// Whether there is a request to be released.
     pub fn has_void(&self) -> bool {
         self.void.iter().any(Option::is_some)
+    }
+
+    /// Whether the connection was taken down for good.
+    pub(crate) const fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// Whether one more request can be kept.
@@ -399,6 +408,7 @@ impl Machine {
         if self.up_since.take().is_some_and(lasted) {
             self.backoff.reset();
         }
+        let pending = core::mem::take(&mut self.called) || pending;
         match self.held.take() {
             Some(held) => self.accept(held, settings, now),
             None => {

@@ -114,9 +114,6 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
                 return Err(Refused::Store(e));
             }
         };
-        if Greeting::of(header).is_some() {
-            self.greet(Hello::told(header));
-        }
         // What a stream acknowledges needs no more.
         if let Some(completed) = completed.filter(|_| !self.stream) {
             self.ack.complete(completed.seq, completed.demanded);
@@ -132,7 +129,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
                 bump(&mut self.stats.recv_messages);
                 self.refusal.on_received();
             }
-            Received::Ping(_) => bump(&mut self.stats.recv_ping),
+            Received::Ping(_) => {
+                bump(&mut self.stats.recv_ping);
+                self.greet(header);
+            }
+            Received::Pong => self.greet(header),
             Received::CongMap { .. } => bump(&mut self.stats.cong_update_received),
             Received::Ignored(Ignored::Duplicate) => bump(&mut self.stats.recv_drop_old_seq),
             _ => {}
@@ -146,9 +147,10 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.machine.is_live(conn) || self.stream && self.machine.is_closing(conn)
     }
 
-    /// Takes notice of what the peer says of itself.
-    fn greet(&mut self, hello: Hello) {
-        let Some(generation) = hello.generation else {
+    /// Takes notice of what the peer says of itself, if that is what a ping or its answer does.
+    fn greet(&mut self, header: &Header) {
+        let told = Greeting::of(header).and(Hello::told(header).generation);
+        let Some(generation) = told else {
             return;
         };
         let known = self.generation.replace(generation);

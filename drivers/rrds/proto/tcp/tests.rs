@@ -153,7 +153,6 @@ impl End {
         };
         self.in_flight.reset();
         self.deframer.reset();
-        assert!(self.path.queue_hello());
     }
 
     fn transmit(&mut self, settings: &Settings, sndbuf: usize) {
@@ -533,7 +532,32 @@ fn who_is_asked_dials_once() {
         end.poll(&settings, Instant(now), &mut Random(1));
         assert!(end.path.is_idle() && end.dialing.is_none());
         assert_eq!(end.path.next_timeout(), None);
+        // Once more if it asks again while that ends.
+        let then = Instant(now + 1_000_000_000);
+        end.path.call_back(then);
+        end.poll(&settings, then, &mut Random(1));
+        let conn = end.dialing.take().unwrap();
+        end.path.on_lost(conn, DropReason::Transport);
+        end.path.call_back(then);
+        end.poll(&settings, then, &mut Random(1));
+        let then = Instant(now + 4_000_000_000);
+        end.poll(&settings, then, &mut Random(1));
+        let conn = end.dialing.take().unwrap();
+        end.path.on_lost(conn, DropReason::Transport);
+        end.poll(&settings, then, &mut Random(1));
+        assert!(end.path.is_idle());
     }
+}
+
+#[test]
+fn who_we_are_comes_before_what_we_send() {
+    let mut end = End::new(1, 2);
+    for id in 0..2 {
+        let seq = end.path.queue(Msg { id, len: 1 }, false);
+        assert_eq!(seq, Ok(17 + u64::from(id)));
+    }
+    let (hello, _) = end.path.sender().queue.get(0).unwrap();
+    assert!(hello.message().is_none() && hello.seq() == 16);
 }
 
 #[test]

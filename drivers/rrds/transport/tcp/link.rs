@@ -204,6 +204,6 @@ impl path::Link for Link {
     }
 
     fn drain(&self) {
-        // What has come in was read when the connection was hung up.
+        // What has come in was read when the connection was hung up, but for what nobody is left to read.
     }
 }

@@ -34,11 +34,13 @@ use kernel::{
     time::Delta, //
 };
 use krdma::{
-    net::tcp::{
-        Acceptor,
-        Connection,
-        Listener,
-        Options, //
+    net::{
+        tcp::{
+            Acceptor,
+            Connection,
+            Listener, //
+        },
+        Namespace, //
     },
     work::{
         Job,
@@ -82,17 +84,12 @@ pub(super) fn listen(table: &Arc<Table<Tcp>>) -> Result<Job<Accepts>> {
     let realm = table.realm();
     let module = realm.host().module;
     let on = |at: SocketAddr, waker: &Waker| {
-        let options = Options {
-            reuse_addr: Some(true),
-            ..OPTIONS
-        };
-
         Listener::new(
             module,
             realm.namespace(),
             at,
             BACKLOG,
-            &options,
+            &OPTIONS,
             Bell(waker.clone()),
         )
     };
@@ -105,11 +102,14 @@ pub(super) fn listen(table: &Arc<Table<Tcp>>) -> Result<Job<Accepts>> {
                 err => Err(err),
             })
             .inspect_err(|err| {
-                pr_err!(
-                    "can't listen on TCP port {} ({:?}): unload rds_tcp\n",
-                    tcp::PORT,
-                    err
-                );
+                // In other namespaces anybody may have the port, and sockets fail by this.
+                if *realm.namespace() == *Namespace::initial() {
+                    pr_err!(
+                        "can't listen on TCP port {} ({:?}): unload rds_tcp\n",
+                        tcp::PORT,
+                        err
+                    );
+                }
             })?;
 
         Arc::pin_init(
@@ -169,6 +169,11 @@ impl Accepts {
             tos: 0,
             scope: if theirs != 0 { theirs } else { ours },
         };
+        // What goes to this host itself goes by loopback.
+        if self.table.realm().owns(peer, key.scope) != Ok(false) {
+            trace::refused(local, peer, 0, Why::WrongAddress);
+            return;
+        }
         let path = match self.table.path_of_request(key) {
             Ok(path) => path,
             Err(_) => {
@@ -177,7 +182,7 @@ impl Accepts {
             }
         };
 
-        if local != peer && Role::of(local, peer) == Role::Low {
+        if Role::of(local, peer) == Role::Low {
             // It asks us to dial.
             drop(connection);
             path.call_back();

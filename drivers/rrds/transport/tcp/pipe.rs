@@ -77,7 +77,8 @@ const LOOKS: u32 = 500;
 pub(super) const OPTIONS: Options<'static> = Options {
     nodelay: Some(true),
     cork: None,
-    reuse_addr: None,
+    // A port may be that of connections to other peers.
+    reuse_addr: Some(true),
     keepalive: Some(Keepalive {
         idle: 5,
         interval: 5,
@@ -251,14 +252,14 @@ impl Pipe {
         }
     }
 
-    /// Sends what waits, as far as there is room.
-    fn send(&self, sending: &mut Sending) -> Result {
+    /// Sends what waits, as far as there is room. Returns whether there was room for all.
+    fn send(&self, sending: &mut Sending) -> Result<bool> {
         loop {
             let (segment, mut done, follows) = match sending.current.take() {
                 Some((segment, done)) => (segment, done, false),
                 None => match self.link.next() {
                     Some((segment, follows)) => (segment, 0, follows),
-                    None => return Ok(()),
+                    None => return Ok(true),
                 },
             };
             let pieces = segment.bytes(done);
@@ -269,7 +270,7 @@ impl Pipe {
                     Ok(count) => done += count,
                     Err(err) => {
                         sending.current = Some((segment, done));
-                        return if err == EAGAIN { Ok(()) } else { Err(err) };
+                        return if err == EAGAIN { Ok(false) } else { Err(err) };
                     }
                 }
                 if segment.bytes(done).iter().any(|piece| !piece.is_empty()) {
@@ -317,7 +318,8 @@ impl Work for Pipe {
             this.connection.want_space();
             this.settle(sending);
         }
-        if is_starved {
+        // Nothing that is acknowledged makes room, if nothing is on its way.
+        if is_starved || sent == Ok(false) && sending.in_flight.is_empty() {
             return Some(RETRY);
         }
         if is_ended || sent.is_err() {
@@ -348,15 +350,20 @@ impl path::Conn for Conn {
         let was_used = pipe.connection.handler().is_open();
 
         sending.stage = Stage::Over;
-        if pipe.connection.end().is_err() || !was_used {
+        // It fails if the peer was faster.
+        let _ = pipe.connection.end();
+        if !was_used {
             return;
         }
-        for _ in 0..LOOKS {
+        let mut looks = 0;
+        while looks < LOOKS && !pipe.path.is_stopped() {
             let is_ended = pipe.is_ended();
             let is_starved = pipe.read();
             if is_ended && !is_starved {
                 break;
             }
+            // What has come waits for memory, or for who is to read: it must not be lost.
+            looks += u32::from(!is_starved);
             fsleep(LOOK);
         }
         pipe.settle(&mut sending);
