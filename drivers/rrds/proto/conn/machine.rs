@@ -200,13 +200,18 @@ impl Machine {
     /// again whenever it is lost.
     pub(crate) fn connect(&mut self, now: Instant) {
         self.want();
-        self.call_back(now);
+        self.attempt(now);
     }
 
     /// Makes one attempt at a connection, because the peer asks for it, unless there is one or an attempt is due
     /// anyway. If it comes to nothing the peer asks again.
     pub(crate) fn call_back(&mut self, now: Instant) {
         self.called |= self.state == State::Closing;
+        self.attempt(now);
+    }
+
+    /// Has an attempt made, unless there is one, or is due anyway.
+    fn attempt(&mut self, now: Instant) {
         if self.state == State::Down && self.timer.is_none() && !self.stopped {
             self.timer = Some(self.rest.take().map_or(now, |rest| rest.max(now)));
         }

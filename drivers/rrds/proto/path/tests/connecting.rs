@@ -283,6 +283,17 @@ fn what_only_the_peer_wanted_is_not_dialed_again() {
 }
 
 #[test]
+fn what_is_asked_for_and_given_up_while_a_close_lasts_is_not_dialed() {
+    let (mut a, _b) = pair();
+    a.path.on_lost(a.path.current(), DropReason::Transport);
+    a.path.connect(a.now);
+    a.path.release();
+    a.close();
+    assert_eq!((a.poll(), a.path.next_timeout()), (None, None));
+    assert!(a.path.is_idle());
+}
+
+#[test]
 fn what_nobody_wants_any_more_is_not_dialed() {
     // While it is dialed,
     let mut a = Node::new(1, 2, 100);
