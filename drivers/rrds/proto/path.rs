@@ -246,7 +246,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     /// on; a connection that is up stays.
     pub fn release(&mut self) {
         if self.state() != State::Up {
-            self.sender.queue.drop_pongs();
+            self.drop_own();
         }
         let pending = self.sender.queue.has_live();
         self.machine.release(pending);
@@ -383,15 +383,15 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             return None;
         }
         self.sender.reset(settings);
+        // If it was up.
+        self.greeted &= !self.settled;
         if !self.machine.is_wanted() {
             // Whoever has asked asks again, once it has a connection.
-            self.sender.queue.drop_pongs();
+            self.drop_own();
         }
         let pending = self.sender.queue.has_live();
         self.machine.on_closed(conn, settings, now, random, pending);
         self.ack = AckState::default();
-        // If it was up.
-        self.greeted &= !self.settled;
         self.settled = false;
         self.refusal.on_closed();
         Some(Closed {
@@ -486,6 +486,12 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             self.greeted = true;
             bump(&mut self.stats.send_queued);
         }
+    }
+
+    /// Takes out what no socket sends, and waits. Not on a connection that is up.
+    fn drop_own(&mut self) {
+        self.sender.queue.drop_pongs();
+        self.greeted = false;
     }
 
     /// Asks for the congestion map of the local address to be sent, ahead of all messages. Changes that

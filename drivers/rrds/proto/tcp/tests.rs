@@ -558,6 +558,14 @@ fn who_we_are_comes_before_what_we_send() {
     }
     let (hello, _) = end.path.sender().queue.get(0).unwrap();
     assert!(hello.message().is_none() && hello.seq() == 16);
+    // It goes when nobody wants a connection, and is said once there is one.
+    end.path.release();
+    assert_eq!(end.path.sender().queue.len(), 2);
+    end.path.connect(Instant(0));
+    end.poll(&Settings::default(), Instant(0), &mut Random(1));
+    let conn = end.dialing.take().unwrap();
+    end.begin(conn, 0);
+    assert_eq!(end.path.sender().queue.len(), 3);
 }
 
 #[test]
