@@ -2,6 +2,7 @@
 
 //! Addresses, as the kernel's sockets have them.
 
+use crate::key::RouteKey;
 use core::net::{
     IpAddr,
     Ipv4Addr,
@@ -27,8 +28,21 @@ pub(crate) fn to_ip(addr: Addr) -> IpAddr {
     }
 }
 
+/// Returns what tells the way between the ends of a connection from others; its type of service is 0.
+pub(crate) fn between(local: SocketAddr, peer: SocketAddr) -> RouteKey {
+    let ((local, ours), (peer, theirs)) = (from_socket(local), from_socket(peer));
+
+    RouteKey {
+        local,
+        peer,
+        tos: 0,
+        // As of a socket that answers. If both have one it is the same: the connection came in over it.
+        scope: if theirs != 0 { theirs } else { ours },
+    }
+}
+
 /// Returns an address, and the interface that it is of if it is link-local.
-pub(crate) fn from_socket(addr: SocketAddr) -> (Addr, u32) {
+fn from_socket(addr: SocketAddr) -> (Addr, u32) {
     match addr {
         SocketAddr::V4(addr) => (Addr::v4(addr.ip().octets()), 0),
         SocketAddr::V6(addr) => {

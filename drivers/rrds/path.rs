@@ -41,6 +41,7 @@ pub(crate) use connect::{
     Request, //
 };
 pub(crate) use realm::Realm;
+pub(crate) use storage::slots;
 pub(crate) use streams::{
     All,
     Listen,

@@ -43,6 +43,16 @@ impl Spares {
         self.list.lock().pop()
     }
 
+    /// Returns memory of [`FRAGMENT_BYTES`]: new one, if there is none.
+    ///
+    /// Errors: [`ENOMEM`].
+    pub(crate) fn get(&self, flags: kernel::alloc::Flags) -> Result<KVec<u8>> {
+        match self.take() {
+            Some(bytes) => Ok(bytes),
+            None => Ok(KVec::from_elem(0, FRAGMENT_BYTES, flags)?),
+        }
+    }
+
     /// Keeps the memory of a message, as far as there is room and a fragment fits into its pieces.
     fn keep(&self, payload: Payload) {
         let mut pieces = payload.into_pieces().filter_map(|mut piece| {

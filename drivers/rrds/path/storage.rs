@@ -22,8 +22,8 @@ pub(super) const MAX_SLOTS: usize = 1 << 16;
 /// From so many slots on, senders wait for a free one if there is no memory for more.
 pub(super) const ENOUGH_SLOTS: usize = 1 << 10;
 
-/// Makes storage for messages.
-pub(super) fn slots(count: usize, flags: kernel::alloc::Flags) -> Result<Slots> {
+/// Makes storage of so many slots.
+pub(crate) fn slots<T>(count: usize, flags: kernel::alloc::Flags) -> Result<KVec<Option<T>>> {
     let mut slots = KVec::with_capacity(count, flags | __GFP_NOWARN)?;
 
     for _ in 0..count {

@@ -4,7 +4,7 @@
 
 use super::marker::Rc;
 use crate::{
-    addr::from_socket,
+    addr::between,
     key::RouteKey,
     path::{
         self,
@@ -87,8 +87,9 @@ impl Accept {
     /// Errors: What to refuse it with.
     fn path(&self, request: &Request<'_>) -> Result<(Arc<Path<Rc>>, PrivateData), RejectDatum> {
         const NO: RejectDatum = RejectDatum::RETRY;
-        let (local, ours) = request.local_addr().map(from_socket).ok_or(NO)?;
-        let (peer, theirs) = request.peer_addr().map(from_socket).ok_or(NO)?;
+        let ends = request.local_addr().zip(request.peer_addr()).ok_or(NO)?;
+        let key = between(ends.0, ends.1);
+        let RouteKey { local, peer, .. } = key;
         let params = request.params();
         let refused = |tos, why| trace::refused(local, peer, tos, why);
         let private = PrivateData::parse(params.private_data, local.family()).map_err(|_| {
@@ -113,11 +114,8 @@ impl Accept {
         }
 
         let key = RouteKey {
-            local,
-            peer,
             tos: private.tos,
-            // As of a socket that answers. If both have one it is the same: the request came in over it.
-            scope: if theirs != 0 { theirs } else { ours },
+            ..key
         };
         self.table
             .path_of_request(key)

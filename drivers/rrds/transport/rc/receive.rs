@@ -16,10 +16,7 @@ use krdma::rdma::{
     Device,
     Request, //
 };
-use rds_proto::consts::{
-    FRAGMENT_BYTES,
-    HEADER_LEN, //
-};
+use rds_proto::consts::HEADER_LEN;
 
 pub(super) type RecvRequest = Pin<KBox<Request<Receive>>>;
 
@@ -47,11 +44,7 @@ impl Buffer {
     /// Makes sure that there is memory.
     fn fill(&mut self, dev: &Device, spares: &Spares, flags: kernel::alloc::Flags) -> Result {
         if self.0.is_none() {
-            let bytes = match spares.take() {
-                Some(bytes) => bytes,
-                None => KVec::from_elem(0, FRAGMENT_BYTES, flags)?,
-            };
-            self.0 = Some(Mapping::new(dev, bytes)?);
+            self.0 = Some(Mapping::new(dev, spares.get(flags)?)?);
         }
         Ok(())
     }

@@ -10,7 +10,6 @@ use crate::{
     path, //
 };
 use kernel::{
-    alloc::flags::__GFP_NOWARN,
     new_spinlock_irq,
     num::casts::u32_as_usize,
     prelude::*,
@@ -37,7 +36,7 @@ use rds_proto::{
 };
 
 /// Frames that may be on their way, or wait to be sent.
-pub(super) const RING: u32 = 253;
+pub(super) const RING: usize = 253;
 
 /// A frame to be sent.
 pub(super) struct Segment {
@@ -127,7 +126,7 @@ pub(crate) struct Link {
 impl Link {
     /// Makes one, whose job `waker` wakes.
     pub(super) fn new(conn: ConnId, hello: Hello, waker: Waker) -> Result<Arc<Self>> {
-        let slots = slots::<Segment>()?;
+        let slots = path::slots(RING, GFP_KERNEL)?;
 
         Arc::pin_init(
             pin_init!(Self {
@@ -149,16 +148,6 @@ impl Link {
     }
 }
 
-/// Makes room for as many as there are frames on their way.
-pub(super) fn slots<T>() -> Result<KVec<Option<T>>> {
-    let mut slots = KVec::with_capacity(u32_as_usize(RING), GFP_KERNEL | __GFP_NOWARN)?;
-
-    for _ in 0..RING {
-        slots.push_within_capacity(None).map_err(|_| ENOMEM)?;
-    }
-    Ok(slots)
-}
-
 impl path::Link for Link {
     /// Whether there is a frame.
     type Batch<'a> = bool;
@@ -173,7 +162,8 @@ impl path::Link for Link {
 
     fn settings(&self, wanted: Settings) -> Settings {
         Settings {
-            send_ring: wanted.send_ring.min(RING),
+            // CAST: It is a small number.
+            send_ring: wanted.send_ring.min(RING as u32),
             ..wanted
         }
     }

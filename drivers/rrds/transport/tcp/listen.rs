@@ -11,7 +11,7 @@ use super::{
     receive::Events,
 };
 use crate::{
-    addr::from_socket,
+    addr::between,
     key::RouteKey,
     path::Table,
     trace::{
@@ -79,7 +79,7 @@ pub(crate) struct Accepts {
     listener: Mutex<Option<Listener<Bell>>>,
 }
 
-/// Waits for peers, by IPv4 and, where the kernel has it, by IPv6.
+/// Waits for peers, by IPv4 and, where the kernel has it, by IPv6. What is accepted has the listener's options.
 pub(super) fn listen(table: &Arc<Table<Tcp>>) -> Result<Job<Accepts>> {
     let realm = table.realm();
     let module = realm.host().module;
@@ -162,13 +162,8 @@ impl Accepts {
         let (Ok(local), Ok(peer)) = ends else {
             return;
         };
-        let ((local, ours), (peer, theirs)) = (from_socket(local), from_socket(peer));
-        let key = RouteKey {
-            local,
-            peer,
-            tos: 0,
-            scope: if theirs != 0 { theirs } else { ours },
-        };
+        let key = between(local, peer);
+        let RouteKey { local, peer, .. } = key;
         // What goes to this host itself goes by loopback.
         if self.table.realm().owns(peer, key.scope) != Ok(false) {
             trace::refused(local, peer, 0, Why::WrongAddress);
@@ -186,7 +181,7 @@ impl Accepts {
             // It asks us to dial.
             drop(connection);
             path.call_back();
-        } else if connection.set(&OPTIONS).is_ok() {
+        } else {
             path.take_request(Request(connection), &tcp::request(local, peer));
         }
     }

@@ -94,8 +94,6 @@ pub(super) struct Pipe {
     connection: Connection<Events>,
     path: Arc<Path<Tcp>>,
     link: Arc<Link>,
-    /// This side has dialed.
-    dialed: bool,
     #[pin]
     sending: Mutex<Sending>,
 }
@@ -110,8 +108,10 @@ struct Sending {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// It is not established, or not told so.
-    New,
+    /// The peer is asked for it.
+    Dialing,
+    /// The peer asks for it.
+    Held,
     Up,
     /// It is of no use any more.
     Over,
@@ -121,7 +121,7 @@ enum Stage {
 pub(super) fn dial(path: &Arc<Path<Tcp>>, conn: ConnId) -> Result<Conn> {
     let (key, realm) = (path.key(), path.realm());
     let is_v4 = key.peer.to_v4().is_some();
-    let job = Pipe::job(path, conn, true, |waker| {
+    let job = Pipe::job(path, conn, Stage::Dialing, |waker| {
         let connection = Connection::new(
             realm.host().module,
             realm.namespace(),
@@ -159,7 +159,7 @@ impl Pipe {
     fn job(
         path: &Arc<Path<Tcp>>,
         conn: ConnId,
-        dialed: bool,
+        stage: Stage,
         connection: impl FnOnce(Waker) -> Result<Connection<Events>>,
     ) -> Result<Job<Self>> {
         let hello = Hello {
@@ -168,9 +168,9 @@ impl Pipe {
             ports_tell: true,
         };
         let sending = Sending {
-            stage: Stage::New,
+            stage,
             current: None,
-            in_flight: InFlight::new(link::slots()?),
+            in_flight: InFlight::new(path::slots(link::RING, GFP_KERNEL)?),
         };
 
         krdma::new_job!(path.realm().host().module, |waker| {
@@ -182,7 +182,6 @@ impl Pipe {
                     connection,
                     path: path.clone(),
                     link,
-                    dialed,
                     sending <- new_mutex!(sending, "rrds::tcp::Pipe::sending"),
                 }),
                 GFP_KERNEL,
@@ -232,10 +231,6 @@ impl Pipe {
     fn read(&self) -> bool {
         let events = self.connection.handler();
 
-        // First what there was no memory for.
-        if events.finish() == Some(true) {
-            return true;
-        }
         // Errors are those of the connection, which is looked at. A callback that uses the receiver reads.
         let _ = self
             .connection
@@ -300,8 +295,8 @@ impl Work for Pipe {
         let sending = &mut *guard;
 
         let is_up = match sending.stage {
-            Stage::Over => false,
-            Stage::New => this.dialed && this.look(sending),
+            Stage::Held | Stage::Over => false,
+            Stage::Dialing => this.look(sending),
             Stage::Up => true,
         };
         if !is_up {
@@ -386,7 +381,7 @@ impl path::Request<Tcp> for Request {
     }
 
     fn hold(self, path: Arc<Path<Tcp>>, conn: ConnId) -> Result<Conn> {
-        let job = Pipe::job(&path, conn, false, |waker| {
+        let job = Pipe::job(&path, conn, Stage::Held, |waker| {
             self.0.handler().tell(waker);
             Ok(self.0)
         })?;

@@ -29,10 +29,7 @@ use krdma::{
 };
 use rds_proto::{
     conn::ConnId,
-    consts::{
-        FRAGMENT_BYTES,
-        HEADER_LEN, //
-    },
+    consts::HEADER_LEN,
     tcp::{
         Deframer,
         Fragment, //
@@ -56,11 +53,7 @@ impl Buffer {
     /// Returns room for a fragment, if there is memory.
     fn room(&mut self, spares: &Spares) -> Option<&mut [u8]> {
         if self.0.is_none() {
-            let bytes = match spares.take() {
-                Some(bytes) => bytes,
-                None => KVec::from_elem(0, FRAGMENT_BYTES, GFP_ATOMIC).ok()?,
-            };
-            self.0 = Some(bytes);
+            self.0 = Some(spares.get(GFP_ATOMIC).ok()?);
         }
         self.0.as_mut().map(KVec::as_mut_slice)
     }
@@ -75,7 +68,7 @@ pub(super) struct Receiver {
     /// A fragment for which there was no memory.
     kept: Option<Fragment>,
     /// Nothing is read for want of memory.
-    pub(super) is_starved: bool,
+    is_starved: bool,
     wants_pump: bool,
 }
 
@@ -101,6 +94,7 @@ impl Receiver {
                 self.is_starved = true;
                 break;
             };
+            self.is_starved = false;
             let fragment = self.deframer.next(data, |to| {
                 let count = bytes.copy(done, to);
                 done += count;
