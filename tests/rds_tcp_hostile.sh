@@ -6,6 +6,8 @@
 
 VICTIM=$(addr4 victim)
 PORT=16385
+# As the kernel lists it.
+HEX=4001
 
 # bytes HEX...: these.
 bytes() {
@@ -90,7 +92,7 @@ attacker() {
 
 # connected: whether one is there that says nothing. Each takes the place of the last one.
 connected() {
-	grep -q ":$(printf %04X "$PORT") 01 " /proc/net/tcp
+	grep -q ":$HEX 01 " /proc/net/tcp
 }
 
 # streams NAME: messages both ways between the good node and the victim; all have to come.
@@ -100,7 +102,7 @@ streams() {
 
 # one_left: of all that are established one is the good node's.
 one_left() {
-	[ "$(awk '$2 ~ /:4001$/ && $4 == "01"' /proc/net/tcp6 | wc -l)" -le 2 ]
+	[ "$(grep -c ":$HEX [^ ]* 01 " /proc/net/tcp6)" -le 2 ]
 }
 
 friend() {

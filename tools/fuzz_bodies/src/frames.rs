@@ -30,6 +30,18 @@ impl Payload for Message {
 
 pub(crate) type TestPath = Path<Message, Vec<Option<Entry<Message>>>>;
 
+/// A path that is not connected yet.
+pub(crate) fn path() -> TestPath {
+    let identity = Identity {
+        local: Addr::v4([10, 0, 0, 1]),
+        peer: Addr::v4([10, 0, 0, 2]),
+        tos: 0,
+        incarnation: NonZeroU32::MIN,
+    };
+
+    Path::new(identity, (0..4).map(|_| None).collect(), 1)
+}
+
 pub(crate) fn accept(path: &mut TestPath, settings: &Settings, now: Instant) {
     let request = PrivateData {
         saddr: Addr::v4([10, 0, 0, 2]),
@@ -60,13 +72,7 @@ pub(crate) fn accept(path: &mut TestPath, settings: &Settings, now: Instant) {
 pub fn frames(input: &[u8]) {
     let mut choices = Choices::new(input);
     let settings = Settings::default();
-    let identity = Identity {
-        local: Addr::v4([10, 0, 0, 1]),
-        peer: Addr::v4([10, 0, 0, 2]),
-        tos: 0,
-        incarnation: NonZeroU32::MIN,
-    };
-    let mut path: TestPath = Path::new(identity, (0..4).map(|_| None).collect(), 1);
+    let mut path = path();
     let now = Instant(0);
     accept(&mut path, &settings, now);
     // Bytes of the message that is coming in, as stored.

@@ -3,15 +3,14 @@
 //! A TCP stream into a path.
 
 use crate::bytes::Choices;
-use crate::frames::{accept, TestPath};
-use rds_proto::conn::{Identity, State};
-use rds_proto::path::{Path, Refused};
+use crate::frames::{accept, path};
+use rds_proto::conn::State;
+use rds_proto::path::Refused;
 use rds_proto::recv::Received;
 use rds_proto::settings::Settings;
 use rds_proto::tcp::{head, Deframer, Fragment, Greeting, Hello};
 use rds_proto::time::Instant;
-use rds_proto::wire::{Addr, Flags, Header};
-use std::num::NonZeroU32;
+use rds_proto::wire::{Flags, Header};
 
 /// Longest stream.
 const MOST: usize = 40_000;
@@ -106,13 +105,7 @@ pub fn tcp_stream(input: &[u8]) {
     assert_eq!(fragments, described(&stream));
 
     let settings = Settings::default();
-    let identity = Identity {
-        local: Addr::v4([10, 0, 0, 1]),
-        peer: Addr::v4([10, 0, 0, 2]),
-        tos: 0,
-        incarnation: NonZeroU32::MIN,
-    };
-    let mut path: TestPath = Path::new(identity, (0..4).map(|_| None).collect(), 1);
+    let mut path = path();
     path.set_stream();
     accept(&mut path, &settings, Instant(0));
     let conn = path.current();
