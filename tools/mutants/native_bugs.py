@@ -143,8 +143,8 @@ NATIVE = [
         "native-second-session",
         "a second session in the same life of the peer is taken for the first",
         "Session::take_hello",
-        "(same && !known)",
-        "false",
+        "if kin == Kin::Other",
+        "if false",
     ),
     Mutant(
         "native-forgotten",
@@ -157,7 +157,7 @@ NATIVE = [
         "native-skipped",
         "a peer that has forgotten what it sent is not noticed",
         "Session::take_hello",
-        "|| (same && hello.first > self.inbox.base())",
+        "|| (kin == Kin::Same && hello.first > self.inbox.base())",
         "",
     ),
     Mutant(

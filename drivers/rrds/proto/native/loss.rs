@@ -180,7 +180,7 @@ impl Detector {
     /// When lost packets need not be remembered any more, if nothing was sent since: an answer to their loss
     /// would not be taken back.
     pub fn forgets(&self) -> Instant {
-        let wait = self.pto_ns().saturating_mul(UNDO_TIMEOUTS);
+        let wait = self.undo_ns();
         self.last_sent.after(wait)
     }
 
@@ -226,10 +226,15 @@ impl Detector {
         false
     }
 
+    /// How long the answer to an episode can be taken back.
+    fn undo_ns(&self) -> u64 {
+        self.pto_ns().saturating_mul(UNDO_TIMEOUTS)
+    }
+
     /// Whether the episode is too old for its answer to be taken back: the path was another one.
     fn is_stale(&self, now: Instant) -> bool {
         let ticks = u64::from(tick(now).wrapping_sub(self.episode_at));
-        ticks > self.pto_ns().saturating_mul(UNDO_TIMEOUTS) >> 10
+        ticks > self.undo_ns() >> 10
     }
 
     /// Counts packet `number` as lost; `next` is the number of the next packet.

@@ -56,6 +56,7 @@ use filters::{MaxAcked, MaxBw};
 pub const UNBOUNDED: u32 = u32::MAX;
 /// No round trip has been measured, or it was longer than four seconds.
 const NO_RTT: u32 = u32::MAX;
+
 /// The states of the draft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {

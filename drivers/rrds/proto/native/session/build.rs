@@ -18,15 +18,11 @@ pub(super) const MAP: u8 = 2;
 /// A packet may have large messages.
 pub(super) const BULK: u8 = 4;
 
-/// Packets of the peer's room that small messages and large ones leave to each other: an eighth, and one at
-/// least if there is more than one.
-const fn share(room: u32) -> u32 {
+/// Most packets of the peer's room that small messages, or large ones, take: they leave an eighth to each
+/// other, and one at least if there is more than one.
+const fn most(room: u32) -> u32 {
     let eighth = room >> 3;
-    if eighth == 0 && room > 1 {
-        1
-    } else {
-        eighth
-    }
+    room.saturating_sub(if eighth == 0 && room > 1 { 1 } else { eighth })
 }
 
 /// Where a packet is put together.
@@ -213,10 +209,9 @@ impl<T: Types> Session<T> {
         // The hello and the requests for acknowledgements do not wait for their turn.
         let greets = !way.hello_sent;
         let asks = way.asks;
-        let class = way.class.filter(|class| {
-            let has_work = self.outbox.has_work_of(*class) || self.maps.is_pending();
-            has_work && way.open && way.hello_sent
-        });
+        let class = way
+            .class
+            .filter(|class| self.has_work_of(*class) && way.open && way.hello_sent);
         let admitted = class.and_then(|class| self.admit(class));
         // CAST: at most 2^32 - 1 by what it is made of.
         let most = max as u32;
@@ -277,6 +272,11 @@ impl<T: Types> Session<T> {
         self.finish(now, way, packet)
     }
 
+    /// Whether messages of a class wait, or the congestion map, which may go with any.
+    fn has_work_of(&self, class: Class) -> bool {
+        self.outbox.has_work_of(class) || self.maps.is_pending()
+    }
+
     /// What of a class may leave, by the room of the peer. Large messages leave some of it to small ones,
     /// which need it at once; and so do small ones, while large ones wait.
     #[inline]
@@ -285,7 +285,7 @@ impl<T: Types> Session<T> {
         if self.in_flight >= room {
             return None;
         }
-        let most = room.saturating_sub(share(room));
+        let most = most(room);
         let may_bulk = self.bulk < most;
         let may_small = || {
             let small = self.in_flight.saturating_sub(self.bulk);
@@ -296,10 +296,7 @@ impl<T: Types> Session<T> {
             Class::Bulk => may_bulk.then_some(class),
             Class::Any if may_bulk && may_small() => Some(class),
             Class::Any if may_bulk => Some(Class::Bulk),
-            Class::Any => {
-                let has_work = self.outbox.has_work_of(Class::Small) || self.maps.is_pending();
-                (has_work && may_small()).then_some(Class::Small)
-            }
+            Class::Any => (self.has_work_of(Class::Small) && may_small()).then_some(Class::Small),
         }
     }
 
@@ -308,7 +305,7 @@ impl<T: Types> Session<T> {
     const fn is_filling(&self) -> bool {
         // CAST: widening; `From` is not const.
         let (room, unasked) = (self.room as u32, self.unasked as u32);
-        self.in_flight.saturating_add(1) >= room.saturating_sub(share(room))
+        self.in_flight.saturating_add(1) >= most(room)
             || unasked.saturating_add(1).saturating_mul(2) >= room
     }
 

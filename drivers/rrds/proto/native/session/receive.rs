@@ -330,23 +330,22 @@ impl<T: Types> Session<T> {
             max_packet: hello.max_packet,
         };
         let kin = self.kin(hello);
-        let (same, known) = (matches!(kin, Kin::Same | Kin::Other), kin == Kin::Same);
-        if kin == Kin::Older || (known && way.open) {
+        if kin == Kin::Older || (kin == Kin::Same && way.open) {
             // It says nothing new.
             return Ok(());
         }
         // A lane is between two lives, and one session of theirs; each side remembers what was sent,
         // and what was handed up.
-        if (same && !known)
+        if kin == Kin::Other
             || way.open
-            || (same && hello.first > self.inbox.base())
+            || (kin == Kin::Same && hello.first > self.inbox.base())
             || hello.base > self.outbox.next()
         {
             self.refused = (lane, hello.session);
             self.end(Reason::Conflict);
             return Ok(());
         }
-        if same {
+        if kin == Kin::Same {
             self.hear(hello.serial, hello.room);
         } else {
             if self.peer.is_some() {

@@ -10,7 +10,7 @@ use crate::native::wire::Ack;
 pub(super) type NewLane = (u8, fn(Role) -> AnyLane, Role);
 
 /// Two sessions with lanes of a kind.
-pub(super) fn pair(lanes: &[NewLane]) -> Pair {
+fn pair(lanes: &[NewLane]) -> Pair {
     let mut p = Pair::new();
     for (number, lane, role) in lanes {
         for end in &mut p.ends {
@@ -32,13 +32,22 @@ pub(super) fn tick(p: &mut Pair) {
 
 /// Lets both ends send until they are quiet; packets on lanes of `dead` are lost.
 pub(super) fn run(p: &mut Pair, dead: &[u8], until: Instant) {
+    run_with(p, until, |_, lane| !dead.contains(&lane));
+}
+
+/// Lets both ends send until they are quiet; `arrives` tells whether a packet on a lane does.
+pub(super) fn run_with(
+    p: &mut Pair,
+    until: Instant,
+    mut arrives: impl FnMut(&mut Pair, u8) -> bool,
+) {
     loop {
         let mut any = false;
         for end in 0..2 {
             for lane in 0..4 {
                 for packet in p.take(end, lane) {
                     any = true;
-                    if !dead.contains(&lane) {
+                    if arrives(p, lane) {
                         p.give(1 - end, lane, &packet);
                     }
                 }
