@@ -45,6 +45,11 @@ impl Link {
         self.datagrams && self.works && self.up[0] != self.up[1]
     }
 
+    /// It is gone, or one end does not know that yet: it may come again.
+    pub fn may_come(&self) -> bool {
+        self.up == [false; 2] || self.outlives()
+    }
+
     /// Everything on its way is lost but the first `kept` packets to each end.
     pub fn kill(&mut self, kept: [usize; 2]) {
         self.works = false;

@@ -189,10 +189,9 @@ impl World {
     fn come(&mut self, link: usize) {
         let l = &mut self.links[link];
         let alive = l.nodes.iter().all(|node| self.nodes[*node].alive);
-        let down = l.up == [false; 2] || l.outlives();
         // In the end a hostile node is left alone: its sessions may have come to disagree for good.
         let foe = self.config.faults.change != 0 && l.nodes[1] + 1 == self.nodes.len();
-        if down && !l.coming && alive && (self.live || !foe) {
+        if l.may_come() && !l.coming && alive && (self.live || !foe) {
             l.coming = true;
             let delay = self.rng.range(1, 20 * self.config.delay);
             self.after(delay, Event::Up(link));
@@ -206,7 +205,7 @@ impl World {
         let foe = self.config.faults.change != 0 && l.nodes[1] + 1 == self.nodes.len();
         let outlives = l.outlives();
         if (foe && !self.live)
-            || !(l.up == [false; 2] || outlives)
+            || !l.may_come()
             || l.nodes.iter().any(|node| !self.nodes[*node].alive)
         {
             return;
@@ -319,12 +318,12 @@ impl World {
         let (books, waiting) = (&mut self.books, &mut self.waiting);
         end.session.outbox().reap(|message, outcome| {
             if outcome == Outcome::Done && !foe {
-                if books.msgs[message.number as usize].received == 0 && over {
-                    books.forget(message.number);
-                } else if books.msgs[message.number as usize].received == 0 {
-                    waiting.insert(message.number, peer);
-                } else {
+                if books.msgs[message.number as usize].received != 0 {
                     books.done(message.number);
+                } else if over {
+                    books.forget(message.number);
+                } else {
+                    waiting.insert(message.number, peer);
                 }
             }
         });
