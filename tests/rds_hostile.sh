@@ -49,18 +49,17 @@ watch_memory() {
 
 # no_more_qps: the device has a queue pair for each connection that is up or being made, and no other.
 no_more_qps() {
-	local connections
-
-	connections=$(command rds info -n | grep -c -e ' [S-]C[U-] ' -e ' [S-][C-]U ')
-	[ "$(rdma resource show qp | grep -c 'type RC')" -le "$connections" ]
+	[ "$(rdma resource show qp | grep -c 'type RC')" -le "$(connections)" ]
 }
 
 # no_more_ids: the same of what the connection manager has, but for those that listen.
 no_more_ids() {
-	local connections
+	[ "$(ids)" -le "$(connections)" ]
+}
 
-	connections=$(command rds info -n | grep -c -e ' [S-]C[U-] ' -e ' [S-][C-]U ')
-	[ "$(ids)" -le "$connections" ]
+# connections: how many are up or being made.
+connections() {
+	command rds info -n | grep -c -e ' [S-]C[U-] ' -e ' [S-][C-]U '
 }
 
 ids() {

@@ -25,8 +25,6 @@ check "netem has a hand in it" eval "tc qdisc show dev eth0 | grep -q 'loss.*dup
 carriers_up || die "no rxe"
 if [ "$NODE" = a ] || [ "$BOTH" = 1 ]; then
 	load_rrds rds_ib_retry_count="$RETRY_COUNT" || die "the modules do not load"
-elif [ "$TCP" = 1 ]; then
-	modprobe rds_tcp || die "no rds_tcp"
 else
 	modprobe rds_rdma rds_ib_retry_count="$RETRY_COUNT" || die "no rds_rdma"
 fi
