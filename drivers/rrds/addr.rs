@@ -2,7 +2,10 @@
 
 //! Addresses, as the kernel's sockets have them.
 
-use crate::key::RouteKey;
+use crate::key::{
+    self,
+    RouteKey, //
+};
 use core::net::{
     IpAddr,
     Ipv4Addr,
@@ -46,13 +49,9 @@ fn from_socket(addr: SocketAddr) -> (Addr, u32) {
     match addr {
         SocketAddr::V4(addr) => (Addr::v4(addr.ip().octets()), 0),
         SocketAddr::V6(addr) => {
-            let scope = if addr.ip().is_unicast_link_local() {
-                addr.scope_id()
-            } else {
-                0
-            };
+            let ip = Addr(addr.ip().octets());
 
-            (Addr(addr.ip().octets()), scope)
+            (ip, key::scope_of(ip, addr.scope_id()))
         }
     }
 }

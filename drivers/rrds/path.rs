@@ -9,7 +9,7 @@
 //! # Locks
 //!
 //! The state is behind a spin lock that disables interrupts: senders and completion handlers take it.
-//! Inside of it come the locks of sockets, congestion maps and a device's pools. The connections are
+//! Inside of it come the locks of sockets, congestion maps and what a carrier has. The connections are
 //! behind a mutex, which comes before the state's lock; no method of a connection is called with it.
 
 mod carrier;
@@ -40,7 +40,6 @@ pub(crate) use connect::{
     Dial,
     Request, //
 };
-pub(crate) use realm::Realm;
 pub(crate) use storage::slots;
 pub(crate) use streams::{
     All,
@@ -107,6 +106,7 @@ use rds_proto::{
     throttle::Throttle,
     time::Instant, //
 };
+use realm::Realm;
 use storage::Slots;
 use watch::{
     Locked,
@@ -116,7 +116,7 @@ use watch::{
 /// The engine of a path.
 type Engine = rds_proto::path::Path<Outgoing, Slots>;
 
-/// Frames that are handed to the device before others get the path's lock.
+/// Frames that are handed to the carrier before others get the path's lock.
 const BUDGET: u32 = 32;
 
 /// A path, over connections of a carrier.
@@ -318,7 +318,7 @@ impl<C: Carrier> Path<C> {
         message.end(outcome);
     }
 
-    /// Hands frames to the device. Returns whether there are more.
+    /// Hands frames to the carrier. Returns whether there are more.
     fn transmit(&self, state: &mut State<C>) -> bool {
         let State {
             engine,
@@ -375,15 +375,14 @@ impl<C: Carrier> Path<C> {
     /// Any context.
     pub(crate) fn acked(&self, conn: ConnId, id: u32, seq: Option<u64>) {
         let mut state = self.state.lock();
+        let acked = state.engine.sender().queue.acked();
 
         state.engine.on_sent(conn, id);
         if let Some(seq) = seq {
             // If there was none it gives the connection up.
             let _ = state.engine.on_acked(conn, seq);
-            if state.rtt.is_ended_by(seq) {
-                state.rtt.on_ack(clock::now());
-            }
         }
+        state.note_acked(acked);
         self.pump_locked(state);
     }
 
@@ -433,6 +432,17 @@ impl<C: Carrier> Path<C> {
 }
 
 impl<C: Carrier> State<C> {
+    /// Notes what is acknowledged beyond `from`.
+    #[inline]
+    fn note_acked(&mut self, from: u64) {
+        let to = self.engine.sender().queue.acked();
+
+        trace::acked(&self.key, from, to);
+        if self.rtt.is_ended_by(to) {
+            self.rtt.on_ack(clock::now());
+        }
+    }
+
     /// Whether there is something to send, or for the job to do, once what is done with was given back.
     ///
     /// Not whether something is awaited, which only what was sent brings about.

@@ -65,10 +65,7 @@ use crate::{
             Devices,
             Rc, //
         },
-        tcp::{
-            self,
-            Tcp, //
-        }, //
+        tcp::Tcp, //
     }, //
 };
 use kernel::{
@@ -180,7 +177,7 @@ impl kernel::InPlaceModule for Rrds {
         pin_init::pin_init_scope(move || {
             let host = rc::Host::new(module, params::ports())?;
             let tcp = params::tcp()
-                .then(|| path::All::new(module, tcp::Host::new(module)?))
+                .then(|| path::All::new(module, Arc::new((), GFP_KERNEL)?))
                 .transpose()?;
             let carriers = Carriers {
                 rc: path::All::new(module, host.clone())?,

@@ -165,7 +165,7 @@ pub(crate) fn ended(key: &RouteKey, ended: &impl Traced, outcome: Outcome) {
     events::drop(&of(key), &message(ended), why);
 }
 
-/// A frame was handed to the device.
+/// A frame was handed to the carrier.
 #[inline(always)]
 pub(crate) fn posted<M>(key: &RouteKey, conn: ConnId, frame: &Frame<'_, M>) {
     let Body::Send { header, data } = &frame.body else {

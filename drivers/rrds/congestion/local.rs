@@ -27,7 +27,7 @@ use rds_proto::{
 /// Storage of a map.
 pub(super) type Bytes = KBox<[u8; CONG_MAP_BYTES]>;
 
-/// The ports of a local address that are congested. They are set by the [`Port`]s.
+/// The ports of a local address that are congested. They are set by the [`Port`](super::Port)s.
 #[pin_data]
 pub(crate) struct Local {
     addr: Addr,

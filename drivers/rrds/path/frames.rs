@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     backlog::Charge,
-    clock,
     key::Endpoint,
     message::{
         Body,
@@ -138,12 +137,7 @@ impl<C: Carrier> Path<C> {
                 self.store(partial, &fragment, buffer, spares)
             });
 
-        let now_acked = state.engine.sender().queue.acked();
-        trace::acked(&self.key, acked, now_acked);
-        if state.rtt.is_ended_by(now_acked) {
-            state.rtt.on_ack(clock::now());
-        }
-
+        state.note_acked(acked);
         let mut map_changed = false;
         let mut freed = None;
         let mut is_taken = true;
@@ -180,8 +174,9 @@ impl<C: Carrier> Path<C> {
             Err(Refused::Violation(why)) => {
                 trace::violated(&self.key, header, DropReason::Violation(why));
             }
-            // It will.
+            // It is handed in again.
             Err(Refused::Store(_)) if C::IS_STREAM => is_taken = false,
+            // The engine will give the connection up.
             Err(Refused::Store(_)) => {
                 refused = core::mem::take(&mut state.partial);
                 trace::violated(&self.key, header, DropReason::NoMemory);

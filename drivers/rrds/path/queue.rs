@@ -116,8 +116,8 @@ impl<C: Carrier> Path<C> {
         Ok(true)
     }
 
-    /// Whether a user may queue one more message. Else [`Space::relieve`](crate::space::Space::relieve) follows when it is worth another
-    /// try. Any context.
+    /// Whether a user may queue one more message. Else [`Space::relieve`](crate::space::Space::relieve)
+    /// follows when it is worth another try. Any context.
     pub(super) fn has_room(&self, user: Option<u32>) -> bool {
         let mut guard = self.state.lock();
         let State { engine, room, .. } = &mut *guard;

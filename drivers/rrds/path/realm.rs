@@ -120,7 +120,8 @@ impl<C: Carrier> Realm<C> {
         &self.ns
     }
 
-    pub(super) fn module(&self) -> &'static ThisModule {
+    /// Returns the module.
+    pub(crate) fn module(&self) -> &'static ThisModule {
         self.shared.module
     }
 

@@ -5,7 +5,9 @@
 use super::{
     connect::Dial,
     realm::Shared,
-    table::Table, //
+    table::Table,
+    until,
+    Path, //
 };
 use crate::{
     clock,
@@ -178,6 +180,13 @@ impl<C: Listen> Streams<C> {
     fn table(&self) -> Option<Arc<Table<C>>> {
         self.job.data().table.lock().clone()
     }
+
+    /// Shows all paths to `look`.
+    fn for_each(&self, look: impl FnMut(&Path<C>)) {
+        if let Some(table) = self.table() {
+            table.for_each(look);
+        }
+    }
 }
 
 impl<C: Listen> Tenure<C> {
@@ -229,8 +238,7 @@ impl<C: Listen> Work for Tenure<C> {
             return None;
         }
         if now < holders.until {
-            let left = holders.until.0.saturating_sub(now.0);
-            return Some(Delta::from_nanos(i64::try_from(left).unwrap_or(i64::MAX)));
+            return Some(until(holders.until, now));
         }
         this.stop(&mut holders);
         None
@@ -285,9 +293,7 @@ impl<C: Listen> Transport for Streams<C> {
             return;
         }
         // Nobody else is going to receive it: to a socket of the next stay it would be new.
-        if let Some(table) = self.table() {
-            table.for_each(|path| path.acknowledge());
-        }
+        self.for_each(|path| path.acknowledge());
         if !holders.always {
             let linger = Delta::from_millis(LINGER_MS);
 
@@ -334,30 +340,22 @@ impl<C: Listen> Transport for Streams<C> {
     }
 
     fn for_each_connection(&self, _space: &Space, tell: &mut dyn FnMut(&Connection<'_>)) {
-        if let Some(table) = self.table() {
-            table.for_each(|path| tell(&path.record()));
-        }
+        self.for_each(|path| tell(&path.record()));
     }
 
     fn for_each_rdma_connection(&self, _space: &Space, tell: &mut dyn FnMut(&RdmaConnection)) {
-        if let Some(table) = self.table() {
-            table.for_each(|path| {
-                if let Some(record) = path.rdma_record() {
-                    tell(&record);
-                }
-            });
-        }
+        self.for_each(|path| {
+            if let Some(record) = path.rdma_record() {
+                tell(&record);
+            }
+        });
     }
 
     fn count(&self, to: &mut Counters) {
-        if let Some(table) = self.table() {
-            table.for_each(|path| path.count(to));
-        }
+        self.for_each(|path| path.count(to));
     }
 
     fn for_each_message(&self, _space: &Space, sent: bool, tell: &mut dyn FnMut(&Listed)) {
-        if let Some(table) = self.table() {
-            table.for_each(|path| path.for_each_message(sent, tell));
-        }
+        self.for_each(|path| path.for_each_message(sent, tell));
     }
 }

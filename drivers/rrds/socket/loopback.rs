@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The loopback transport: messages between sockets that are bound to 127/8 or ::1 (spec-loopback).
+//! The loopback transport: messages between sockets that are bound to 127/8 or ::1, and by TCP to any address of
+//! this host (spec-loopback).
 //!
 //! A message is delivered by who sends it, and shared, not copied.
 

@@ -51,7 +51,7 @@ use rds_proto::{
 
 /// A transport in a namespace: what finds ways to peers.
 pub(crate) trait Transport: Send + Sync {
-    /// The number that SO_RDS_TRANSPORT knows it by: 0 for RDMA, 3 for loopback.
+    /// The number that SO_RDS_TRANSPORT knows it by: 0 for RDMA, 2 for TCP, 3 for loopback.
     fn number(&self) -> i32;
 
     /// Returns what receivers count as the memory that a message takes.

@@ -56,20 +56,9 @@ use rds_proto::{
     },
 };
 
-/// What there is once for all namespaces.
-pub(crate) struct Host {
-    module: &'static ThisModule,
-}
-
-impl Host {
-    /// Makes it.
-    pub(crate) fn new(module: &'static ThisModule) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { module }, GFP_KERNEL)?)
-    }
-}
-
 impl Carrier for Tcp {
-    type Host = Host;
+    /// There is nothing.
+    type Host = ();
     type Conn = Conn;
     type Link = Link;
 
@@ -77,7 +66,7 @@ impl Carrier for Tcp {
     const NAME: &'static str = "tcp";
     const IS_STREAM: bool = true;
 
-    fn owns(_host: &Host, ns: &Namespace, addr: Addr, scope: u32) -> Result<bool> {
+    fn owns(_host: &(), ns: &Namespace, addr: Addr, scope: u32) -> Result<bool> {
         Ok(ns.has_address(to_ip(addr), scope))
     }
 

@@ -82,7 +82,7 @@ pub(crate) struct Accepts {
 /// Waits for peers, by IPv4 and, where the kernel has it, by IPv6. What is accepted has the listener's options.
 pub(super) fn listen(table: &Arc<Table<Tcp>>) -> Result<Job<Accepts>> {
     let realm = table.realm();
-    let module = realm.host().module;
+    let module = realm.module();
     let on = |at: SocketAddr, waker: &Waker| {
         Listener::new(
             module,

@@ -123,7 +123,7 @@ pub(super) fn dial(path: &Arc<Path<Tcp>>, conn: ConnId) -> Result<Conn> {
     let is_v4 = key.peer.to_v4().is_some();
     let job = Pipe::job(path, conn, Stage::Dialing, |waker| {
         let connection = Connection::new(
-            realm.host().module,
+            realm.module(),
             realm.namespace(),
             !is_v4,
             Events::new(Some(waker)),
@@ -173,7 +173,7 @@ impl Pipe {
             in_flight: InFlight::new(path::slots(link::RING, GFP_KERNEL)?),
         };
 
-        krdma::new_job!(path.realm().host().module, |waker| {
+        krdma::new_job!(path.realm().module(), |waker| {
             let link = Link::new(conn, hello, waker.clone())?;
             let connection = connection(waker)?;
 
