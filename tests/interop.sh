@@ -5,7 +5,7 @@
 
 . /lab/lib/rds.sh
 
-plan $((14 - TCP))
+plan $((14 + TCP))
 
 US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
 US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
@@ -13,8 +13,12 @@ US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
 # IPv4 and IPv6, and another type of service, which TCP has not.
 connections=$((3 - TCP))
 carriers_up || die "no rxe"
+is_rrds=0
 if [ "$NODE" = "$OURS" ] || [ "$BOTH" = 1 ]; then
+	is_rrds=1
 	load_rrds || die "the modules do not load"
+	# Another one than TCP would choose.
+	[ "$TCP" = 0 ] || echo 98304 >/proc/sys/net/rds/tcp/rds_tcp_rcvbuf
 else
 	modprobe "$(stock_rds)" || die "no $(stock_rds)"
 fi
@@ -34,6 +38,11 @@ turn() {
 		check "$name" "$@"
 		barrier "$name b"
 	fi
+}
+
+# buffered BYTES: how many connections of RDS have so much for what they receive.
+buffered() {
+	ss -tmnH '( sport = :16385 or dport = :16385 )' | grep -c ",rb$1,"
 }
 
 # exchange NAME TO PORT US PEER OPTION...: the pattern, one way, to node TO.
@@ -75,6 +84,10 @@ check "stress with verification" rds stress -n 2 -d 8 -s 0,1,15-17,4095-4097,64K
 barrier stressed
 check "the server saw no error" wait "$server"
 check "the connections are listed and up" within 20 connections_up "$connections"
+if [ "$TCP" = 1 ]; then
+	check "so is what they have of TCP" within 20 tcp_listed "$connections"
+	check_eq "connections whose buffer is as asked for" "$(buffered 98304)" $((is_rrds * connections))
+fi
 # RDS of either kind gives a queue pair 8 at most, whatever more the device can do.
 gathers() {
 	command rds info --json -I >/tmp/pairs || return 1

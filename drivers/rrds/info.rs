@@ -16,14 +16,19 @@ use krdma::net::{
     Open,
     OptionOut, //
 };
-use rds_proto::uapi::info::{
-    self,
-    Connection,
-    Counter,
-    Listed,
-    RdmaConnection,
-    Record,
-    SocketInfo, //
+use rds_proto::uapi::{
+    info::{
+        self,
+        Connection,
+        Counter,
+        Detail,
+        Listed,
+        RdmaConnection,
+        Record,
+        SocketInfo,
+        TcpSocket, //
+    },
+    option::transport, //
 };
 
 /// A list that is being made.
@@ -56,6 +61,7 @@ enum List {
     Received,
     Sockets,
     RdmaConnections,
+    TcpSockets,
 }
 
 impl List {
@@ -68,12 +74,14 @@ impl List {
             info::RETRANS_MESSAGES => (Self::Unacked, false),
             info::RECV_MESSAGES => (Self::Received, false),
             info::SOCKETS => (Self::Sockets, false),
+            info::TCP_SOCKETS => (Self::TcpSockets, false),
             info::RDMA_CONNECTIONS => (Self::RdmaConnections, false),
             info::CONNECTIONS6 => (Self::Connections, true),
             info::SEND_MESSAGES6 => (Self::Unsent, true),
             info::RETRANS_MESSAGES6 => (Self::Unacked, true),
             info::RECV_MESSAGES6 => (Self::Received, true),
             info::SOCKETS6 => (Self::Sockets, true),
+            info::TCP_SOCKETS6 => (Self::TcpSockets, true),
             info::RDMA_CONNECTIONS6 => (Self::RdmaConnections, true),
             _ => return None,
         })
@@ -87,6 +95,7 @@ impl List {
             Self::Unsent | Self::Unacked | Self::Received => Listed::size(v6),
             Self::Sockets => SocketInfo::size(v6),
             Self::RdmaConnections => RdmaConnection::size(v6),
+            Self::TcpSockets => TcpSocket::size(v6),
         }
     }
 
@@ -108,10 +117,14 @@ impl List {
                     });
                 }
             }
-            Self::RdmaConnections => {
+            Self::RdmaConnections | Self::TcpSockets => {
                 for transport in directory.transports.iter() {
-                    transport.for_each_rdma_connection(space, &mut |connection| {
-                        connection.encode(v6, &mut tell)
+                    transport.for_each_detail(space, &mut |detail| match (self, detail) {
+                        (Self::RdmaConnections, Detail::Rdma(record)) => {
+                            record.encode(v6, &mut tell)
+                        }
+                        (Self::TcpSockets, Detail::Tcp(record)) => record.encode(v6, &mut tell),
+                        _ => {}
                     });
                 }
             }
@@ -165,6 +178,13 @@ pub(crate) fn get(sock: &Open<'_, Socket>, name: i32, value: &mut OptionOut<'_>)
     let (list, v6) = List::of(name).ok_or(ENOPROTOOPT)?;
     let stride = list.stride(v6);
     let this = sock.data();
+    let has_tcp = || {
+        let mut transports = this.directory().transports.iter();
+        transports.any(|transport| transport.number() == transport::TCP)
+    };
+    if matches!(list, List::TcpSockets) && !has_tcp() {
+        return Err(ENOPROTOOPT);
+    }
 
     let mut count = 0_usize;
     list.for_each(v6, this, |_| count = count.wrapping_add(1));

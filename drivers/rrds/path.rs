@@ -60,6 +60,7 @@ use crate::{
         PeerOfPath,
         Space, //
     },
+    sysctl::Sysctls,
     trace, //
 };
 use connections::Connections;
@@ -255,6 +256,11 @@ impl<C: Carrier> Path<C> {
     /// Returns memory for what comes in.
     pub(crate) fn spares(&self) -> &Arc<Spares> {
         &self.space.spares
+    }
+
+    /// Returns what an administrator has tuned.
+    pub(crate) fn sysctls(&self) -> &Sysctls {
+        &self.space.sysctls
     }
 
     /// Returns whether the path is being taken down for good. Any context.

@@ -35,6 +35,8 @@ pub(crate) struct Sysctls {
     max_unsignaled_wr: Number<usize>,
     max_recv_allocation: Number<usize>,
     flow_control: Number<u32>,
+    tcp_sndbuf: Number<u32>,
+    tcp_rcvbuf: Number<u32>,
     parameters: Parameters,
 }
 
@@ -46,6 +48,12 @@ struct Parameters {
     retry_count: Number<u32>,
     tcp: Number<u32>,
 }
+
+/// The largest buffer: what TCP counts in is signed, and it makes one and a half of it in places.
+const MAX_BUFFER: u32 = 1 << 30;
+
+/// The same in other namespaces: as much as TCP lets a connection send by default.
+const MAX_BUFFER_ELSEWHERE: u32 = 4 << 20;
 
 /// Returns a number that stays as it is.
 fn fixed(value: impl Into<u32>) -> Number<u32> {
@@ -63,6 +71,11 @@ impl Sysctls {
         let fragments = total_bytes() / 3 / FRAGMENT_BYTES as u64;
         let fragments = usize::try_from(fragments).unwrap_or(usize::MAX);
         let most = |default, all| if is_initial { all } else { default };
+        let buffer = if is_initial {
+            MAX_BUFFER
+        } else {
+            MAX_BUFFER_ELSEWHERE
+        };
         const DAY_MS: usize = 86_400_000;
         const SEND_RING: usize = consts::SEND_RING as usize;
 
@@ -77,6 +90,8 @@ impl Sysctls {
             max_unsignaled_wr: Number::<usize>::new(16, 1, 64),
             max_recv_allocation: Number::<usize>::new(fragments, 0, most(fragments, usize::MAX)),
             flow_control: Number::<u32>::new(0, 0, 1),
+            tcp_sndbuf: Number::<u32>::new(0, 0, buffer),
+            tcp_rcvbuf: Number::<u32>::new(0, 0, buffer),
             parameters: Parameters {
                 family: fixed(params::family()),
                 port: fixed(params::ports().v4),
@@ -90,6 +105,16 @@ impl Sysctls {
     /// Returns whether messages to port 0 are answered.
     pub(crate) fn ping_enable(&self) -> bool {
         self.ping_enable.get() != 0
+    }
+
+    /// Returns how many bytes of the kernel's memory a TCP connection has for what it sends; 0 if TCP is to choose.
+    pub(crate) fn tcp_sndbuf(&self) -> u32 {
+        self.tcp_sndbuf.get()
+    }
+
+    /// Returns the same for what it receives.
+    pub(crate) fn tcp_rcvbuf(&self) -> u32 {
+        self.tcp_rcvbuf.get()
     }
 
     /// Returns how many bytes all peers together may make us store.
@@ -122,8 +147,8 @@ impl Sysctls {
     }
 }
 
-/// Returns what is below `/proc/sys`. The second folder is what C has for its InfiniBand transport; C's
-/// parameters are below `/sys/module`.
+/// Returns what is below `/proc/sys`. `ib` and `tcp` are what C's transports have there; C's parameters are below
+/// `/sys/module`.
 ///
 /// Beside the kernel's own RDS, which has the usual place, ours is `net/rrds`.
 pub(crate) fn folders<T: AsRef<Sysctls> + 'static>() -> &'static [Folder<T>] {
@@ -141,12 +166,14 @@ impl<T: AsRef<Sysctls> + 'static> Tables<T> {
     const USUAL: &'static [Folder<T>] = &[
         Folder(c"net/rds", Self::GENERIC),
         Folder(c"net/rds/ib", Self::RDMA),
+        Folder(c"net/rds/tcp", Self::TCP),
         Folder(c"net/rds/parameters", Self::PARAMETERS),
     ];
 
     const BESIDE: &'static [Folder<T>] = &[
         Folder(c"net/rrds", Self::GENERIC),
         Folder(c"net/rrds/ib", Self::RDMA),
+        Folder(c"net/rrds/tcp", Self::TCP),
         Folder(c"net/rrds/parameters", Self::PARAMETERS),
     ];
 
@@ -188,6 +215,11 @@ impl<T: AsRef<Sysctls> + 'static> Tables<T> {
             Field::Usize(|s| &s.as_ref().max_recv_allocation),
         ),
         Entry(c"flow_control", Field::U32(|s| &s.as_ref().flow_control)),
+    ];
+
+    const TCP: &'static [Entry<T>] = &[
+        Entry(c"rds_tcp_sndbuf", Field::U32(|s| &s.as_ref().tcp_sndbuf)),
+        Entry(c"rds_tcp_rcvbuf", Field::U32(|s| &s.as_ref().tcp_rcvbuf)),
     ];
 
     const PARAMETERS: &'static [Entry<T>] = &[

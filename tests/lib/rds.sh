@@ -42,6 +42,11 @@ connection() {
 		$1 == us && $2 == peer && $3 == tos { print $column }'
 }
 
+# tcp_listed COUNT: whether there are so many TCP connections, to or from RDS's port.
+tcp_listed() {
+	command rds info -n --tcp >/tmp/tcp && [ "$(grep -c -e ":16385 " /tmp/tcp)" = "$1" ]
+}
+
 # counted NAME: one of the counters.
 counted() {
 	command rds info --counters | awk -v name="$1" '$1 == name { sum = $2 } END { print sum + 0 }'

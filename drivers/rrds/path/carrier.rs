@@ -20,7 +20,10 @@
 //! has acknowledged them, and [`Path::lost`](super::Path::lost) if the
 //! connection breaks; [`Path::pump`](super::Path::pump) follows at the end of a batch.
 
-use crate::message::Outgoing;
+use crate::{
+    key::RouteKey,
+    message::Outgoing, //
+};
 use kernel::{
     fmt,
     prelude::*, //
@@ -30,7 +33,7 @@ use rds_proto::{
     conn::ConnId,
     send::Frame,
     settings::Settings,
-    uapi::info::RdmaConnection,
+    uapi::info::Detail,
     wire::{
         Addr,
         PrivateData, //
@@ -65,12 +68,8 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
     /// space before each.
     fn dump(link: Option<&Self::Link>, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
-    /// Completes the record of a path in the list of RDMA connections. `link` is its connection if that is
-    /// up. None if the transport is not in this list.
-    fn rdma_record(link: Option<&Self::Link>, record: RdmaConnection) -> Option<RdmaConnection> {
-        let _ = (link, record);
-        None
-    }
+    /// Returns what lists have of the connection of a path. `link` is that if it is up. With the path's lock.
+    fn detail(key: &RouteKey, link: Option<&Self::Link>, settings: &Settings) -> Option<Detail>;
 }
 
 /// A connection that frames are posted to, from when it can be used to when it is closed.

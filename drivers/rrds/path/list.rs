@@ -17,8 +17,8 @@ use rds_proto::{
     stats::Counters,
     uapi::info::{
         Connection,
-        Listed,
-        RdmaConnection, //
+        Detail,
+        Listed, //
     }, //
 };
 
@@ -61,24 +61,15 @@ impl<C: Carrier> Path<C> {
         }
     }
 
-    /// Returns the record of the path in the list of RDMA connections, if it is in there.
+    /// Returns what is special about the connection, if anything is.
     ///
     /// Any context.
-    pub(super) fn rdma_record(&self) -> Option<RdmaConnection> {
+    pub(super) fn detail(&self) -> Option<Detail> {
         let state = self.state.lock();
         let up = state.engine.state() == State::Up;
         let link = state.link.as_deref().filter(|_| up);
 
-        C::rdma_record(
-            link,
-            RdmaConnection {
-                local: self.key.local,
-                peer: self.key.peer,
-                tos: self.key.tos,
-                max_send_wr: link.map_or(0, |_| state.settings.send_ring),
-                ..RdmaConnection::default()
-            },
-        )
+        C::detail(&self.key, link, &state.settings)
     }
 
     /// Adds what was counted.

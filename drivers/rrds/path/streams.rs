@@ -47,8 +47,8 @@ use rds_proto::{
     time::Instant,
     uapi::info::{
         Connection,
-        Listed,
-        RdmaConnection, //
+        Detail,
+        Listed, //
     },
     wire::Addr, //
 };
@@ -343,10 +343,10 @@ impl<C: Listen> Transport for Streams<C> {
         self.for_each(|path| tell(&path.record()));
     }
 
-    fn for_each_rdma_connection(&self, _space: &Space, tell: &mut dyn FnMut(&RdmaConnection)) {
+    fn for_each_detail(&self, _space: &Space, tell: &mut dyn FnMut(&Detail)) {
         self.for_each(|path| {
-            if let Some(record) = path.rdma_record() {
-                tell(&record);
+            if let Some(detail) = path.detail() {
+                tell(&detail);
             }
         });
     }

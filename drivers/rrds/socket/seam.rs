@@ -43,8 +43,8 @@ use rds_proto::{
     stats::Counters,
     uapi::info::{
         Connection,
-        Listed,
-        RdmaConnection, //
+        Detail,
+        Listed, //
     },
     wire::Addr, //
 };
@@ -125,8 +125,8 @@ pub(crate) trait Transport: Send + Sync {
         let _ = (space, tell);
     }
 
-    /// Tells what is special about each RDMA connection.
-    fn for_each_rdma_connection(&self, space: &Space, tell: &mut dyn FnMut(&RdmaConnection)) {
+    /// Tells what is special about each connection, if anything is.
+    fn for_each_detail(&self, space: &Space, tell: &mut dyn FnMut(&Detail)) {
         let _ = (space, tell);
     }
 

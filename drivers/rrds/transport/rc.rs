@@ -33,12 +33,15 @@ pub(crate) use host::{
 };
 pub(crate) use marker::Rc;
 
-use crate::path::{
-    Carrier,
-    Dial,
-    Listen,
-    Path,
-    Table, //
+use crate::{
+    key::RouteKey,
+    path::{
+        Carrier,
+        Dial,
+        Listen,
+        Path,
+        Table, //
+    }, //
 };
 use connect::Events;
 use kernel::{
@@ -57,8 +60,12 @@ use link::Link;
 use listen::Accept;
 use rds_proto::{
     conn::ConnId,
+    settings::Settings,
     uapi::{
-        info::RdmaConnection,
+        info::{
+            Detail,
+            RdmaConnection, //
+        },
         option::transport, //
     },
     wire::{
@@ -95,19 +102,27 @@ impl Carrier for Rc {
         }
     }
 
-    fn rdma_record(link: Option<&Link>, record: RdmaConnection) -> Option<RdmaConnection> {
-        let Some(link) = link else {
-            return Some(record);
+    fn detail(key: &RouteKey, link: Option<&Link>, settings: &Settings) -> Option<Detail> {
+        let down = RdmaConnection {
+            local: key.local,
+            peer: key.peer,
+            tos: key.tos,
+            ..RdmaConnection::default()
+        };
+        let record = match link {
+            None => down,
+            Some(link) => RdmaConnection {
+                sgid: *link.way().source.as_bytes(),
+                dgid: *link.way().destination.as_bytes(),
+                sl: link.way().service_level,
+                max_send_wr: settings.send_ring,
+                max_recv_wr: link.receives(),
+                max_send_sge: link.send_pieces(),
+                ..down
+            },
         };
 
-        Some(RdmaConnection {
-            sgid: *link.way().source.as_bytes(),
-            dgid: *link.way().destination.as_bytes(),
-            sl: link.way().service_level,
-            max_recv_wr: link.receives(),
-            max_send_sge: link.send_pieces(),
-            ..record
-        })
+        Some(Detail::Rdma(record))
     }
 }
 

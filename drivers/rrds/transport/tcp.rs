@@ -8,6 +8,7 @@
 //! | `link.rs` | what waits to be sent by it |
 //! | `receive.rs` | what comes in on it, and TCP's callbacks |
 //! | `listen.rs` | connections of peers |
+//! | `shown.rs` | what lists show of a connection |
 //! | `marker.rs` | the carrier's name |
 //!
 //! Here these are joined to a [carrier](Carrier).
@@ -22,11 +23,13 @@ mod listen;
 mod marker;
 mod pipe;
 mod receive;
+mod shown;
 
 pub(crate) use marker::Tcp;
 
 use crate::{
     addr::to_ip,
+    key::RouteKey,
     path::{
         Carrier,
         Dial,
@@ -49,7 +52,11 @@ use listen::Accepts;
 use pipe::Conn;
 use rds_proto::{
     conn::ConnId,
-    uapi::option::transport,
+    settings::Settings,
+    uapi::{
+        info::Detail,
+        option::transport, //
+    },
     wire::{
         Addr,
         PrivateData, //
@@ -76,6 +83,10 @@ impl Carrier for Tcp {
 
     fn dump(_link: Option<&Link>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, " device=none qp=0")
+    }
+
+    fn detail(key: &RouteKey, link: Option<&Link>, _settings: &Settings) -> Option<Detail> {
+        link.map(|link| Detail::Tcp(link.shown().record(key)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 //! What waits to be sent on a connection.
 
+use super::shown::Shown;
 use crate::{
     message::{
         Message,
@@ -21,7 +22,10 @@ use kernel::{
 use krdma::work::Waker;
 use rds_proto::{
     conn::ConnId,
-    consts::HEADER_LEN,
+    consts::{
+        CONG_MAP_LEN,
+        HEADER_LEN, //
+    },
     ring::Ring,
     send::{
         Body,
@@ -43,6 +47,8 @@ pub(super) struct Segment {
     pub(super) id: u32,
     /// The number of the message that ends with it.
     pub(super) ends: Option<u64>,
+    /// How many bytes the message has in the stream that begins with it, with its header.
+    pub(super) begins: Option<u32>,
     head: Option<[u8; HEADER_LEN]>,
     data: Piece,
 }
@@ -65,6 +71,7 @@ impl Segment {
         let mut segment = Self {
             id: frame.id,
             ends: None,
+            begins: None,
             head: None,
             data: Piece::None,
         };
@@ -79,6 +86,13 @@ impl Segment {
 
         segment.head = placed.head;
         segment.ends = placed.ends;
+        let len = match *data {
+            Data::None => 0,
+            Data::Message { message, .. } => message.message().payload().len(),
+            Data::CongMap { .. } => CONG_MAP_LEN,
+        };
+        // CAST: A header has 48 bytes.
+        segment.begins = placed.head.map(|_| len.saturating_add(HEADER_LEN as u32));
         match *data {
             Data::None => {}
             Data::Message {
@@ -92,6 +106,11 @@ impl Segment {
             }
         }
         Ok(segment)
+    }
+
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.bytes(0).iter().map(|piece| piece.len()).sum()
     }
 
     /// Returns its bytes but for the first `done`: those of the header, and the data.
@@ -119,6 +138,7 @@ pub(crate) struct Link {
     conn: ConnId,
     hello: Hello,
     waker: Waker,
+    shown: Shown,
     #[pin]
     waiting: SpinLockIrq<Ring<Segment, KVec<Option<Segment>>>>,
 }
@@ -133,10 +153,16 @@ impl Link {
                 conn,
                 hello,
                 waker,
+                shown: Shown::new(),
                 waiting <- new_spinlock_irq!(Ring::new(slots), "rrds::tcp::Link::waiting"),
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Returns what lists show of it.
+    pub(crate) fn shown(&self) -> &Shown {
+        &self.shown
     }
 
     /// Takes the frame out that comes next, and says whether another one follows.

@@ -85,8 +85,22 @@ pub(super) const OPTIONS: Options<'static> = Options {
         probes: 5,
     }),
     user_timeout: Some(30_000),
+    send_buffer: None,
+    receive_buffer: None,
     congestion: None,
 };
+
+/// Returns what a namespace says of the buffers of its connections, if anything.
+fn buffers(path: &Path<Tcp>) -> Options<'static> {
+    let sysctls = path.sysctls();
+    let set = |bytes: u32| Some(bytes).filter(|&bytes| bytes > 0);
+
+    Options {
+        send_buffer: set(sysctls.tcp_sndbuf()),
+        receive_buffer: set(sysctls.tcp_rcvbuf()),
+        ..Options::default()
+    }
+}
 
 /// A connection.
 #[pin_data]
@@ -130,6 +144,7 @@ pub(super) fn dial(path: &Arc<Path<Tcp>>, conn: ConnId) -> Result<Conn> {
         )?;
 
         connection.set(&OPTIONS)?;
+        connection.set(&buffers(path))?;
         bind(&connection, |port| {
             addr::to_socket(key.local, port, key.scope)
         })?;
@@ -197,7 +212,13 @@ impl Pipe {
     ///
     /// Errors: [`ECANCELED`] if that is being closed.
     fn begin(&self, sending: &mut Sending) -> Result {
-        let receiver = Receiver::new(self.path.clone(), self.conn());
+        let receiver = Receiver::new(self.path.clone(), self.link.clone());
+        let port = |at: Result<SocketAddr>| at.map_or(0, |at| at.port());
+
+        self.link.shown().on_ports(
+            port(self.connection.local_addr()),
+            port(self.connection.peer_addr()),
+        );
 
         self.path.attach(self.link.clone())?;
         if !self.path.established(self.conn(), None) {
@@ -240,7 +261,10 @@ impl Pipe {
 
     /// Tells the path what TCP has acknowledged.
     fn settle(&self, sending: &mut Sending) {
-        let acked = sending.in_flight.on_una(self.connection.unacknowledged());
+        let una = self.connection.unacknowledged();
+        let acked = sending.in_flight.on_una(una);
+
+        self.link.shown().on_acked(una);
 
         if let Some(acked) = acked {
             self.path.acked(self.conn(), acked.id, acked.seq);
@@ -273,8 +297,14 @@ impl Pipe {
                     continue;
                 }
             }
+            let end = self.connection.next_sequence();
+            if let Some(len) = segment.begins {
+                // CAST: It has at most 4144 bytes.
+                let begin = end.wrapping_sub(segment.len() as u32);
+                self.link.shown().on_sent(begin, begin.wrapping_add(len));
+            }
             let mark = Mark {
-                end: self.connection.next_sequence(),
+                end,
                 id: segment.id,
                 seq: segment.ends,
             };
@@ -382,6 +412,7 @@ impl path::Request<Tcp> for Request {
 
     fn hold(self, path: Arc<Path<Tcp>>, conn: ConnId) -> Result<Conn> {
         let job = Pipe::job(&path, conn, Stage::Held, |waker| {
+            self.0.set(&buffers(&path))?;
             self.0.handler().tell(waker);
             Ok(self.0)
         })?;

@@ -2,11 +2,15 @@
 
 //! What comes in on a connection.
 
-use super::marker::Tcp;
+use super::{
+    link::Link,
+    marker::Tcp, //
+};
 use crate::{
     message::Spares,
     path::{
         self,
+        Link as _,
         Path, //
     }, //
 };
@@ -28,7 +32,6 @@ use krdma::{
     work::Waker,
 };
 use rds_proto::{
-    conn::ConnId,
     consts::HEADER_LEN,
     tcp::{
         Deframer,
@@ -62,7 +65,7 @@ impl Buffer {
 /// Takes in what comes on a connection that is established.
 pub(super) struct Receiver {
     path: Arc<Path<Tcp>>,
-    conn: ConnId,
+    link: Arc<Link>,
     deframer: Deframer,
     buffer: Buffer,
     /// A fragment for which there was no memory.
@@ -73,10 +76,10 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(path: Arc<Path<Tcp>>, conn: ConnId) -> Self {
+    pub(super) fn new(path: Arc<Path<Tcp>>, link: Arc<Link>) -> Self {
         Self {
             path,
-            conn,
+            link,
             deframer: Deframer::default(),
             buffer: Buffer(None),
             kept: None,
@@ -116,7 +119,7 @@ impl Receiver {
         // CAST: A header has 48 bytes, and a fragment at most 4096.
         let len = HEADER_LEN as u32 + len;
         let receipt = self.path.receive(
-            self.conn,
+            self.link.conn(),
             &header.emit(),
             len,
             &mut self.buffer,
@@ -133,6 +136,7 @@ impl Receiver {
 
     /// Ends a batch: has the path send what follows from it.
     fn finish(&mut self) {
+        self.link.shown().on_received(self.deframer.missing());
         if core::mem::take(&mut self.wants_pump) {
             self.path.pump();
         }

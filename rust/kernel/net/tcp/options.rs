@@ -36,6 +36,11 @@ pub struct Options<'a> {
     /// How long what was sent may stay without an acknowledgement, in milliseconds, before the connection is given
     /// up (`TCP_USER_TIMEOUT`).
     pub user_timeout: Option<u32>,
+    /// Memory for what is sent and was not acknowledged, in bytes, with what the kernel needs beside the data. TCP does not
+    /// choose it any more then (`SO_SNDBUF`, which counts half of it).
+    pub send_buffer: Option<u32>,
+    /// The same of what has come and was not read (`SO_RCVBUF`).
+    pub receive_buffer: Option<u32>,
     /// The name of the congestion control (`TCP_CONGESTION`), as `bbr`.
     pub congestion: Option<&'a [u8]>,
 }
@@ -63,6 +68,13 @@ impl Options<'_> {
         }
         if let Some(time) = self.user_timeout {
             number(socket, SOL_TCP, bindings::TCP_USER_TIMEOUT, time)?;
+        }
+        // Whatever the limits are that programs have.
+        if let Some(bytes) = self.send_buffer {
+            number(socket, SOL_SOCKET, bindings::SO_SNDBUFFORCE, bytes / 2)?;
+        }
+        if let Some(bytes) = self.receive_buffer {
+            number(socket, SOL_SOCKET, bindings::SO_RCVBUFFORCE, bytes / 2)?;
         }
         if let Some(name) = self.congestion {
             set(socket, SOL_TCP, bindings::TCP_CONGESTION, name)?;

@@ -386,5 +386,14 @@ impl Record<'_> for RdmaConnection {
     }
 }
 
+/// What is special about a connection, by what is below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Of an RDMA connection.
+    Rdma(RdmaConnection),
+    /// Of a TCP connection.
+    Tcp(TcpSocket),
+}
+
 #[cfg(test)]
 mod tests;
