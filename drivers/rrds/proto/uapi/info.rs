@@ -8,7 +8,9 @@
 mod fields;
 mod records;
 
-pub use records::{Connection, Counter, Detail, Listed, RdmaConnection, Record, SocketInfo, TcpSocket};
+pub use records::{
+    Connection, Counter, Detail, Listed, RdmaConnection, Record, SocketInfo, TcpSocket,
+};
 
 /// `RDS_INFO_COUNTERS`; the first of the lists.
 pub const COUNTERS: i32 = 10000;
