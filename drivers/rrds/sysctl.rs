@@ -55,6 +55,15 @@ const MAX_BUFFER: u32 = 1 << 30;
 /// The same in other namespaces: as much as TCP lets a connection send by default.
 const MAX_BUFFER_ELSEWHERE: u32 = 4 << 20;
 
+/// Returns the most that an administrator of a namespace may choose, by whether that is the initial one.
+fn most<N>(is_initial: bool, elsewhere: N, initially: N) -> N {
+    if is_initial {
+        initially
+    } else {
+        elsewhere
+    }
+}
+
 /// Returns a number that stays as it is.
 fn fixed(value: impl Into<u32>) -> Number<u32> {
     Number::<u32>::new(value.into(), 0, u32::MAX)
@@ -70,12 +79,7 @@ impl Sysctls {
         // As C: a third of the host's memory, in fragments.
         let fragments = total_bytes() / 3 / FRAGMENT_BYTES as u64;
         let fragments = usize::try_from(fragments).unwrap_or(usize::MAX);
-        let most = |default, all| if is_initial { all } else { default };
-        let buffer = if is_initial {
-            MAX_BUFFER
-        } else {
-            MAX_BUFFER_ELSEWHERE
-        };
+        let buffer = most(is_initial, MAX_BUFFER_ELSEWHERE, MAX_BUFFER);
         const DAY_MS: usize = 86_400_000;
         const SEND_RING: usize = consts::SEND_RING as usize;
 
@@ -85,10 +89,14 @@ impl Sysctls {
             max_unacked_packets: Number::<u32>::new(consts::MAX_UNACKED_PACKETS, 0, u32::MAX),
             max_unacked_bytes: Number::<u32>::new(consts::MAX_UNACKED_BYTES, 0, u32::MAX),
             ping_enable: Number::<u32>::new(1, 0, 1),
-            max_send_wr: Number::<usize>::new(SEND_RING, 1, most(256, 65535)),
-            max_recv_wr: Number::<usize>::new(1024, 1, most(1024, 65535)),
+            max_send_wr: Number::<usize>::new(SEND_RING, 1, most(is_initial, 256, 65535)),
+            max_recv_wr: Number::<usize>::new(1024, 1, most(is_initial, 1024, 65535)),
             max_unsignaled_wr: Number::<usize>::new(16, 1, 64),
-            max_recv_allocation: Number::<usize>::new(fragments, 0, most(fragments, usize::MAX)),
+            max_recv_allocation: Number::<usize>::new(
+                fragments,
+                0,
+                most(is_initial, fragments, usize::MAX),
+            ),
             flow_control: Number::<u32>::new(0, 0, 1),
             tcp_sndbuf: Number::<u32>::new(0, 0, buffer),
             tcp_rcvbuf: Number::<u32>::new(0, 0, buffer),

@@ -14,6 +14,8 @@ use crate::wire::{Flags, Header};
 pub struct Placed {
     /// What goes ahead of the data: only the first fragment of a message has it.
     pub head: Option<[u8; HEADER_LEN]>,
+    /// How many bytes of the stream the message takes that begins with this frame, header included.
+    pub begins: Option<u32>,
     /// The number of the message that ends with this frame.
     pub ends: Option<u64>,
 }
@@ -34,6 +36,8 @@ pub fn place<M>(header: &[u8; HEADER_LEN], data: &Data<'_, M>, hello: &Hello) ->
     let is_counted = header.flags != Flags::CONG_BITMAP;
     Placed {
         head: (offset == 0).then(|| head(&header)),
+        // CAST: 48.
+        begins: (offset == 0).then(|| header.len.saturating_add(HEADER_LEN as u32)),
         ends: (is_last && is_counted).then_some(header.seq),
     }
 }

@@ -68,6 +68,8 @@ fn byte(id: u32, at: u32) -> u8 {
 #[derive(Default)]
 struct Stream {
     bytes: VecDeque<u8>,
+    /// How many bytes are to be written of the message that was begun.
+    rest: u32,
     /// TCP's number behind the last byte that was written, and of the first that is not acknowledged.
     written: u32,
     una: u32,
@@ -168,6 +170,10 @@ impl End {
             if let Body::Send { header, data } = frame.body {
                 let placed = place(&header, &data, &hello);
                 stream.bytes.extend(placed.head.iter().flatten());
+                if let Some(begins) = placed.begins {
+                    assert_eq!(stream.rest, 0, "one message after the other");
+                    stream.rest = begins;
+                }
                 match data {
                     Data::None => {}
                     Data::Message {
@@ -183,6 +189,7 @@ impl End {
                 ends = placed.ends;
             }
             let count = (stream.bytes.len() - before) as u32;
+            stream.rest -= count;
             stream.written = stream.written.wrapping_add(count);
             let mark = Mark {
                 end: stream.written,

@@ -22,10 +22,7 @@ use kernel::{
 use krdma::work::Waker;
 use rds_proto::{
     conn::ConnId,
-    consts::{
-        CONG_MAP_LEN,
-        HEADER_LEN, //
-    },
+    consts::HEADER_LEN,
     ring::Ring,
     send::{
         Body,
@@ -86,13 +83,7 @@ impl Segment {
 
         segment.head = placed.head;
         segment.ends = placed.ends;
-        let len = match *data {
-            Data::None => 0,
-            Data::Message { message, .. } => message.message().payload().len(),
-            Data::CongMap { .. } => CONG_MAP_LEN,
-        };
-        // CAST: A header has 48 bytes.
-        segment.begins = placed.head.map(|_| len.saturating_add(HEADER_LEN as u32));
+        segment.begins = placed.begins;
         match *data {
             Data::None => {}
             Data::Message {
@@ -106,11 +97,6 @@ impl Segment {
             }
         }
         Ok(segment)
-    }
-
-    /// How many bytes it has.
-    pub(super) fn len(&self) -> usize {
-        self.bytes(0).iter().map(|piece| piece.len()).sum()
     }
 
     /// Returns its bytes but for the first `done`: those of the header, and the data.

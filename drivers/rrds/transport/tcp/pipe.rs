@@ -299,8 +299,8 @@ impl Pipe {
             }
             let end = self.connection.next_sequence();
             if let Some(len) = segment.begins {
-                // CAST: It has at most 4144 bytes.
-                let begin = end.wrapping_sub(segment.len() as u32);
+                // CAST: All of it was sent, which is at most 4144 bytes.
+                let begin = end.wrapping_sub(done as u32);
                 self.link.shown().on_sent(begin, begin.wrapping_add(len));
             }
             let mark = Mark {
