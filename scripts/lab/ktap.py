@@ -78,6 +78,15 @@ def verdict(children: Iterable[Result]) -> Outcome:
     return Outcome.PASSED
 
 
+def failures(result: Result, path: str = "") -> list[tuple[str, Result]]:
+    """The results that have failed by themselves, and where each is."""
+    path = f"{path} / {result.name}" if path else result.name
+    below = [entry for child in result.children for entry in failures(child, path)]
+    if result.outcome is Outcome.FAILED and not below:
+        return [(path, result)]
+    return below
+
+
 def _result(match: re.Match[str]) -> Result:
     bad, _, name, directive = match.groups()
     word, _, reason = (directive or "").partition(" ")

@@ -16,11 +16,14 @@ from rich.console import Console
 
 from . import engine, hosttests, ktap, run, table, topology
 from .env import Env, LabError
-from .ktap import Count, Outcome, Result
+from .ktap import Count, Result
 from .run import Report
 from .topology import Test
 
 Finished = Callable[[int, Report], None]
+
+# So many lines of a failed result are shown again at the end.
+LAST_NOTES = 20
 
 
 def find(env: Env, globs: Sequence[str], *, soak: bool = False) -> list[Test]:
@@ -106,12 +109,12 @@ async def run_files(env: Env, paths: Sequence[Path], *, soak: bool = False) -> i
     return 0 if all(report.passed for report in reports) else 1
 
 
-def node_tests(env: Env, globs: Sequence[str], out: Console, *, soak: bool = False) -> Count:
+def node_tests(env: Env, globs: Sequence[str], out: Console, *, soak: bool = False) -> list[Result]:
     """The node tests as KTAP, with what is running shown below on a terminal."""
     tests = find(env, globs, soak=soak)
     print("\n".join(ktap.header(len(tests))), flush=True)
     if not tests:
-        return Count()
+        return []
     began, left = time.monotonic(), len(tests)
 
     def status() -> str:
@@ -126,16 +129,22 @@ def node_tests(env: Env, globs: Sequence[str], out: Console, *, soak: bool = Fal
             display.update(status())
 
         reports = asyncio.run(run_all(env, tests, finished))
-    return sum((report.result.count() for report in reports), Count())
+    return [report.result for report in reports]
 
 
-def _failures(result: Result, path: str = "") -> list[str]:
-    """The names of failed results, for the summary."""
-    path = f"{path} / {result.name}" if path else result.name
-    below = [line for child in result.children for line in _failures(child, path)]
-    if result.outcome is Outcome.FAILED and not below:
-        return [path]
-    return below
+def _count(results: Sequence[Result]) -> Count:
+    return sum((result.count() for result in results), Count())
+
+
+def say_failures(results: Sequence[Result], out: Callable[[str], None]) -> None:
+    """Each failed result once more, with the end of what it said: below thousands of lines of others it
+    is not found.
+    """
+    for result in results:
+        for path, failed in ktap.failures(result):
+            out(f"FAILED: {path}")
+            for note in failed.notes[-LAST_NOTES:]:
+                out(f"    {note}")
 
 
 def summarise(out: Console, sections: Sequence[tuple[str, Count, float]]) -> Count:
@@ -154,6 +163,7 @@ def main(env: Env, globs: Sequence[str]) -> int:
     out = table.console(env.terminal)
     chosen = env.strict or bool(globs or os.environ.get("TESTS", "").split())
     sections: list[tuple[str, Count, float]] = []
+    results: list[Result] = []
 
     def say(line: str) -> None:
         print(line, flush=True)
@@ -168,14 +178,19 @@ def main(env: Env, globs: Sequence[str]) -> int:
             count = Count(failed=1)
         sections.append((title, count, time.monotonic() - began))
 
+    def nodes() -> Count:
+        results.extend(node_tests(env, globs, out))
+        return _count(results)
+
     if not chosen:
         section("static checks", lambda: hosttests.static_checks(env, say))
         section("unit tests", lambda: hosttests.unit_tests(env, say))
         section("protocol and tools", lambda: hosttests.cargo_tests(env, say))
         section("protocol engine at length", lambda: engine.run(env, say))
     section("module build", lambda: hosttests.build_modules(env, say))
-    section("node tests", lambda: node_tests(env, globs, out))
+    section("node tests", nodes)
     out.print()
+    say_failures(results, say)
     total = summarise(out, sections)
     out.print(f"whole run: {table.seconds(time.time() - env.started)}")
     print(total, flush=True)
@@ -187,6 +202,8 @@ def soak(env: Env, globs: Sequence[str]) -> int:
     out = table.console(env.terminal)
     total = hosttests.build_modules(env, lambda line: print(line, flush=True))
     if not total.failed:
-        total += node_tests(env, globs, out, soak=True)
+        results = node_tests(env, globs, out, soak=True)
+        say_failures(results, lambda line: print(line, flush=True))
+        total += _count(results)
     print(total, flush=True)
     return 1 if total.failed else 0

@@ -133,20 +133,21 @@ calmly() {
 	_repeat 1000000 "$@"
 }
 
-# _repeat MICROSECONDS SECONDS COMMAND...
+# _repeat MICROSECONDS SECONDS COMMAND...: by the clock, as some looks take longer than the pauses between them.
 _repeat() {
-	local pause=$1 tries=$(($2 * SLOW * 1000000 / $1))
+	local pause=$1 now end
 
+	read -r now _ </proc/uptime
+	end=$((${now%.*} + $2 * SLOW * 2))
 	shift 2
-	while [ "$tries" -gt 0 ]; do
-		if "$@"; then
-			return 0
+	while ! "$@"; do
+		read -r now _ </proc/uptime
+		if [ "${now%.*}" -ge "$end" ]; then
+			echo "not within the time: $*"
+			return 1
 		fi
 		usleep "$pause"
-		tries=$((tries - 1))
 	done
-	echo "not within the time: $*"
-	return 1
 }
 
 # timeout SECONDS COMMAND...: as the program of this name, but with the same patience.

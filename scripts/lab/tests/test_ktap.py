@@ -3,7 +3,7 @@
 
 import unittest
 
-from lab import ktap
+from lab import ktap, suite
 from lab.ktap import Count, Outcome, Result
 
 
@@ -107,6 +107,25 @@ class Render(unittest.TestCase):
     def test_a_failure_that_no_child_explains_counts(self) -> None:
         result = Result("t", Outcome.FAILED, children=[Result("x", Outcome.PASSED)])
         self.assertEqual(result.count(), Count(passed=1, failed=1))
+
+    def test_failures_are_those_that_no_child_explains(self) -> None:
+        bad = Result("b", Outcome.FAILED, notes=["first", "why"])
+        inner = Result("in", Outcome.FAILED, children=[Result("a", Outcome.PASSED), bad])
+        alone = Result("alone", Outcome.FAILED, children=[Result("c", Outcome.SKIPPED)])
+        outer = Result("out", Outcome.FAILED, children=[inner, alone])
+        self.assertEqual(ktap.failures(outer), [("out / in / b", bad), ("out / alone", alone)])
+        said: list[str] = []
+        suite.say_failures([outer, Result("d", Outcome.PASSED)], said.append)
+        self.assertEqual(
+            said, ["FAILED: out / in / b", "    first", "    why", "FAILED: out / alone"]
+        )
+
+    def test_of_what_a_failure_said_the_end_is_said_again(self) -> None:
+        said: list[str] = []
+        notes = [str(number) for number in range(1000)]
+        suite.say_failures([Result("x", Outcome.FAILED, notes=notes)], said.append)
+        self.assertEqual(said[-1], "    999")
+        self.assertEqual(len(said), 1 + suite.LAST_NOTES)
 
     def test_the_sum_is_the_closing_line(self) -> None:
         self.assertEqual(str(Count(2, 0, 1) + Count(1, 1, 0)), "3 passed, 1 failed, 1 skipped")
