@@ -134,7 +134,8 @@ impl Thread<'_> {
                 raw[8..].copy_from_slice(&len.to_ne_bytes());
                 let at = self.arena.place(piece::LIST, &raw);
                 let call = Call::Vmsplice(self.file(OUT.1), at, 1, NONBLOCK);
-                self.make(Kind::Vmsplice, true, call);
+                // With memory short, EFAULT for memory that is there; it is nothing of ours that is called.
+                self.make(Kind::Vmsplice, false, call);
             }
             Op::Sendfile {
                 to,
