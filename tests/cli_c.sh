@@ -4,7 +4,7 @@
 
 . /lab/lib/rds.sh
 
-plan 20
+plan 22
 
 US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
 US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
@@ -15,6 +15,9 @@ check_status 3 "without a module no command works" rds ping "$PEER"
 check "it says what to do about it" said 'modprobe rds_rdma'
 check_status 1 "doctor finds fault" rds doctor
 check "it names the commands that help" said 'rdma link add rxe0'
+modprobe rds || die "no rds"
+check_status 1 "doctor finds that no transport is loaded" rds doctor
+check "and loads none" [ ! -e /sys/module/rds_rdma ]
 
 rxe_up || die "no rxe"
 modprobe rds_rdma || die "no rds_rdma"

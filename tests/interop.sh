@@ -5,7 +5,7 @@
 
 . /lab/lib/rds.sh
 
-plan $((14 + TCP))
+plan $((14 + 2 * TCP))
 
 US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
 US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
@@ -93,6 +93,8 @@ gathers() {
 	command rds info --json -I >/tmp/pairs || return 1
 	grep -q '"max_send_sge": *[1-8]\b' /tmp/pairs && ! grep '"max_send_sge": *[0-9][0-9]' /tmp/pairs
 }
+# There is no RDMA device.
+[ "$TCP" = 0 ] || check "the doctor is content with TCP" rds doctor
 [ "$TCP" = 1 ] || check "the listed queue pairs gather what RDS lets them" gathers
 check "counters are listed" rds info --counters
 barrier end

@@ -18,10 +18,13 @@ pub fn command() -> Command {
     Command::new("doctor")
         .about("Say what is missing or wrong for RDS on this machine, and how to put it right")
         .after_help(
-            "It looks, and changes nothing. The exit status is 1 if RDS over RDMA cannot work.\n\n\
+            "It looks, and changes nothing. The exit status is 1 if RDS can work neither over RDMA nor over TCP.\n\n\
              Examples:\n  rds doctor\n  rds doctor --json | jq '.[] | select(.verdict != \"ok\")'",
         )
 }
+
+/// Where RDS over TCP listens.
+const TCP_PORT: u16 = 16385;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +107,15 @@ impl Findings {
     fn fault(&mut self, what: &str, found: impl Into<String>, fix: impl Into<String>) {
         self.add(Verdict::Fault, what, found, Some(fix.into()));
     }
+
+    /// What RDMA lacks: a fault, unless there is TCP instead.
+    fn lack(&mut self, ways: Ways, what: &str, found: impl Into<String>, fix: impl Into<String>) {
+        if ways.tcp {
+            self.note(what, found, fix);
+        } else {
+            self.fault(what, found, fix);
+        }
+    }
 }
 
 /// Which module there is, and whether something forbids to load it.
@@ -147,14 +159,38 @@ fn module(machine: &Machine, context: &Context, findings: &mut Findings) -> Opti
     socket
 }
 
-fn transport(context: &Context, machine: &Machine, findings: &mut Findings) {
-    let Ok(socket) = Socket::new(context.family) else {
-        return;
+/// What there is to go over.
+#[derive(Clone, Copy, Default)]
+struct Ways {
+    rdma: bool,
+    tcp: bool,
+}
+
+fn transports(context: &Context, machine: &Machine, findings: &mut Findings) -> Ways {
+    // To choose one that is not loaded would have the kernel's own load it.
+    let choose = |transport, is_loaded: bool| {
+        if !is_loaded {
+            return Err("not loaded".to_string());
+        }
+        Socket::new(context.family)
+            .and_then(|socket| socket.set_transport(transport))
+            .map_err(|error| reason(&error))
     };
-    match socket.set_transport(Transport::Rdma) {
+    let has_rrds = machine.has_module("rrds");
+    let rdma = choose(Transport::Rdma, has_rrds || machine.has_module("rds_rdma"));
+    let tcp = choose(
+        Transport::Tcp,
+        has_rrds && machine.listens(TCP_PORT) || machine.has_module("rds_tcp"),
+    );
+    let ways = Ways {
+        rdma: rdma.is_ok(),
+        tcp: tcp.is_ok(),
+    };
+
+    match rdma {
         Ok(()) => findings.ok("RDMA transport", "there"),
-        Err(error) => {
-            let fix = if machine.has_module("rrds") {
+        Err(why) => {
+            let fix = if has_rrds {
                 "dmesg | grep rrds     (says which devices it took, and why not others)".into()
             } else if machine.in_first_namespace() {
                 "modprobe rds_rdma".into()
@@ -163,8 +199,36 @@ fn transport(context: &Context, machine: &Machine, findings: &mut Findings) {
                  take rrds"
                     .to_string()
             };
-            findings.fault("RDMA transport", reason(&error), fix);
+            findings.lack(ways, "RDMA transport", why, fix);
         }
+    }
+    match tcp {
+        Ok(()) => {
+            findings.ok("TCP transport", "there");
+            listener(machine, findings);
+        }
+        // Who has RDMA needs none.
+        Err(_) if ways.rdma => {}
+        Err(why) => findings.note(
+            "TCP transport",
+            why,
+            "insmod rrds.ko tcp=1, or modprobe rds_tcp     (for hosts without RDMA)",
+        ),
+    }
+    ways
+}
+
+fn listener(machine: &Machine, findings: &mut Findings) {
+    let what = format!("TCP port {TCP_PORT}");
+
+    if machine.listens(TCP_PORT) {
+        findings.ok(&what, "peers can connect, if no firewall is in the way");
+    } else {
+        findings.fault(
+            &what,
+            "nobody listens in this network namespace: peers cannot connect",
+            format!("is it another program's? ss -tlnp 'sport = :{TCP_PORT}'"),
+        );
     }
 }
 
@@ -190,10 +254,11 @@ fn address(machine: &Machine, port: &Port, ip: IpAddr) -> SocketAddr {
     }
 }
 
-fn devices(machine: &Machine, context: &Context, can_bind: bool, findings: &mut Findings) {
+fn devices(machine: &Machine, context: &Context, ways: Ways, findings: &mut Findings) {
     let ports = machine.rdma_ports();
     if ports.is_empty() {
-        findings.fault(
+        findings.lack(
+            ways,
             "RDMA devices",
             "none",
             "load the driver of the network card, or: modprobe rdma_rxe && rdma link add rxe0 \
@@ -217,7 +282,7 @@ fn devices(machine: &Machine, context: &Context, can_bind: bool, findings: &mut 
                 Some(netdev) => format!("ip link set {netdev} up, and look at the cable"),
                 None => "look at the cable and at the subnet manager".into(),
             };
-            findings.fault(&name, format!("state {}", port.state), fix);
+            findings.lack(ways, &name, format!("state {}", port.state), fix);
             continue;
         }
         let on = port.netdev.as_deref().unwrap_or("no network device");
@@ -233,11 +298,11 @@ fn devices(machine: &Machine, context: &Context, can_bind: bool, findings: &mut 
         }
         if port.addresses.is_empty() {
             let fix = format!("ip addr add 10.0.0.1/24 dev {on}");
-            findings.fault(&format!("addresses of {on}"), "no IP address", fix);
+            findings.lack(ways, &format!("addresses of {on}"), "no IP address", fix);
         }
         for &ip in &port.addresses {
             let what = format!("address {ip}");
-            if !can_bind {
+            if !ways.rdma {
                 continue;
             }
             match bindable(context, address(machine, port, ip)) {
@@ -256,10 +321,11 @@ fn devices(machine: &Machine, context: &Context, can_bind: bool, findings: &mut 
     for queue_pair in &machine.manager_queue_pairs() {
         manager(queue_pair, &ports, findings);
     }
-    if can_bind && usable == 0 {
-        findings.fault(
+    if ways.rdma && usable == 0 {
+        findings.lack(
+            ways,
             "addresses",
-            "RDS can bind to none",
+            "RDS over RDMA can bind to none",
             "see the devices above; rdma system show tells whether they are in this namespace",
         );
     }
@@ -320,10 +386,11 @@ fn settings(machine: &Machine, findings: &mut Findings) {
 fn examine(machine: &Machine, context: &Context) -> Vec<Finding> {
     let mut findings = Findings::default();
     let socket = module(machine, context, &mut findings);
-    if socket.is_some() {
-        transport(context, machine, &mut findings);
-    }
-    devices(machine, context, socket.is_some(), &mut findings);
+    let ways = match socket {
+        Some(_) => transports(context, machine, &mut findings),
+        None => Ways::default(),
+    };
+    devices(machine, context, ways, &mut findings);
     settings(machine, &mut findings);
     findings.0
 }
@@ -403,16 +470,42 @@ mod tests {
     }
 
     #[test]
+    fn somebody_has_to_listen_for_tcp() {
+        let root = Root::new("listen");
+        let head = "  sl  local_address rem_address   st tx_queue rx_queue\n";
+        let line = |port: u16, state: &str| {
+            format!("   0: 00000000:{port:04X} 00000000:0000 {state} 00000000:00000000\n")
+        };
+        for (text, verdict) in [
+            (line(22, "0A"), Verdict::Fault),
+            (line(TCP_PORT, "01"), Verdict::Fault),
+            (line(22, "0A") + &line(TCP_PORT, "0A"), Verdict::Ok),
+        ] {
+            root.write("proc/net/tcp6", &(head.to_string() + &text));
+            let mut findings = Findings::default();
+            listener(&root.machine(), &mut findings);
+            assert_eq!(verdicts(&findings, "TCP port"), [verdict], "{text}");
+        }
+    }
+
+    #[test]
     fn devices_are_judged() {
         let root = Root::new("devices");
         let context = Context::for_tests();
         let mut findings = Findings::default();
-        devices(&root.machine(), &context, false, &mut findings);
+        devices(&root.machine(), &context, Ways::default(), &mut findings);
         assert_eq!(verdicts(&findings, "RDMA devices"), [Verdict::Fault]);
+        let mut findings = Findings::default();
+        let tcp = Ways {
+            tcp: true,
+            ..Ways::default()
+        };
+        devices(&root.machine(), &context, tcp, &mut findings);
+        assert_eq!(verdicts(&findings, "RDMA devices"), [Verdict::Note]);
         root.port("rxe0", "4: ACTIVE", "eth0", "1500");
         root.port("rxe1", "1: DOWN", "eth1", "9000");
         let mut findings = Findings::default();
-        devices(&root.machine(), &context, false, &mut findings);
+        devices(&root.machine(), &context, Ways::default(), &mut findings);
         assert_eq!(verdicts(&findings, "rxe0"), [Verdict::Ok]);
         assert_eq!(verdicts(&findings, "rxe1"), [Verdict::Fault]);
         assert_eq!(verdicts(&findings, "MTU"), [Verdict::Note]);

@@ -189,6 +189,19 @@ impl Machine {
         found
     }
 
+    /// Whether something listens on a TCP port, by IPv4 or IPv6.
+    pub fn listens(&self, port: u16) -> bool {
+        let port = format!(":{port:04X}");
+        let is_it = |line: &str| {
+            let mut words = line.split_whitespace().skip(1);
+            words.next().is_some_and(|local| local.ends_with(&port)) && words.nth(1) == Some("0A")
+        };
+        ["proc/net/tcp", "proc/net/tcp6"]
+            .iter()
+            .filter_map(|path| self.read(path))
+            .any(|text| text.lines().any(is_it))
+    }
+
     /// The IP addresses among a port's GIDs: with RoCE, those of its network device.
     fn addresses(&self, gids: &Path) -> Vec<IpAddr> {
         let mut found = Vec::new();
