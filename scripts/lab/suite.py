@@ -26,6 +26,10 @@ Finished = Callable[[int, Report], None]
 LAST_NOTES = 20
 
 
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
 def find(env: Env, globs: Sequence[str], *, soak: bool = False) -> list[Test]:
     """The node tests to run, by name. TESTS="..." selects, as do names on the command line. Those
     that need the strict kernel are for it alone.
@@ -165,9 +169,6 @@ def main(env: Env, globs: Sequence[str]) -> int:
     sections: list[tuple[str, Count, float]] = []
     results: list[Result] = []
 
-    def say(line: str) -> None:
-        print(line, flush=True)
-
     def section(title: str, work: Callable[[], Count]) -> None:
         out.print(f"\n[bold]{title}[/]" if env.terminal else f"\n# {title}")
         began = time.monotonic()
@@ -200,10 +201,10 @@ def main(env: Env, globs: Sequence[str]) -> int:
 def soak(env: Env, globs: Sequence[str]) -> int:
     """The node tests that have large numbers, with these."""
     out = table.console(env.terminal)
-    total = hosttests.build_modules(env, lambda line: print(line, flush=True))
+    total = hosttests.build_modules(env, say)
     if not total.failed:
         results = node_tests(env, globs, out, soak=True)
-        say_failures(results, lambda line: print(line, flush=True))
+        say_failures(results, say)
         total += _count(results)
     print(total, flush=True)
     return 1 if total.failed else 0

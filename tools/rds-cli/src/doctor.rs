@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::failure::{printed, reason, Failure, Outcome};
 use clap::{ArgMatches, Command};
 use facts::{Machine, Port, QueuePair};
-use rds::{Socket, Transport};
+use rds::{Socket, Transport, TCP_PORT};
 use serde_json::json;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -22,9 +22,6 @@ pub fn command() -> Command {
              Examples:\n  rds doctor\n  rds doctor --json | jq '.[] | select(.verdict != \"ok\")'",
         )
 }
-
-/// Where RDS over TCP listens.
-const TCP_PORT: u16 = 16385;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,10 +174,11 @@ fn transports(context: &Context, machine: &Machine, findings: &mut Findings) -> 
             .map_err(|error| reason(&error))
     };
     let has_rrds = machine.has_module("rrds");
+    let is_listening = machine.listens(TCP_PORT);
     let rdma = choose(Transport::Rdma, has_rrds || machine.has_module("rds_rdma"));
     let tcp = choose(
         Transport::Tcp,
-        has_rrds && machine.listens(TCP_PORT) || machine.has_module("rds_tcp"),
+        has_rrds && is_listening || machine.has_module("rds_tcp"),
     );
     let ways = Ways {
         rdma: rdma.is_ok(),
@@ -205,7 +203,7 @@ fn transports(context: &Context, machine: &Machine, findings: &mut Findings) -> 
     match tcp {
         Ok(()) => {
             findings.ok("TCP transport", "there");
-            listener(machine, findings);
+            listener(is_listening, findings);
         }
         // Who has RDMA needs none.
         Err(_) if ways.rdma => {}
@@ -218,10 +216,10 @@ fn transports(context: &Context, machine: &Machine, findings: &mut Findings) -> 
     ways
 }
 
-fn listener(machine: &Machine, findings: &mut Findings) {
+fn listener(is_listening: bool, findings: &mut Findings) {
     let what = format!("TCP port {TCP_PORT}");
 
-    if machine.listens(TCP_PORT) {
+    if is_listening {
         findings.ok(&what, "peers can connect, if no firewall is in the way");
     } else {
         findings.fault(
@@ -483,7 +481,7 @@ mod tests {
         ] {
             root.write("proc/net/tcp6", &(head.to_string() + &text));
             let mut findings = Findings::default();
-            listener(&root.machine(), &mut findings);
+            listener(root.machine().listens(TCP_PORT), &mut findings);
             assert_eq!(verdicts(&findings, "TCP port"), [verdict], "{text}");
         }
     }

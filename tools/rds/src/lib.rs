@@ -71,3 +71,6 @@ pub const MAX_MESSAGE: usize = 1 << 20;
 
 /// The port that answers: a message to it comes back empty, with this as the sender's port.
 pub const PING_PORT: u16 = 0;
+
+/// Where RDS over TCP listens.
+pub const TCP_PORT: u16 = rds_proto::tcp::PORT;
