@@ -45,6 +45,17 @@ buffered() {
 	ss -tmnH '( sport = :16385 or dport = :16385 )' | grep -c ",rb$1,"
 }
 
+# resets_and_pings: a ping from each of some ports, so by several lanes, after all connections were reset here.
+resets_and_pings() {
+	local left=8
+
+	ss -K '( sport = :16385 or dport = :16385 )' >/dev/null
+	while [ "$left" -gt 0 ]; do
+		rds ping -c 1 -W 60s "$PEER" || return 1
+		left=$((left - 1))
+	done
+}
+
 # exchange NAME TO PORT US PEER OPTION...: the pattern, one way, to node TO.
 exchange() {
 	local name="$1" to="$2" port="$3" us="$4" peer="$5"
@@ -85,9 +96,11 @@ barrier stressed
 check "the server saw no error" wait "$server"
 check "the connections are listed and up" within 20 connections_up "$connections"
 if [ "$TCP" = 1 ]; then
-	check "so is what they have of TCP" within 20 tcp_listed "$connections"
-	check_eq "connections whose buffer is as asked for" "$(buffered 98304)" $((is_rrds * connections))
+	# Each has eight lanes.
+	check "so is what they have of TCP" within 20 tcp_listed $((8 * connections))
+	check_eq "connections whose buffer is as asked for" "$(buffered 98304)" $((is_rrds * 8 * connections))
 fi
+[ "$TCP" = 0 ] || turn "pings when all connections were reset" resets_and_pings
 # RDS of either kind gives a queue pair 8 at most, whatever more the device can do.
 gathers() {
 	command rds info --json -I >/tmp/pairs || return 1

@@ -39,6 +39,7 @@ pub(crate) fn between(local: SocketAddr, peer: SocketAddr) -> RouteKey {
         local,
         peer,
         tos: 0,
+        lane: 0,
         // As of a socket that answers. If both have one it is the same: the connection came in over it.
         scope: if theirs != 0 { theirs } else { ours },
     }

@@ -167,6 +167,7 @@ impl Core {
                 local: source.addr,
                 peer: dest.at.addr,
                 tos: way.tos,
+                lane: 0,
                 scope: dest.scope_from(source.addr, way.scope)?,
             };
             if let Some(route) = way.route.as_ref().filter(|route| route.key() == key) {

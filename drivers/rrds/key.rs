@@ -26,6 +26,8 @@ pub(crate) struct RouteKey {
     pub(crate) peer: Addr,
     /// The type of service.
     pub(crate) tos: u8,
+    /// Which of several connections for the same; 0 is the first one, and what sockets name.
+    pub(crate) lane: u8,
     /// The index of the network interface if the addresses are link-local, else 0.
     pub(crate) scope: u32,
 }

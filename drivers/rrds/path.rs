@@ -12,6 +12,7 @@
 //! Inside of it come the locks of sockets, congestion maps and what a carrier has. The connections are
 //! behind a mutex, which comes before the state's lock; no method of a connection is called with it.
 
+mod bundle;
 mod carrier;
 mod connect;
 mod connections;
@@ -19,6 +20,7 @@ mod counts;
 mod dump;
 mod frames;
 mod hold;
+mod lanes;
 mod lines;
 mod list;
 mod log;
@@ -63,6 +65,10 @@ use crate::{
     sysctl::Sysctls,
     trace, //
 };
+use bundle::{
+    Lanes,
+    Place, //
+};
 use connections::Connections;
 use kernel::{
     list::{
@@ -104,6 +110,7 @@ use rds_proto::{
     seq,
     settings::Settings,
     shares::Share,
+    tcp::Hello,
     throttle::Throttle,
     time::Instant, //
 };
@@ -133,6 +140,7 @@ pub(crate) struct Path<C: Carrier> {
     maker: Option<u32>,
     /// How many [hold](Self::hold) it.
     holders: Atomic<usize>,
+    place: Place<Self>,
     #[pin]
     state: Watched<State<C>>,
     #[pin]
@@ -162,6 +170,8 @@ struct State<C: Carrier> {
     settings: Settings,
     /// The current connection, from when it can be used to when it is closed.
     link: Option<Arc<C::Link>>,
+    /// Of the first lane: what it has in common with others.
+    lanes: Option<Arc<Lanes>>,
     /// The message that is coming in.
     partial: Partial,
     /// A connection on which a frame has come in before it was established.
@@ -179,7 +189,7 @@ struct State<C: Carrier> {
 
 impl<C: Carrier> Path<C> {
     /// Makes a path, without a connection, for a user or a peer. `is_local` tells whether the peer's
-    /// address is one of this host.
+    /// address is one of this host, and `place` which lane it is.
     ///
     /// May sleep.
     fn new(
@@ -187,6 +197,7 @@ impl<C: Carrier> Path<C> {
         realm: Arc<Realm<C>>,
         is_local: bool,
         maker: Option<u32>,
+        place: Place<Self>,
     ) -> Result<Job<Self>>
     where
         Self: Work,
@@ -207,7 +218,16 @@ impl<C: Carrier> Path<C> {
             engine.set_loopback();
         }
         if C::IS_STREAM {
-            engine.set_stream();
+            engine.set_stream(Hello {
+                lanes: Some(C::LANES),
+                generation: Some(realm.incarnation()),
+                ports_tell: true,
+            });
+        }
+        let mut lanes = place.lanes().cloned();
+        if key.lane != 0 {
+            engine.set_extra();
+            lanes = None;
         }
         let local = space.local(key.local, key.scope)?;
         let peer = PeerOfPath::new(&space, key.peer, key.scope, is_local)?;
@@ -224,6 +244,7 @@ impl<C: Carrier> Path<C> {
                     waker,
                     maker,
                     holders: Atomic::new(0),
+                    place,
                     state <- Watched::new(State {
                         key: *key,
                         engine,
@@ -231,6 +252,7 @@ impl<C: Carrier> Path<C> {
                         idle: None,
                         settings: Settings::default(),
                         link: None,
+                        lanes,
                         partial: Partial::default(),
                         heard: None,
                         timed: false,
@@ -292,6 +314,7 @@ impl<C: Carrier> Path<C> {
             let state = &mut *guard;
 
             self.reap(state);
+            self.pass_barrier(state);
             if !self.transmit(state) {
                 match state.wanted_job() {
                     Some(after) if after.is_zero() => self.waker.wake(),
@@ -337,7 +360,7 @@ impl<C: Carrier> Path<C> {
         else {
             return false;
         };
-        if !engine.has_work() {
+        if !engine.has_work() || self.awaits_barrier() {
             return false;
         }
 

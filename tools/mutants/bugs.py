@@ -214,7 +214,7 @@ MUTANTS = [
         "bitmap-not-first",
         "a connection does not start with the map",
         "Path::on_established",
-        "        if !self.loopback {\n            self.sender.queue_map();\n        }\n",
+        "        if self.has_map() {\n            self.sender.queue_map();\n        }\n",
         "",
     ),
     Mutant(

@@ -55,6 +55,8 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// Whether a connection acknowledges what comes in by itself (spec-tcp): then no frame may be lost.
     const IS_STREAM: bool;
+    /// Most connections to a peer at a time, see [`lanes`](super::lanes).
+    const LANES: u8 = 1;
 
     /// Returns whether an address is one of a namespace that connections can be made from. May sleep.
     ///
@@ -63,6 +65,12 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
 
     /// Returns the type of service of the path for a socket's.
     fn service(tos: u8) -> u8;
+
+    /// Returns whether it is for this host to connect the lanes beside the first one.
+    fn dials_lanes(key: &RouteKey) -> bool {
+        let _ = key;
+        false
+    }
 
     /// Writes what is special about a connection, or that there is none: pairs of a name and a value, a
     /// space before each.
@@ -86,6 +94,12 @@ pub(crate) trait Link: Send + Sync + 'static {
 
     /// Returns the number by which traces name the connection: that of a queue pair, say.
     fn number(&self) -> u32;
+
+    /// Returns the lane that a peer has made the connection for, if it has so many lanes and its port tells.
+    fn lane(&self, count: u8) -> Option<u8> {
+        let _ = count;
+        None
+    }
 
     /// Returns the tunables for this connection: those of the namespace, as far as the connection can do
     /// what they say.

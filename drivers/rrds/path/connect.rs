@@ -67,6 +67,7 @@ pub(crate) trait Request<C: Carrier> {
 
 impl<C: Dial> Work for Path<C> {
     fn run(this: &Arc<Self>) -> Option<Delta> {
+        let lanes = this.look_after_lanes();
         this.let_go();
         this.carry_out();
         this.pump();
@@ -82,7 +83,8 @@ impl<C: Dial> Work for Path<C> {
         }
         let due = state.engine.next_timeout();
         state.timed = due.is_some();
-        due.map(|due| until(due, clock::now()))
+        let due = due.map(|due| until(due, clock::now()));
+        [due, lanes].into_iter().flatten().min()
     }
 }
 
@@ -168,6 +170,10 @@ impl<C: Carrier> Path<C> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
 
+        if self.is_extra() {
+            // It may have changed since the job began.
+            state.engine.set_shut(!self.may_connect());
+        }
         state.timed = false;
         state.engine.poll(&state.settings, clock::now(), congested)
     }
@@ -182,7 +188,8 @@ impl<C: Carrier> Path<C> {
 
     /// Starts to use a connection: frames are posted to it from when it is established.
     ///
-    /// May sleep. Errors: [`ECANCELED`] if it is being closed.
+    /// May sleep. Errors: [`ECANCELED`] if it is being closed; [`EAGAIN`] if it is to wait, unread, until the first lane
+    /// is up.
     pub(crate) fn attach(&self, link: Arc<C::Link>) -> Result {
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -190,6 +197,10 @@ impl<C: Carrier> Path<C> {
         if state.engine.current() != link.conn() || !state.is_connecting() {
             drop(guard);
             return Err(ECANCELED);
+        }
+        if !self.may_connect() {
+            drop(guard);
+            return Err(EAGAIN);
         }
         state.settings = link.settings(self.space.sysctls.settings());
         state.link = Some(link);
@@ -227,8 +238,11 @@ impl<C: Carrier> Path<C> {
         if let Some(connection) = connection {
             connection.close();
         }
-        if was_up {
+        if was_up && !self.is_extra() {
             self.space.tell_peer(&self.key, false);
+        }
+        if was_up {
+            self.note_end(reason);
         }
 
         let partial = {
@@ -289,7 +303,9 @@ impl<C: Carrier> Path<C> {
 
         if up {
             self.log_connected();
-            self.space.tell_peer(&self.key, true);
+            if !self.is_extra() {
+                self.space.tell_peer(&self.key, true);
+            }
             self.pump();
         }
         self.waker.wake();

@@ -49,16 +49,24 @@ impl Counts {
         Arc::pin_init(new_mutex!(none, "rrds::Counts"), GFP_KERNEL)
     }
 
-    /// Whether one more may be remembered.
-    pub(super) fn has_room(&self) -> bool {
-        self.remembered < total_bytes() / MEMORY_OF_OLD
+    /// Whether so many more may be remembered.
+    pub(super) fn has_room(&self, count: u8) -> bool {
+        self.remembered.saturating_add(count.into()) <= total_bytes() / MEMORY_OF_OLD
     }
 
-    /// Counts a path that is to be made.
+    /// Counts so many paths that are to be made.
     ///
     /// Errors: [`ENOBUFS`] if peers have had too many made, [`ENOMEM`] if the user of a socket has, see
     /// [`shares`](rds_proto::shares).
-    pub(super) fn add(&mut self, maker: Option<u32>) -> Result {
+    pub(super) fn add(&mut self, maker: Option<u32>, count: u8) -> Result {
+        for added in 0..count {
+            self.add_one(maker)
+                .inspect_err(|_| self.remove(maker, added))?;
+        }
+        Ok(())
+    }
+
+    fn add_one(&mut self, maker: Option<u32>) -> Result {
         let limit = total_bytes() / MEMORY;
         let Some(user) = maker else {
             if self.by_peers >= limit {
@@ -92,13 +100,15 @@ impl Counts {
         self.remembered = self.remembered.saturating_sub(count);
     }
 
-    /// Takes a path off the count.
-    pub(super) fn remove(&mut self, maker: Option<u32>) {
-        match maker {
-            None => self.by_peers = self.by_peers.saturating_sub(1),
-            Some(user) => {
-                self.by_users.remove(user);
-                self.by_all = self.by_all.saturating_sub(1);
+    /// Takes so many paths off the count.
+    pub(super) fn remove(&mut self, maker: Option<u32>, count: u8) {
+        for _ in 0..count {
+            match maker {
+                None => self.by_peers = self.by_peers.saturating_sub(1),
+                Some(user) => {
+                    self.by_users.remove(user);
+                    self.by_all = self.by_all.saturating_sub(1);
+                }
             }
         }
     }
@@ -119,16 +129,16 @@ mod tests {
         let mut counts = counts.lock();
 
         for _ in 0..paths() {
-            counts.add(None)?;
+            counts.add(None, 1)?;
         }
-        assert_eq!(counts.add(None), Err(ENOBUFS));
+        assert_eq!(counts.add(None, 1), Err(ENOBUFS));
         // Sockets have their own, and what they have is none of the peers'.
-        counts.add(Some(1000))?;
-        counts.remove(Some(1000));
-        assert_eq!(counts.add(None), Err(ENOBUFS));
-        counts.remove(None);
-        counts.add(None)?;
-        assert_eq!(counts.add(None), Err(ENOBUFS));
+        counts.add(Some(1000), 1)?;
+        counts.remove(Some(1000), 1);
+        assert_eq!(counts.add(None, 1), Err(ENOBUFS));
+        counts.remove(None, 1);
+        counts.add(None, 1)?;
+        assert_eq!(counts.add(None, 1), Err(ENOBUFS));
         Ok(())
     }
 
@@ -138,17 +148,17 @@ mod tests {
         let mut counts = counts.lock();
         let mut taken = 0_u64;
 
-        while counts.add(Some(1000)).is_ok() {
+        while counts.add(Some(1000), 1).is_ok() {
             taken += 1;
         }
         assert!(taken.abs_diff(paths() / 2) <= 1);
-        assert_eq!(counts.add(Some(1000)), Err(ENOMEM));
-        counts.add(Some(0))?;
-        counts.add(None)?;
+        assert_eq!(counts.add(Some(1000), 1), Err(ENOMEM));
+        counts.add(Some(0), 1)?;
+        counts.add(None, 1)?;
         for _ in 0..taken {
-            counts.remove(Some(1000));
+            counts.remove(Some(1000), 1);
         }
-        counts.add(Some(1000))?;
+        counts.add(Some(1000), 1)?;
         Ok(())
     }
 
@@ -159,11 +169,11 @@ mod tests {
         let most = total_bytes() / MEMORY_OF_OLD;
 
         counts.remembered = most - 1;
-        assert!(counts.has_room());
+        assert!(counts.has_room(1));
         counts.remembered = most;
-        assert!(!counts.has_room());
+        assert!(!counts.has_room(1));
         counts.forget(1);
-        assert!(counts.has_room());
+        assert!(counts.has_room(1));
         // More than there are.
         counts.forget(u64::MAX);
         assert_eq!(counts.remembered, 0);

@@ -87,10 +87,11 @@ impl<C: Carrier> Path<C> {
 
         write!(
             f,
-            "local={:?} peer={:?} tos={} scope={} netns={} state={} for_ms={}",
+            "local={:?} peer={:?} tos={} lane={} scope={} netns={} state={} for_ms={}",
             key.local,
             key.peer,
             key.tos,
+            key.lane,
             key.scope,
             self.realm.namespace().inode(),
             name(history.state()),

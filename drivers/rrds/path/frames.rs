@@ -35,7 +35,10 @@ use kernel::{
 };
 use rds_proto::{
     conn::ConnId,
-    consts::HEADER_LEN,
+    consts::{
+        CONG_MAP_LEN,
+        HEADER_LEN, //
+    },
     error::DropReason,
     path::Refused,
     recv::{
@@ -141,6 +144,8 @@ impl<C: Carrier> Path<C> {
         let mut map_changed = false;
         let mut freed = None;
         let mut is_taken = true;
+        let mut is_told = false;
+        let mut is_map = false;
         // Freed without the lock.
         let mut refused = Partial::default();
         match received {
@@ -152,6 +157,7 @@ impl<C: Carrier> Path<C> {
                 }
             }
             Ok(Received::Ping(port)) => {
+                is_told = state.engine.has_news_of_peer();
                 if !self.peer.is_congested(port) {
                     // If there is no room the answer is left out, and the peer's ping times out.
                     state.engine.queue_pong(port);
@@ -159,6 +165,8 @@ impl<C: Carrier> Path<C> {
             }
             Ok(Received::CongMap { offset, len }) => {
                 trace::map(&self.key, offset, len);
+                // The last piece of it.
+                is_map = offset.saturating_add(len) == CONG_MAP_LEN;
                 buffer.read(|bytes| {
                     if let Some(bytes) = bytes.get(..u32_as_usize(len)) {
                         freed = Some(self.peer.apply(offset, bytes));
@@ -169,7 +177,8 @@ impl<C: Carrier> Path<C> {
             // leaves when this side is ready.
             Ok(Received::Early) => state.engine.on_lost(conn, DropReason::Transport),
             Ok(Received::Ignored(why)) => trace::ignored(&self.key, header, why),
-            Ok(Received::Ack | Received::Partial | Received::Pong | Received::Stale) => {}
+            Ok(Received::Pong) => is_told = state.engine.has_news_of_peer(),
+            Ok(Received::Ack | Received::Partial | Received::Stale) => {}
             // The engine has given the connection up.
             Err(Refused::Violation(why)) => {
                 trace::violated(&self.key, header, DropReason::Violation(why));
@@ -187,6 +196,13 @@ impl<C: Carrier> Path<C> {
         drop(guard);
         drop(refused);
 
+        if is_told {
+            // For the lanes.
+            self.waker.wake();
+        }
+        if is_map {
+            self.note_map();
+        }
         // Without the lock: there may be many who wait.
         if let Some(freed) = freed {
             self.space.wake(freed);

@@ -20,6 +20,7 @@ use crate::{
         Outgoing, //
     },
     socket::seam::{
+        Refused,
         Route,
         RouteKey, //
     },
@@ -28,8 +29,8 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::ordering::{
-            Full,
-            Relaxed, //
+            Acquire,
+            Full, //
         },
         Arc, //
     },
@@ -68,7 +69,7 @@ impl<C: Carrier> Path<C> {
     }
 
     fn is_held(&self) -> bool {
-        self.holders.load(Relaxed) != 0
+        self.holders.load(Acquire) != 0 || self.serves_first()
     }
 
     /// Has nothing dialed any more if nobody uses the path. By the job.
@@ -76,6 +77,9 @@ impl<C: Carrier> Path<C> {
     /// Whoever begins to use it is counted before, and asks for a connection with the lock held, if it
     /// wants one. So this either sees that it is used, or comes first.
     pub(super) fn let_go(&self) {
+        if !self.is_held() && self.serves_others() {
+            return;
+        }
         let mut state = self.state.lock();
 
         if !self.is_held() {
@@ -96,7 +100,8 @@ impl<C: Carrier> Path<C> {
             };
             is_idle
         };
-        if is_idle {
+        // The other lanes go with the first one.
+        if is_idle && !self.is_extra() {
             self.realm.sweep_later();
         }
     }
@@ -106,13 +111,16 @@ impl<C: Carrier> Path<C> {
     ///
     /// Not if something is, and there is no room for that.
     pub(super) fn expire(&self, now: Instant, has_room: bool) -> Option<Memory> {
+        // First, so that what a holder has queued is seen below. Nobody begins to hold it meanwhile.
+        if self.is_held() || !self.others_are_idle() {
+            return None;
+        }
         let mut state = self.state.lock();
         let State { engine, idle, .. } = &mut *state;
         let memory = engine.memory();
 
         // What the peer has made us store counts as long as it has an account.
         if !is_over(*idle, now)
-            || self.is_held()
             || !engine.is_idle()
             || !self.peer.backlog().is_empty()
             || !(has_room || memory.is_blank())
@@ -123,9 +131,17 @@ impl<C: Carrier> Path<C> {
         Some(memory)
     }
 
-    /// Whether the path has been of no use for long; none if it is of use. Any context.
+    /// Has a lane that goes with the first one take part in nothing any more, and returns what is to be remembered.
+    pub(super) fn end_lane(&self) -> Memory {
+        let mut state = self.state.lock();
+
+        state.engine.stop();
+        state.engine.memory()
+    }
+
+    /// Whether the path, if it is a first lane, has been of no use for long; none if it is of use. Any context.
     pub(super) fn idle(&self, now: Instant) -> Option<bool> {
-        let idle = self.state.lock().idle;
+        let idle = self.state.lock().idle.filter(|_| !self.is_extra());
 
         idle.map(|_| is_over(idle, now))
     }
@@ -156,15 +172,15 @@ impl<C: Carrier> Route for Held<C> {
         message: Outgoing,
         ack_required: bool,
         flags: kernel::alloc::Flags,
-    ) -> Result<(), (Error, Option<Outgoing>)> {
-        let state = self.0.queue(message, ack_required, flags)?;
+    ) -> Result<(), Refused> {
+        let (lane, state) = self.0.queue(message, ack_required, flags)?;
 
-        self.0.pump_locked(state);
+        lane.pump_locked(state);
         Ok(())
     }
 
-    fn has_room(&self, user: Option<u32>) -> bool {
-        self.0.has_room(user)
+    fn has_room(&self, user: Option<u32>, port: u16) -> bool {
+        self.0.lane_of(port).has_room(user)
     }
 
     fn connect(&self) {
@@ -173,19 +189,27 @@ impl<C: Carrier> Route for Held<C> {
     }
 
     fn cancel(&self, seq: u64, is_meant: &dyn Fn(&Message) -> bool) -> bool {
-        let mut guard = self.0.state.lock();
+        // It may have been queued before other lanes were in use.
+        self.0.any_lane(|lane| lane.cancel(seq, is_meant))
+    }
+}
+
+impl<C: Carrier> Path<C> {
+    /// See [`Route::cancel`].
+    fn cancel(&self, seq: u64, is_meant: &dyn Fn(&Message) -> bool) -> bool {
+        let mut guard = self.state.lock();
         let state = &mut *guard;
 
         let is_cancelled = match state.engine.cancel(seq, |message| is_meant(message)) {
             Cancel::Removed(message) => {
-                self.0.end(&mut state.room, message, Outcome::Cancelled);
+                self.end(&mut state.room, message, Outcome::Cancelled);
                 true
             }
             Cancel::Sending => true,
             Cancel::Gone => false,
         };
         if state.room.is_relieved() || state.engine.wants_poll() {
-            self.0.waker.wake();
+            self.waker.wake();
         }
         is_cancelled
     }

@@ -29,10 +29,18 @@ const CHUNK: usize = 32;
 impl<C: Carrier> fmt::Display for Path<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RouteKey {
-            local, peer, tos, ..
+            local,
+            peer,
+            tos,
+            lane,
+            ..
         } = self.key;
 
-        write!(f, "{local:?} to {peer:?}, tos {tos}")
+        write!(f, "{local:?} to {peer:?}, tos {tos}")?;
+        match lane {
+            0 => Ok(()),
+            lane => write!(f, ", lane {lane}"),
+        }
     }
 }
 

@@ -48,11 +48,11 @@ fn advice(reason: DropReason) -> &'static str {
 }
 
 impl<C: Carrier> Path<C> {
-    /// Whether a line about the path may be logged now.
+    /// Whether a line about the path may be logged now. Of several lanes the first one stands for all.
     fn may_log(&self) -> bool {
         let now = clock::now();
 
-        if self.state.lock().throttle.take(now).is_none() {
+        if self.is_extra() || self.state.lock().throttle.take(now).is_none() {
             return false;
         }
         match self.realm.may_log(now) {
@@ -132,6 +132,9 @@ impl<C: Carrier> State<C> {
         let number = self.link.as_ref().map_or(0, |link| link.number());
         let change = self.history.note(self.engine.state(), reason, clock::now());
 
+        if let Some(lanes) = &self.lanes {
+            lanes.shut();
+        }
         self.rtt.forget();
         if let Some(change) = change {
             trace::changed(&self.key, self.engine.current(), &change, reason, number);

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     clock,
     message::Outgoing,
+    socket::seam::Refused,
     trace, //
 };
 use kernel::prelude::*;
@@ -21,7 +22,7 @@ use rds_proto::{
 };
 
 impl<C: Carrier> Path<C> {
-    /// Queues a message, in larger storage if need be. Returns with the lock held.
+    /// Queues a message on its lane, in larger storage if need be. Returns the lane, with its lock held.
     ///
     /// Errors: [`ENOMEM`], or, with the message, [`EAGAIN`] if its user has taken up what others have
     /// left.
@@ -29,20 +30,28 @@ impl<C: Carrier> Path<C> {
     #[inline(always)] // Every message goes through here.
     pub(super) fn queue(
         &self,
-        message: Outgoing,
+        mut message: Outgoing,
         ack_required: bool,
         flags: kernel::alloc::Flags,
-    ) -> Result<Locked<'_, State<C>>, (Error, Option<Outgoing>)> {
-        let mut guard = self.state.lock();
+    ) -> Result<(&Self, Locked<'_, State<C>>), Refused> {
+        let port = message.source().port;
 
-        match guard.queue(message, ack_required) {
-            Ok(seq) => {
-                self.queued(&mut guard, seq);
-                Ok(guard)
+        loop {
+            let lane = self.lane_of(port);
+            let mut guard = lane.state.lock();
+
+            if !lane.is_lane_of(self, port) {
+                continue;
             }
-            Err((message, lack)) => {
-                drop(guard);
-                self.queue_in_more(message, lack, ack_required, flags)
+            match guard.queue(message, ack_required) {
+                Ok(seq) => {
+                    lane.queued(&mut guard, seq);
+                    return Ok((lane, guard));
+                }
+                Err((back, lack)) => {
+                    drop(guard);
+                    message = lane.make_room(back, lack, flags)?;
+                }
             }
         }
     }
@@ -62,32 +71,25 @@ impl<C: Carrier> Path<C> {
         }
     }
 
-    /// Queues a message, in larger storage, for which there was none.
+    /// Makes storage for a message that lacks it, and returns the message.
+    ///
+    /// Errors: As [`queue`](Self::queue).
     #[allow(clippy::result_large_err)] // As above.
     #[cold]
-    fn queue_in_more(
+    fn make_room(
         &self,
-        mut message: Outgoing,
-        mut lack: Lack,
-        ack_required: bool,
+        message: Outgoing,
+        lack: Lack,
         flags: kernel::alloc::Flags,
-    ) -> Result<Locked<'_, State<C>>, (Error, Option<Outgoing>)> {
-        loop {
-            let has_grown = self.grow(lack, flags).map_err(|err| (err, None))?;
-            let mut guard = self.state.lock();
-            if !has_grown {
-                let used = guard.engine.sender().queue.occupied();
-                guard.room.refuse(used);
-                return Err((EAGAIN, Some(message)));
-            }
-            match guard.queue(message, ack_required) {
-                Ok(seq) => {
-                    self.queued(&mut guard, seq);
-                    return Ok(guard);
-                }
-                Err((back, still)) => (message, lack) = (back, still),
-            }
+    ) -> Result<Outgoing, Refused> {
+        if self.grow(lack, flags).map_err(|err| (err, None))? {
+            return Ok(message);
         }
+        let mut guard = self.state.lock();
+        let used = guard.engine.sender().queue.occupied();
+
+        guard.room.refuse(used);
+        Err((EAGAIN, Some(message)))
     }
 
     /// Makes storage that is lacking. Returns `false` if there is to be no more of it.

@@ -340,7 +340,11 @@ impl<C: Listen> Transport for Streams<C> {
     }
 
     fn for_each_connection(&self, _space: &Space, tell: &mut dyn FnMut(&Connection<'_>)) {
-        self.for_each(|path| tell(&path.record()));
+        self.for_each(|path| {
+            if !path.is_extra() {
+                tell(&path.record());
+            }
+        });
     }
 
     fn for_each_detail(&self, _space: &Space, tell: &mut dyn FnMut(&Detail)) {

@@ -3,6 +3,7 @@
 //! The paths of a carrier in a namespace, by what tells them apart.
 
 use super::{
+    bundle::Place,
     connect::Dial,
     hold::Held,
     realm::{
@@ -17,7 +18,10 @@ use crate::{
     key::RouteKey,
     space::Space, //
 };
-use core::mem;
+use core::{
+    iter,
+    mem, //
+};
 use kernel::{
     new_mutex,
     new_spinlock_irq,
@@ -55,6 +59,7 @@ struct Key {
     tos: u8,
     scope: u32,
     passive: bool,
+    lane: u8,
 }
 
 impl Key {
@@ -65,6 +70,7 @@ impl Key {
             tos: key.tos,
             scope: key.scope,
             passive,
+            lane: key.lane,
         }
     }
 
@@ -76,6 +82,7 @@ impl Key {
             tos: 0,
             scope: 0,
             passive: false,
+            lane: 0,
         }
     }
 }
@@ -100,6 +107,13 @@ struct Making {
 
 /// Paths that are looked at before others get the table's lock.
 const CHUNK: usize = 16;
+
+/// A path that was taken out, and what of it is kept for the next one of its key.
+struct Taken<C: Dial> {
+    job: Job<Path<C>>,
+    key: Key,
+    memory: Memory,
+}
 
 impl<C: Dial> Table<C> {
     /// Makes a table without paths for a namespace. The job takes out those that are of no use any more.
@@ -182,18 +196,38 @@ impl<C: Dial> Table<C> {
         if let Some(path) = self.find(&key) {
             return Ok(path);
         }
-        realm.counts().lock().add(maker)?;
-        let made = Path::new(route, realm.clone(), is_local, maker)
-            .and_then(|job| Ok((job.data().clone(), RBTreeNode::new(key, job, GFP_KERNEL)?)));
-        let (path, node) = made.inspect_err(|_| realm.counts().lock().remove(maker))?;
-        if let Some(memory) = making.memories.remove(&key) {
-            realm.counts().lock().forget(1);
-            path.resume(&memory);
-        }
-        // There is none to be replaced.
-        let _none = self.paths.lock().insert(node);
+        let make = |lane, place| {
+            let route = RouteKey { lane, ..route };
+            let key = Key { lane, ..key };
+            let job = Path::new(route, realm.clone(), is_local, maker, place)?;
+            let path = job.data().clone();
 
-        Ok(path)
+            Ok::<_, Error>((path, key, RBTreeNode::new(key, job, GFP_KERNEL)?))
+        };
+        let count = usize::from(C::LANES);
+        let mut made = KVec::with_capacity(count, GFP_KERNEL)?;
+        let mut others = KVec::with_capacity(count, GFP_KERNEL)?;
+        let one = make(0, Place::first(C::LANES)?)?;
+        let first = one.0.clone();
+        made.push(one, GFP_KERNEL)?;
+        for lane in 1..C::LANES {
+            let other = make(lane, first.place.beside())?;
+            others.push(other.0.clone(), GFP_KERNEL)?;
+            made.push(other, GFP_KERNEL)?;
+        }
+        // The last step that may fail.
+        realm.counts().lock().add(maker, C::LANES)?;
+        first.lead(others);
+
+        for (path, key, node) in made {
+            if let Some(memory) = making.memories.remove(&key) {
+                realm.counts().lock().forget(1);
+                path.resume(&memory);
+            }
+            // There is none to be replaced.
+            let _none = self.paths.lock().insert(node);
+        }
+        Ok(first)
     }
 
     fn find(&self, key: &Key) -> Option<Arc<Path<C>>> {
@@ -221,45 +255,64 @@ impl<C: Dial> Table<C> {
         });
         for key in keys {
             match self.take_out(&key) {
-                Ok(Some(job)) => {
-                    let path = job.data().clone();
+                Ok(taken) if !taken.is_empty() => {
+                    for Taken { job, .. } in taken {
+                        let path = job.data().clone();
 
-                    // The job does not run any more after this.
-                    job.close();
-                    path.stop();
+                        // The job does not run any more after this.
+                        job.close();
+                        path.stop();
+                    }
                 }
                 // It is used again, which it says itself; or it is to stay until a message was read, or
                 // until there is room, which nobody says.
-                Ok(None) | Err(_) => more = true,
+                Ok(_) | Err(_) => more = true,
             }
         }
         more
     }
 
-    /// Takes a path out if it is of no use.
-    fn take_out(&self, key: &Key) -> Result<Option<Job<Path<C>>>> {
+    /// Takes a path out with all its lanes, if it is of no use.
+    fn take_out(&self, key: &Key) -> Result<KVec<Taken<C>>> {
         let mut making = self.making.lock();
         let mut counts = self.realm.counts().lock();
         // What would have to be forgotten stays a path.
-        let has_room = counts.has_room();
-        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let has_room = counts.has_room(C::LANES);
+        let count = usize::from(C::LANES);
+        let mut taken = KVec::with_capacity(count, GFP_KERNEL)?;
+        let mut nodes = KVec::with_capacity(count, GFP_KERNEL)?;
+        for _ in 0..count {
+            nodes.push(RBTreeNodeReservation::new(GFP_KERNEL)?, GFP_KERNEL)?;
+        }
         let mut paths = self.paths.lock();
-        let Some(job) = paths.get(key) else {
-            return Ok(None);
+        let Some(first) = paths.get(key).map(|job| job.data().clone()) else {
+            return Ok(KVec::new());
         };
-        let path = job.data().clone();
-        let Some(memory) = path.expire(clock::now(), has_room) else {
-            return Ok(None);
+        let Some(memory) = first.expire(clock::now(), has_room) else {
+            return Ok(KVec::new());
         };
-        let job = paths.remove_node(key).map(|node| node.to_key_value().1);
+        let others = first.others().iter().map(|path| {
+            let lane = path.key().lane;
+
+            (Key { lane, ..*key }, path.end_lane())
+        });
+        for (key, memory) in Iterator::chain(iter::once((*key, memory)), others) {
+            if let Some(node) = paths.remove_node(&key) {
+                // There is room for all lanes.
+                let (_, job) = node.to_key_value();
+                let _ = taken.push_within_capacity(Taken { job, key, memory });
+            }
+        }
         drop(paths);
 
-        if !memory.is_blank() {
-            let _none = making.memories.insert(node.into_node(*key, memory));
-            counts.remember();
+        for Taken { key, memory, .. } in &taken {
+            if let Some(node) = nodes.pop().filter(|_| !memory.is_blank()) {
+                let _none = making.memories.insert(node.into_node(*key, *memory));
+                counts.remember();
+            }
         }
-        counts.remove(path.maker());
-        Ok(job)
+        counts.remove(first.maker(), C::LANES);
+        Ok(taken)
     }
 
     /// Calls `f` with all paths of a local address.
@@ -340,7 +393,7 @@ impl<C: Dial> Table<C> {
             // The job does not run any more after this.
             job.close();
             path.stop();
-            counts.lock().remove(path.maker());
+            counts.lock().remove(path.maker(), 1);
         }
     }
 }

@@ -9,12 +9,15 @@
 //! |---|---|
 //! | Which of our ports are congested? | [`Map`] |
 //! | Which ports of a peer are congested, and which just got free? | [`RemoteMap`] |
+//! | Is the map that came last the newest one? | [`Doubt`] |
 //! | Which freed ports does a monitoring socket want to know of? | [`Monitor`] |
 
+mod doubt;
 mod map;
 mod monitor;
 mod remote;
 
+pub use doubt::{Doubt, Look};
 pub use map::{Map, MapBytes};
 pub use monitor::Monitor;
 pub use remote::{NeedsStorage, RemoteMap};

@@ -67,6 +67,7 @@ use crate::ring::Storage;
 use crate::send::{Cancel, Context, Entry, Frame, Outcome, Payload, Sender, Transmit};
 use crate::settings::Settings;
 use crate::stats::{bump, Counters};
+use crate::tcp::{Hello, MAX_LANES};
 use crate::time::Instant;
 use crate::wire::PrivateData;
 use core::fmt;
@@ -114,10 +115,20 @@ pub struct Path<M, S> {
     loopback: bool,
     /// The transport acknowledges what comes in.
     stream: bool,
-    /// What the peer said last that its life is.
-    generation: Option<NonZeroU32>,
+    /// Another lane of the stream tells who we are, and which ports are congested.
+    extra: bool,
+    /// What the peer of a stream is told of us.
+    own: Hello,
     /// The peer was told who we are since the last connection ended, or will be.
     greeted: bool,
+    /// What the peer said last of itself, on any connection.
+    told: Hello,
+    /// It said so on the current connection.
+    heard: bool,
+    /// Of that something is new.
+    has_news: bool,
+    /// What was received is forgotten when the connection is closed.
+    disowned: bool,
     probe: Probe,
     linger: Linger,
     stats: Counters,
@@ -152,8 +163,13 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             settled: false,
             loopback: identity.local == identity.peer,
             stream: false,
-            generation: None,
+            extra: false,
+            own: Hello::default(),
             greeted: false,
+            told: Hello::default(),
+            heard: false,
+            has_news: false,
+            disowned: false,
             probe: Probe::default(),
             linger: Linger::default(),
             stats: Counters::default(),
@@ -166,9 +182,115 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     }
 
     /// Declares that the transport is a stream (spec-tcp): what it has acknowledged was received. Frames are
-    /// without acknowledgements, none may be lost, and no message may be left out.
-    pub fn set_stream(&mut self) {
+    /// without acknowledgements, none may be lost, and no message may be left out. `own` is what the peer is told.
+    pub fn set_stream(&mut self, own: Hello) {
         self.stream = true;
+        self.own = own;
+    }
+
+    /// Declares that it is a lane of a stream beside the first one (spec-tcp-lanes), which says who we are, and
+    /// carries the congestion map. What the peer says there is to be [told](Path::renew).
+    pub fn set_extra(&mut self) {
+        self.extra = true;
+    }
+
+    /// Lets no connection be made while it is `shut`: what is to be dialed, or accepted, waits.
+    pub fn set_shut(&mut self, shut: bool) {
+        self.machine.set_shut(shut);
+    }
+
+    /// When a connection is to be dialed, if it is, whether or not that is [shut](Path::set_shut).
+    pub fn dials_at(&self) -> Option<Instant> {
+        self.machine.dials_at()
+    }
+
+    /// Whether the peer is told of congestion.
+    const fn has_map(&self) -> bool {
+        !self.loopback && !self.extra
+    }
+
+    /// What the peer is told. Of several lanes it is not, before it has said that the ports of connections tell
+    /// which lane they are: else each reconnect may mix them up.
+    const fn says(&self) -> Hello {
+        Hello {
+            lanes: if self.told.ports_tell {
+                self.own.lanes
+            } else {
+                Some(1)
+            },
+            ..self.own
+        }
+    }
+
+    /// How many lanes there are to the peer of a stream, as far as it has said so.
+    pub fn lanes(&self) -> u8 {
+        let lanes = |hello: &Hello| hello.lanes.unwrap_or(1).clamp(1, MAX_LANES);
+
+        if self.told.ports_tell {
+            lanes(&self.told).min(lanes(&self.own))
+        } else {
+            1
+        }
+    }
+
+    /// What the peer of a stream has said last of itself, on any connection; nothing if it never has.
+    pub const fn told(&self) -> Hello {
+        self.told
+    }
+
+    /// Whether there is a connection, and the peer of the stream has said on it who it is.
+    pub fn is_told(&self) -> bool {
+        self.heard && self.state() == State::Up
+    }
+
+    /// Whether the peer of a stream has said anything new of itself, that was not [taken](Path::take_news_of_peer).
+    pub const fn has_news_of_peer(&self) -> bool {
+        self.has_news
+    }
+
+    /// Takes what [`has_news_of_peer`](Path::has_news_of_peer) tells.
+    pub fn take_news_of_peer(&mut self) -> bool {
+        core::mem::take(&mut self.has_news)
+    }
+
+    /// Notes which life the peer of an [extra](Path::set_extra) lane is in. A connection with an earlier one is
+    /// given up.
+    pub fn renew(&mut self, generation: NonZeroU32) {
+        let is_unread = matches!(self.state(), State::Accepting | State::Dialing);
+        if self.learn(generation) && !is_unread {
+            self.disown();
+        }
+    }
+
+    /// Gives up a connection of a stream, and forgets what of the peer's was received when it is closed: it was not what
+    /// it was taken for. What comes until then is taken in.
+    pub fn disown(&mut self) {
+        self.disowned |= matches!(self.state(), State::Up | State::Closing);
+        self.fail(DropReason::Superseded);
+    }
+
+    /// Has the peer of a stream that is up say again who it is: another may have its place. Returns whether it does;
+    /// [`say_hello`](Self::say_hello) is to follow.
+    pub fn greet_again(&mut self) -> bool {
+        let can = self.stream && !self.extra && self.state() == State::Up;
+
+        if can {
+            self.greeted = false;
+            self.heard = false;
+        }
+        can
+    }
+
+    /// Notes which life the peer is in. Returns whether it was in another one: then nothing of what it sends was
+    /// received.
+    fn learn(&mut self, generation: NonZeroU32) -> bool {
+        let known = self.told.generation.replace(generation);
+        let is_new = known.is_some_and(|known| known != generation);
+
+        if is_new {
+            self.reassembly.forget();
+        }
+        is_new
     }
 
     /// Who the two ends are.
@@ -274,14 +396,14 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             expected: self.reassembly.expected(),
             sent_high: self.sender.queue.used_high(),
             next_seq: self.sender.queue.next_seq(),
-            generation: self.generation,
+            generation: self.told.generation,
         }
     }
 
     /// Makes a path that is new go on where an earlier one ended.
     pub fn resume(&mut self, memory: &Memory) {
         self.life = memory.life;
-        self.generation = memory.generation;
+        self.told.generation = memory.generation;
         self.reassembly.resume(memory.expected);
         self.sender.queue.resume(memory.sent_high, memory.next_seq);
     }
@@ -341,10 +463,10 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             // is all the same, it is worth nothing, and the first frame will tell.
             let _ = self.sender.queue.on_ack(reply.ack_seq);
         }
-        if !self.loopback {
+        if self.has_map() {
             self.sender.queue_map();
         }
-        self.greet_first();
+        self.say_hello();
         bump(&mut self.stats.connected);
         true
     }
@@ -385,6 +507,10 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.sender.reset(settings);
         // If it was up.
         self.greeted &= !self.settled;
+        self.heard = false;
+        if core::mem::take(&mut self.disowned) {
+            self.reassembly.forget();
+        }
         if !self.machine.is_wanted() {
             // Whoever has asked asks again, once it has a connection.
             self.drop_own();
@@ -411,7 +537,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         // Without a connection nothing is to be found out: the next one starts with the map.
         let up = self.state() == State::Up;
         // A stream finds out by itself.
-        let awaited = !self.stream && (congested && !self.loopback || self.sender.awaits_ack());
+        let awaited = !self.stream && (congested && self.has_map() || self.sender.awaits_ack());
         let frames = self.stats.rx_frames;
         if self.probe.poll(settings, now, up && awaited, frames) {
             self.sender.queue_probe();
@@ -461,11 +587,17 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     pub fn queue(&mut self, message: M, ack_required: bool) -> Result<u64, M> {
         if self.sender.queue.is_empty() {
             // Ahead of all, so that a new life is known before what it sends.
-            self.greet_first();
+            self.say_hello();
         }
         let seq = self.sender.queue.push(message, ack_required)?;
         bump(&mut self.stats.send_queued);
         Ok(seq)
+    }
+
+    /// Has nothing that is queued from here on overtake what is queued already, see
+    /// [`is_past_barrier`](crate::send::SendQueue::is_past_barrier).
+    pub fn set_barrier(&mut self) {
+        self.sender.queue.set_barrier();
     }
 
     /// Answers a ping from `port`; returns `false` if the answer is left out for lack of slots.
@@ -478,14 +610,15 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         queued
     }
 
-    /// Tells the peer of a stream who we are, once for each connection; the transport adds the extensions.
+    /// Tells the peer of a stream who we are, once for each connection. Returns whether that was told, or is queued.
     ///
     /// If there is no room for that, the next connection tells.
-    fn greet_first(&mut self) {
-        if self.stream && !self.greeted && self.sender.queue.push_hello() {
+    pub fn say_hello(&mut self) -> bool {
+        if self.stream && !self.extra && !self.greeted && self.sender.queue.push_hello() {
             self.greeted = true;
             bump(&mut self.stats.send_queued);
         }
+        self.greeted
     }
 
     /// Takes out what no socket sends, and waits. Not on a connection that is up.
@@ -499,7 +632,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     ///
     /// Without a connection nothing is asked for: each new one starts with the map.
     pub fn queue_map(&mut self) -> bool {
-        self.state() == State::Up && !self.loopback && self.sender.queue_map()
+        self.state() == State::Up && self.has_map() && self.sender.queue_map()
     }
 
     /// Moves to larger storage for messages and returns the old one.
@@ -554,8 +687,10 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         if self.state() != State::Up {
             return Transmit::NotUp;
         }
+        let hello = self.stream.then(|| self.says());
         let mut cx = Context {
             settings,
+            hello,
             ack: &mut self.ack,
             stats: &mut self.stats,
         };

@@ -6,6 +6,7 @@
 //! A message is delivered by who sends it, and shared, not copied.
 
 use super::seam::{
+    Refused,
     Route,
     Transport, //
 };
@@ -130,7 +131,7 @@ impl Route for LoopbackRoute {
         message: Outgoing,
         _ack_required: bool,
         flags: kernel::alloc::Flags,
-    ) -> Result<(), (Error, Option<Outgoing>)> {
+    ) -> Result<(), Refused> {
         let seq = self.next_seq.fetch_add(1, Relaxed);
         message.set_seq(seq);
         trace::sent(&self.key, &**message.message());

@@ -171,6 +171,9 @@ impl Drop for Held {
     }
 }
 
+/// Why a message was not sent, and the message, unless it was dropped.
+pub(crate) type Refused = (Error, Option<Outgoing>);
+
 /// A way to a peer.
 pub(crate) trait Route: Send + Sync {
     /// Returns what tells this way from others.
@@ -193,12 +196,12 @@ pub(crate) trait Route: Send + Sync {
         message: Outgoing,
         ack_required: bool,
         flags: kernel::alloc::Flags,
-    ) -> Result<(), (Error, Option<Outgoing>)>;
+    ) -> Result<(), Refused>;
 
-    /// Whether there is room for a message of a user, none for who is not limited. If not, the
+    /// Whether there is room for a message of a user from a port, none for who is not limited. If not, the
     /// [crowd](Space::relieve) is told when there may be. Any context.
-    fn has_room(&self, user: Option<u32>) -> bool {
-        let _ = user;
+    fn has_room(&self, user: Option<u32>, port: u16) -> bool {
+        let _ = (user, port);
         true
     }
 

@@ -281,6 +281,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
             local: source.addr,
             peer: dest.addr,
             tos: locked.tos,
+            lane: 0,
             scope,
         };
         match &locked.route {
@@ -420,9 +421,10 @@ impl<'a> Caller<'a> {
         token: Option<u64>,
     ) -> Result<(), (Error, Option<Draft>)> {
         loop {
+            let port = message.source().port;
             // Nobody else has it: it was not queued.
             let draft = message.take_back().ok_or((EAGAIN, None))?;
-            if let Err(err) = self.wait_for_share(route) {
+            if let Err(err) = self.wait_for_share(route, port) {
                 return Err((err, Some(draft)));
             }
             match self.try_submit(route, draft, token) {
@@ -466,18 +468,19 @@ impl<'a> Caller<'a> {
     /// Waits until the user may have one more message on this way: it has so many that the others would
     /// be short of room.
     #[cold]
-    fn wait_for_share(&mut self, route: &Arc<dyn Route>) -> Result {
+    fn wait_for_share(&mut self, route: &Arc<dyn Route>, port: u16) -> Result {
         let this = self.sock.data();
 
         this.space.stats.send_queue_full.add(1);
         let sock = self.open.ok_or(EAGAIN)?;
         // Told of room from here on.
         Socket::join_crowd(sock)?;
-        if self.nonblocking && !route.has_room(this.user()) {
+        let has_room = || route.has_room(this.user(), port);
+        if self.nonblocking && !has_room() {
             return Err(EAGAIN);
         }
         let end = sock.wait(&mut self.timeout, || {
-            (!this.is_in_crowd() || route.has_room(this.user())).then_some(())
+            (!this.is_in_crowd() || has_room()).then_some(())
         });
         // All of the socket's tasks share its seat: the others look for themselves, and take it again.
         Socket::on_relief(sock);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! TCP: RDS as the kernel's `rds_tcp` carries it (spec-tcp), with one lane to a peer.
+//! TCP: RDS as the kernel's `rds_tcp` carries it (spec-tcp).
 //!
 //! | File | Concern |
 //! |---|---|
@@ -53,6 +53,10 @@ use pipe::Conn;
 use rds_proto::{
     conn::ConnId,
     settings::Settings,
+    tcp::{
+        Role,
+        MAX_LANES, //
+    },
     uapi::{
         info::Detail,
         option::transport, //
@@ -72,6 +76,7 @@ impl Carrier for Tcp {
     const NUMBER: i32 = transport::TCP;
     const NAME: &'static str = "tcp";
     const IS_STREAM: bool = true;
+    const LANES: u8 = MAX_LANES;
 
     fn owns(_host: &(), ns: &Namespace, addr: Addr, scope: u32) -> Result<bool> {
         Ok(ns.has_address(to_ip(addr), scope))
@@ -79,6 +84,10 @@ impl Carrier for Tcp {
 
     fn service(_tos: u8) -> u8 {
         0
+    }
+
+    fn dials_lanes(key: &RouteKey) -> bool {
+        Role::of(key.local, key.peer) == Role::Low
     }
 
     fn dump(_link: Option<&Link>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -106,7 +106,11 @@ pub fn tcp_stream(input: &[u8]) {
 
     let settings = Settings::default();
     let mut path = path();
-    path.set_stream();
+    path.set_stream(Hello {
+        lanes: Some(8),
+        ports_tell: true,
+        ..Hello::default()
+    });
     accept(&mut path, &settings, Instant(0));
     let conn = path.current();
     let mut message = Vec::new();
@@ -135,6 +139,8 @@ pub fn tcp_stream(input: &[u8]) {
         if Greeting::of(header).is_some() {
             let told = Hello::told(header);
             assert!(told.lanes.is_none_or(|lanes| (1..=8).contains(&lanes)));
+            assert!((1..=8).contains(&path.lanes()));
+            path.take_news_of_peer();
         }
     }
 }

@@ -13,10 +13,11 @@ const FILE: &str = "/sys/kernel/debug/rrds/paths";
 const FORM: &str = "rrds paths 1";
 
 /// What the table has of it, and by which name. JSON has all.
-const COLUMNS: [(&str, &str); 14] = [
+const COLUMNS: [(&str, &str); 15] = [
     ("local", "local"),
     ("peer", "peer"),
     ("tos", "tos"),
+    ("lane", "lane"),
     ("state", "state"),
     ("for_ms", "for ms"),
     ("role", "role"),

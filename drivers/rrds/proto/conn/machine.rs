@@ -140,6 +140,8 @@ pub struct Machine {
     wanted: bool,
     /// The peer has asked for one while the last attempt or connection ended.
     called: bool,
+    /// No connection is to be made for now.
+    shut: bool,
     stopped: bool,
 }
 
@@ -160,6 +162,7 @@ impl Default for Machine {
             rest: None,
             wanted: false,
             called: false,
+            shut: false,
             stopped: false,
         }
     }
@@ -183,7 +186,20 @@ impl Machine {
 
     /// When the machine is to be polled again, if nothing else happens.
     pub const fn next_timeout(&self) -> Option<Instant> {
-        self.timer
+        match self.state {
+            State::Down if self.shut => None,
+            _ => self.timer,
+        }
+    }
+
+    /// Lets no connection be dialed or accepted while it is `shut`.
+    pub(crate) fn set_shut(&mut self, shut: bool) {
+        self.shut = shut;
+    }
+
+    /// When a connection is to be dialed, if it is.
+    pub(crate) fn dials_at(&self) -> Option<Instant> {
+        self.timer.filter(|_| self.state == State::Down)
     }
 
     /// Whether `conn` is the current connection and not being closed.
@@ -449,7 +465,7 @@ impl Machine {
             return Some(Action::Release { conn });
         }
         match self.state {
-            State::Down if over => {
+            State::Down if over && !self.shut => {
                 self.state = State::Dialing;
                 self.current = self.new_id();
                 self.handshake = Handshake::requested();
@@ -459,7 +475,7 @@ impl Machine {
                     private: identity.request(),
                 })
             }
-            State::Accepting if self.due => {
+            State::Accepting if self.due && !self.shut => {
                 self.due = false;
                 Some(Action::Accept {
                     conn: self.current,

@@ -149,14 +149,25 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
 
     /// Takes notice of what the peer says of itself, if that is what a ping or its answer does.
     fn greet(&mut self, header: &Header) {
-        let told = Greeting::of(header).and(Hello::told(header).generation);
-        let Some(generation) = told else {
+        if Greeting::of(header).is_none() {
             return;
+        }
+        let told = Hello::told(header);
+        let (known, said) = (self.told, self.says());
+        self.told = Hello {
+            lanes: told.lanes.or(known.lanes),
+            ports_tell: told.ports_tell,
+            ..known
         };
-        let known = self.generation.replace(generation);
-        if known.is_some_and(|known| known != generation) {
-            // None of its messages was received in its last life.
-            self.reassembly.forget();
+        if let Some(generation) = told.generation {
+            self.learn(generation);
+        }
+        self.has_news |= !self.heard || self.told != known;
+        self.heard = true;
+        if self.says() != said {
+            // It is to know.
+            self.greeted = false;
+            self.say_hello();
         }
     }
 }

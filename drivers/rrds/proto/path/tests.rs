@@ -3,6 +3,7 @@
 //! Tests of a whole path, as scripts of what goes in and what comes out.
 
 mod connecting;
+mod lanes;
 mod receiving;
 mod reconnect;
 mod sending;

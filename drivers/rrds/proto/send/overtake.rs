@@ -104,7 +104,7 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         };
         // The peer may know its number.
         let is_begun = next.seq <= self.used_high();
-        let fragments = next.len().div_ceil(FRAGMENT_LEN);
+        let (next_seq, fragments) = (next.seq, next.len().div_ceil(FRAGMENT_LEN));
         if is_begun || self.search.overtaken >= fragments {
             return;
         }
@@ -120,6 +120,9 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
             };
             if entry.seq < self.search.end {
                 continue;
+            }
+            if entry.seq >= self.barrier && next_seq < self.barrier {
+                return;
             }
             if entry.is_short() && !self.search.senders.has(entry.sender()) {
                 self.search.overtaken = self.search.overtaken.saturating_add(1);

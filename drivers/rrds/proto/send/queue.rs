@@ -86,6 +86,8 @@ pub struct SendQueue<M, S> {
     /// Messages were cancelled that had been handed over to this connection.
     pub(super) orphans: bool,
     pub(super) search: Search,
+    /// What has this number or a higher one does not overtake what has a lower one.
+    pub(super) barrier: u64,
 }
 
 impl<M: fmt::Debug, S: Storage<Entry<M>>> fmt::Debug for SendQueue<M, S> {
@@ -123,7 +125,21 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
             silent: 0,
             orphans: false,
             search: Search::default(),
+            barrier: 0,
         }
+    }
+
+    /// Has nothing that is queued from here on overtake what is queued already.
+    pub fn set_barrier(&mut self) {
+        self.barrier = self.next_seq;
+    }
+
+    /// Whether all that was queued before the [barrier](SendQueue::set_barrier) is acknowledged, or dropped, and
+    /// was reaped.
+    pub fn is_past_barrier(&self) -> bool {
+        self.ring
+            .get(0)
+            .is_none_or(|entry| entry.seq >= self.barrier)
     }
 
     /// Number of slots in use.

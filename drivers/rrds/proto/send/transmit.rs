@@ -18,6 +18,7 @@ use crate::recv::AckState;
 use crate::ring::Storage;
 use crate::settings::Settings;
 use crate::stats::{bump, Counters};
+use crate::tcp::{Greeting, Hello};
 use crate::wire::{Flags, Header};
 use core::cmp::min;
 use core::fmt;
@@ -45,6 +46,8 @@ enum Next {
 pub struct Context<'a> {
     /// Tunables.
     pub settings: &'a Settings,
+    /// What hellos tell, and the answers to them; nothing but of a stream.
+    pub hello: Option<Hello>,
     /// What is to be acknowledged.
     pub ack: &'a mut AckState,
     /// Statistics.
@@ -381,6 +384,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             Item::Hello => {
                 header.sport = PROBE_PORT;
                 header.dport = PING_PORT;
+            }
+        }
+        if let Some(hello) = cx.hello {
+            if Greeting::of(&header).is_some() {
+                header.ext = hello.extensions();
             }
         }
         let after = index.wrapping_add(1);

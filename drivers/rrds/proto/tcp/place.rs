@@ -4,7 +4,7 @@
 //!
 //! spec-tcp-stream; C: `rds_tcp_xmit()`.
 
-use super::{head, Greeting, Hello};
+use super::head;
 use crate::consts::HEADER_LEN;
 use crate::send::Data;
 use crate::wire::{Flags, Header};
@@ -20,18 +20,15 @@ pub struct Placed {
     pub ends: Option<u64>,
 }
 
-/// Places a frame of a [`Path`](crate::path::Path), by its header and data. If it greets, it tells `hello`.
-pub fn place<M>(header: &[u8; HEADER_LEN], data: &Data<'_, M>, hello: &Hello) -> Placed {
+/// Places a frame of a [`Path`](crate::path::Path), by its header and data.
+pub fn place<M>(header: &[u8; HEADER_LEN], data: &Data<'_, M>) -> Placed {
     // What a path makes can be read.
-    let mut header = Header::parse(header).unwrap_or_default();
+    let header = Header::parse(header).unwrap_or_default();
     let (offset, len) = match *data {
         Data::None => (0, 0),
         Data::Message { offset, len, .. } | Data::CongMap { offset, len } => (offset, len),
     };
 
-    if Greeting::of(&header).is_some() {
-        header.ext = hello.extensions();
-    }
     let is_last = offset.saturating_add(len) >= header.len;
     let is_counted = header.flags != Flags::CONG_BITMAP;
     Placed {

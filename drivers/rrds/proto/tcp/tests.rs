@@ -75,6 +75,13 @@ struct Stream {
     una: u32,
 }
 
+/// What each host says of itself.
+const HELLO: Hello = Hello {
+    lanes: Some(1),
+    generation: NonZeroU32::new(7),
+    ports_tell: true,
+};
+
 /// A host.
 struct End {
     path: Path<Msg, Vec<Option<Entry<Msg>>>>,
@@ -112,7 +119,7 @@ impl End {
         };
 
         let mut path = Path::new(identity, (0..600).map(|_| None).collect(), 16);
-        path.set_stream();
+        path.set_stream(HELLO);
 
         Self {
             path,
@@ -135,14 +142,6 @@ impl End {
         }
     }
 
-    fn hello(&self) -> Hello {
-        Hello {
-            lanes: Some(1),
-            generation: NonZeroU32::new(7),
-            ports_tell: true,
-        }
-    }
-
     /// A connection is there: what was in the last one is gone.
     fn begin(&mut self, conn: ConnId, first: u32) {
         assert!(self.path.on_established(conn, None));
@@ -158,7 +157,6 @@ impl End {
     }
 
     fn transmit(&mut self, settings: &Settings, sndbuf: usize) {
-        let hello = self.hello();
         let (stream, in_flight) = (&mut self.stream, &mut self.in_flight);
 
         self.path.transmit(settings, 16, |frame| {
@@ -168,7 +166,7 @@ impl End {
             let mut ends = None;
             let before = stream.bytes.len();
             if let Body::Send { header, data } = frame.body {
-                let placed = place(&header, &data, &hello);
+                let placed = place(&header, &data);
                 stream.bytes.extend(placed.head.iter().flatten());
                 if let Some(begins) = placed.begins {
                     assert_eq!(stream.rest, 0, "one message after the other");
@@ -475,7 +473,7 @@ fn streams_that_are_cut_anywhere_carry_all() {
             assert_eq!(world.connections, 1);
             for end in &world.ends {
                 // The ping and the answer to one's own.
-                assert_eq!(end.told, [end.hello(), end.hello()]);
+                assert_eq!(end.told, [HELLO; 2]);
             }
         }
     }

@@ -31,8 +31,8 @@ use rds_proto::{
     },
     settings::Settings,
     tcp::{
-        place,
-        Hello, //
+        lane_of_source,
+        place, //
     },
 };
 
@@ -60,11 +60,7 @@ enum Piece {
 
 impl Segment {
     /// Makes one of a frame. `map` copies our congestion map from a byte on.
-    fn new(
-        frame: &Frame<'_, Outgoing>,
-        hello: &Hello,
-        map: impl FnOnce(usize, &mut [u8]),
-    ) -> Result<Self> {
+    fn new(frame: &Frame<'_, Outgoing>, map: impl FnOnce(usize, &mut [u8])) -> Result<Self> {
         let mut segment = Self {
             id: frame.id,
             ends: None,
@@ -79,7 +75,7 @@ impl Segment {
             // No socket accepts one.
             Body::Operation(_) => return Err(EOPNOTSUPP),
         };
-        let placed = place(header, data, hello);
+        let placed = place(header, data);
 
         segment.head = placed.head;
         segment.ends = placed.ends;
@@ -122,7 +118,6 @@ impl Segment {
 #[pin_data]
 pub(crate) struct Link {
     conn: ConnId,
-    hello: Hello,
     waker: Waker,
     shown: Shown,
     #[pin]
@@ -131,13 +126,12 @@ pub(crate) struct Link {
 
 impl Link {
     /// Makes one, whose job `waker` wakes.
-    pub(super) fn new(conn: ConnId, hello: Hello, waker: Waker) -> Result<Arc<Self>> {
+    pub(super) fn new(conn: ConnId, waker: Waker) -> Result<Arc<Self>> {
         let slots = path::slots(RING, GFP_KERNEL)?;
 
         Arc::pin_init(
             pin_init!(Self {
                 conn,
-                hello,
                 waker,
                 shown: Shown::new(),
                 waiting <- new_spinlock_irq!(Ring::new(slots), "rrds::tcp::Link::waiting"),
@@ -172,6 +166,10 @@ impl path::Link for Link {
         0
     }
 
+    fn lane(&self, count: u8) -> Option<u8> {
+        Some(lane_of_source(self.shown.peer_port(), count))
+    }
+
     fn settings(&self, wanted: Settings) -> Settings {
         Settings {
             // CAST: It is a small number.
@@ -190,7 +188,7 @@ impl path::Link for Link {
         frame: &Frame<'_, Outgoing>,
         map: impl FnOnce(usize, &mut [u8]),
     ) -> Result {
-        let segment = Segment::new(frame, &self.hello, map)?;
+        let segment = Segment::new(frame, map)?;
 
         // There is room for as many as may be on their way.
         self.waiting.lock().push_back(segment).map_err(|_| ENOMEM)?;

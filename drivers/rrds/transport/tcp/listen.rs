@@ -12,8 +12,13 @@ use super::{
 };
 use crate::{
     addr::between,
+    clock,
     key::RouteKey,
-    path::Table,
+    path::{
+        Carrier,
+        Path,
+        Table, //
+    },
     trace::{
         self,
         Why, //
@@ -48,9 +53,12 @@ use krdma::{
         Work, //
     },
 };
-use rds_proto::tcp::{
-    self,
-    Role, //
+use rds_proto::{
+    tcp::{
+        self,
+        Role, //
+    },
+    time::Instant,
 };
 
 /// Connections that may wait to be accepted (spec-tcp-ports).
@@ -59,8 +67,16 @@ const BACKLOG: u32 = 64;
 /// Connections that are accepted before others get the workqueue.
 const BUDGET: u32 = 64;
 
-/// When it is tried again to accept one.
+/// When it is tried again to accept one, or to find the lane of one.
 const RETRY: Delta = Delta::from_millis(10);
+
+/// Connections whose lane is not known yet, at most; what comes beside them is dropped, and with it what TCP has
+/// acknowledged of it. A path has one for each other lane.
+const PARKED: usize = 4096;
+
+/// How long a peer has to say on its first lane who it is, in nanoseconds. Until then a connection whose port could be
+/// that of another lane is kept; then it is taken for the first one.
+const LATE_NS: u64 = 1_500_000_000;
 
 /// Wakes the job when a connection waits.
 struct Bell(Waker);
@@ -77,6 +93,15 @@ pub(crate) struct Accepts {
     table: Arc<Table<Tcp>>,
     #[pin]
     listener: Mutex<Option<Listener<Bell>>>,
+    #[pin]
+    parked: Mutex<KVec<Parked>>,
+}
+
+/// A connection whose lane is not known yet. What comes on it stays with TCP.
+struct Parked {
+    connection: Connection<Events>,
+    path: Arc<Path<Tcp>>,
+    since: Instant,
 }
 
 /// Waits for peers, by IPv4 and, where the kernel has it, by IPv6. What is accepted has the listener's options.
@@ -116,6 +141,7 @@ pub(super) fn listen(table: &Arc<Table<Tcp>>) -> Result<Job<Accepts>> {
             pin_init!(Accepts {
                 table: table.clone(),
                 listener <- new_mutex!(Some(listener), "rrds::tcp::Accepts::listener"),
+                parked <- new_mutex!(KVec::new(), "rrds::tcp::Accepts::parked"),
             }),
             GFP_KERNEL,
         )
@@ -135,6 +161,8 @@ pub(super) fn close(job: Job<Accepts>) {
     if let Some(listener) = listener {
         listener.close();
     }
+    let parked = core::mem::take(&mut *accepts.parked.lock());
+    drop(parked);
 }
 
 impl Work for Accepts {
@@ -142,10 +170,11 @@ impl Work for Accepts {
         let guard = this.listener.lock();
         let listener = guard.as_ref()?;
 
+        this.settle();
         for _ in 0..BUDGET {
             match listener.accept(Events::new(None)) {
                 Ok(Some(connection)) => this.take(connection),
-                Ok(None) => return None,
+                Ok(None) => return this.has_parked().then_some(RETRY),
                 // It has ended already.
                 Err(ECONNABORTED) => {}
                 Err(_) => return Some(RETRY),
@@ -162,7 +191,7 @@ impl Accepts {
         let (Ok(local), Ok(peer)) = ends else {
             return;
         };
-        let key = between(local, peer);
+        let (port, key) = (peer.port(), between(local, peer));
         let RouteKey { local, peer, .. } = key;
         // What goes to this host itself goes by loopback.
         if self.table.realm().owns(peer, key.scope) != Ok(false) {
@@ -176,13 +205,74 @@ impl Accepts {
                 return;
             }
         };
+        let lane = path.lane_of_request(port, false);
 
         if Role::of(local, peer) == Role::Low {
             // It asks us to dial.
             drop(connection);
-            path.call_back();
+            lane.unwrap_or(path).call_back();
+        } else if let Some(lane) = lane {
+            use_for(&lane, connection);
         } else {
-            path.take_request(Request(connection), &tcp::request(local, peer));
+            self.park(connection, path);
         }
     }
+
+    /// Keeps a connection until its lane is known.
+    fn park(&self, connection: Connection<Events>, path: Arc<Path<Tcp>>) {
+        let mut parked = self.parked.lock();
+        let key = *path.key();
+        let new = Parked {
+            connection,
+            path,
+            since: clock::now(),
+        };
+
+        let is_same = |other: &&Parked| Arc::ptr_eq(&other.path, &new.path);
+        let count = parked.iter().filter(is_same).count();
+
+        if count >= usize::from(<Tcp as Carrier>::LANES).saturating_sub(1)
+            || parked.len() >= PARKED
+            || parked.push(new, GFP_KERNEL).is_err()
+        {
+            trace::refused(key.local, key.peer, 0, Why::Race);
+        }
+    }
+
+    fn has_parked(&self) -> bool {
+        !self.parked.lock().is_empty()
+    }
+
+    /// Uses the connections whose lanes are known by now.
+    fn settle(&self) {
+        let now = clock::now();
+        let mut parked = self.parked.lock();
+        let mut at = 0;
+
+        while let Some(Parked {
+            connection,
+            path,
+            since,
+        }) = parked.get(at)
+        {
+            let port = connection.peer_addr().map_or(0, |at| at.port());
+            let is_late = since.after(LATE_NS) <= now;
+
+            match path.lane_of_request(port, is_late) {
+                None => at = at.saturating_add(1),
+                Some(lane) => {
+                    if let Ok(Parked { connection, .. }) = parked.remove(at) {
+                        use_for(&lane, connection);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Has a connection of the peer used for a lane.
+fn use_for(lane: &Arc<Path<Tcp>>, connection: Connection<Events>) {
+    let key = lane.key();
+
+    lane.take_request(Request(connection), &tcp::request(key.local, key.peer));
 }

@@ -53,7 +53,6 @@ use rds_proto::{
     error::DropReason,
     tcp::{
         self,
-        Hello,
         InFlight,
         LocalPorts,
         Mark,
@@ -126,6 +125,8 @@ enum Stage {
     Dialing,
     /// The peer asks for it.
     Held,
+    /// It is established, and stays unread until the path may use it.
+    Waiting,
     Up,
     /// It is of no use any more.
     Over,
@@ -145,7 +146,7 @@ pub(super) fn dial(path: &Arc<Path<Tcp>>, conn: ConnId) -> Result<Conn> {
 
         connection.set(&OPTIONS)?;
         connection.set(&buffers(path))?;
-        bind(&connection, |port| {
+        bind(&connection, key.lane, |port| {
             addr::to_socket(key.local, port, key.scope)
         })?;
         connection.connect(addr::to_socket(key.peer, tcp::PORT, key.scope))?;
@@ -158,8 +159,8 @@ pub(super) fn dial(path: &Arc<Path<Tcp>>, conn: ConnId) -> Result<Conn> {
 }
 
 /// Binds a connection to an address, and to a port that tells its lane (spec-tcp-ports).
-fn bind(connection: &Connection<Events>, at: impl Fn(u16) -> SocketAddr) -> Result {
-    let mut ports = LocalPorts::new(connection.port_range(), 0, random_u32());
+fn bind(connection: &Connection<Events>, lane: u8, at: impl Fn(u16) -> SocketAddr) -> Result {
+    let mut ports = LocalPorts::new(connection.port_range(), lane, random_u32());
 
     loop {
         let port = ports.next().ok_or(EADDRINUSE)?;
@@ -177,11 +178,6 @@ impl Pipe {
         stage: Stage,
         connection: impl FnOnce(Waker) -> Result<Connection<Events>>,
     ) -> Result<Job<Self>> {
-        let hello = Hello {
-            lanes: Some(1),
-            generation: Some(path.realm().incarnation()),
-            ports_tell: true,
-        };
         let sending = Sending {
             stage,
             current: None,
@@ -189,7 +185,7 @@ impl Pipe {
         };
 
         krdma::new_job!(path.realm().module(), |waker| {
-            let link = Link::new(conn, hello, waker.clone())?;
+            let link = Link::new(conn, waker.clone())?;
             let connection = connection(waker)?;
 
             Arc::pin_init(
@@ -210,7 +206,7 @@ impl Pipe {
 
     /// Has the path use the connection, which is established.
     ///
-    /// Errors: [`ECANCELED`] if that is being closed.
+    /// Errors: [`ECANCELED`] if that is being closed, [`EAGAIN`] if it may not use it yet.
     fn begin(&self, sending: &mut Sending) -> Result {
         let receiver = Receiver::new(self.path.clone(), self.link.clone());
         let port = |at: Result<SocketAddr>| at.map_or(0, |at| at.port());
@@ -229,14 +225,26 @@ impl Pipe {
         Ok(())
     }
 
+    /// Has the path use the connection, or waits until it may. Returns whether it is up.
+    fn start(&self, sending: &mut Sending) -> bool {
+        match self.begin(sending) {
+            Ok(()) => return true,
+            Err(EAGAIN) => sending.stage = Stage::Waiting,
+            Err(_) => {
+                sending.stage = Stage::Over;
+                self.path.lost(self.conn(), DropReason::Transport);
+            }
+        }
+        false
+    }
+
     /// Looks what has become of a dial. Returns whether the connection is up.
     fn look(&self, sending: &mut Sending) -> bool {
         let key = self.path.key();
         let reason = match self.connection.state() {
             State::SynSent | State::SynReceived => return false,
             State::Established | State::CloseWait => match Role::of(key.local, key.peer) {
-                Role::Low if self.begin(sending).is_ok() => return true,
-                Role::Low => DropReason::Transport,
+                Role::Low => return self.start(sending),
                 // The peer knows now that it is to dial.
                 Role::High => DropReason::Rejected,
             },
@@ -327,10 +335,11 @@ impl Work for Pipe {
         let is_up = match sending.stage {
             Stage::Held | Stage::Over => false,
             Stage::Dialing => this.look(sending),
+            Stage::Waiting => this.start(sending),
             Stage::Up => true,
         };
         if !is_up {
-            return None;
+            return matches!(sending.stage, Stage::Waiting).then_some(RETRY);
         }
         // Looked at first: what comes before its end is read.
         let is_ended = this.is_ended();
@@ -362,7 +371,12 @@ impl path::Conn for Conn {
     fn accept(&self, _hello: &PrivateData) -> Result {
         let pipe = self.0.data();
 
-        pipe.begin(&mut pipe.sending.lock())?;
+        let mut sending = pipe.sending.lock();
+        match pipe.begin(&mut sending) {
+            Err(EAGAIN) => sending.stage = Stage::Waiting,
+            begun => begun?,
+        }
+        drop(sending);
         // What has come already was not reported.
         self.0.wake();
         Ok(())

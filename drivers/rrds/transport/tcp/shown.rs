@@ -41,6 +41,11 @@ impl Shown {
         self.peer_port.store(peer.into(), Relaxed);
     }
 
+    /// Returns the peer's port.
+    pub(super) fn peer_port(&self) -> u16 {
+        u16::try_from(self.peer_port.load(Relaxed)).unwrap_or(0)
+    }
+
     /// Notes what is missing of the message that is coming in.
     pub(super) fn on_received(&self, (header, data): (u32, u32)) {
         self.header_remaining.store(header, Relaxed);

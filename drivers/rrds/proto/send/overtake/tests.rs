@@ -128,6 +128,16 @@ fn the_order_of_what_a_socket_sends_is_kept_whoever_it_is_for() {
 }
 
 #[test]
+fn nothing_overtakes_what_is_before_the_barrier() {
+    let mut q = Queue::of(&[(1, MIB), (2, MIB), (6, 64)]);
+    q.queue.set_barrier();
+    for (sport, len) in [(3, 64), (4, MIB), (5, 64)] {
+        q.push(sport, len, None);
+    }
+    assert_eq!(q.send_all(), [2, 0, 1, 3, 5, 4]);
+}
+
+#[test]
 fn what_the_peer_may_know_is_not_overtaken() {
     let mut q = Queue::of(&[(1, MIB)]);
     assert_eq!(q.begin(false), Some(0));
