@@ -27,11 +27,14 @@ use rds_proto::{
     },
 };
 
-/// What an administrator can do about it.
-fn advice(reason: DropReason) -> &'static str {
+/// What an administrator can do about it, for a connection of a carrier.
+fn advice<C: Carrier>(reason: DropReason) -> &'static str {
     match reason {
         DropReason::Timeout => {
             "; does the peer answer, and take in what it is sent? `rds doctor` on both tells"
+        }
+        DropReason::Transport if C::IS_STREAM => {
+            "; is the peer up, RDS loaded there, and TCP port 16385 open on the way? `rds doctor` on both tells"
         }
         DropReason::Transport => {
             "; is the peer up, RDS loaded there, and the way to it open for RDMA? `rds doctor` on both tells"
@@ -100,7 +103,12 @@ impl<C: Carrier> Path<C> {
 
         if was_up {
             if self.may_log() {
-                pr_info!("{}: closed: {}{}\n", self, reason.name(), advice(reason));
+                pr_info!(
+                    "{}: closed: {}{}\n",
+                    self,
+                    reason.name(),
+                    advice::<C>(reason)
+                );
             }
         } else if overdue && self.may_log() {
             pr_warn!(
@@ -108,7 +116,7 @@ impl<C: Carrier> Path<C> {
                 self,
                 attempts,
                 reason.name(),
-                advice(reason)
+                advice::<C>(reason)
             );
         }
         was_up
