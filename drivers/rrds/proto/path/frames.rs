@@ -56,7 +56,23 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             State::Dialing => return Ok(Received::Early),
             _ => self.settle(),
         }
-        bump(&mut self.stats.rx_frames);
+        let result = self.take_frame(settings, frame, len, store);
+        // What a stream can't store now is handed in again.
+        let comes_again = self.stream && matches!(result, Err(Refused::Store(_)));
+
+        if !comes_again {
+            bump(&mut self.stats.rx_frames);
+        }
+        result
+    }
+
+    fn take_frame<E>(
+        &mut self,
+        settings: &Settings,
+        frame: &[u8],
+        len: u32,
+        store: impl FnOnce(Fragment<'_>) -> Result<(), E>,
+    ) -> Result<Received, Refused<E>> {
         let header = match Header::parse(frame) {
             Ok(header) => header,
             Err(e) => {

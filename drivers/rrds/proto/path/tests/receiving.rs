@@ -231,6 +231,27 @@ fn an_acknowledgement_of_half_a_message_is_a_violation() {
 }
 
 #[test]
+fn what_a_stream_hands_in_again_is_counted_once() {
+    for (is_stream, count) in [(true, 1), (false, 2)] {
+        let mut a = up();
+        if is_stream {
+            a.path.set_stream(crate::tcp::Hello::default());
+        }
+        let before = a.path.stats().rx_frames;
+        let conn = a.path.current();
+        let frame = data(1, 10).emit();
+        let got = a
+            .path
+            .on_frame(&a.settings, conn, &frame, 58, |_| Err("full"));
+        assert_eq!(got, Err(Refused::Store("full")));
+        let _ = a
+            .path
+            .on_frame(&a.settings, conn, &frame, 58, |_| Ok::<_, ()>(()));
+        assert_eq!(a.path.stats().rx_frames - before, count);
+    }
+}
+
+#[test]
 fn lack_of_memory_ends_the_connection_after_a_while() {
     let mut a = up();
     let conn = a.path.current();
