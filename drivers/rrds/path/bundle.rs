@@ -12,8 +12,8 @@ use kernel::{
     sync::{
         atomic::{
             ordering::{
-                Relaxed,
-                Release, //
+                Full,
+                Relaxed, //
             },
             Atomic, //
         },
@@ -95,9 +95,9 @@ impl Lanes {
 
     /// The peer of another lane's connection is gone, and may be that of the first one's, which has not noticed.
     pub(super) fn suspect(&self) {
+        let _ = self.is_suspect.xchg(true, Full);
         // At once: none is to be dialed before the first one has asked.
         self.is_open.store(false, Relaxed);
-        self.is_suspect.store(true, Release);
         self.wake_first();
     }
 

@@ -157,7 +157,7 @@ impl<C: Carrier> Path<C> {
                 }
             }
             Ok(Received::Ping(port)) => {
-                is_told = state.engine.has_news_of_peer();
+                is_told = self.as_first().is_some() && state.engine.has_news_of_peer();
                 if !self.peer.is_congested(port) {
                     // If there is no room the answer is left out, and the peer's ping times out.
                     state.engine.queue_pong(port);
@@ -177,7 +177,9 @@ impl<C: Carrier> Path<C> {
             // leaves when this side is ready.
             Ok(Received::Early) => state.engine.on_lost(conn, DropReason::Transport),
             Ok(Received::Ignored(why)) => trace::ignored(&self.key, header, why),
-            Ok(Received::Pong) => is_told = state.engine.has_news_of_peer(),
+            Ok(Received::Pong) => {
+                is_told = self.as_first().is_some() && state.engine.has_news_of_peer()
+            }
             Ok(Received::Ack | Received::Partial | Received::Stale) => {}
             // The engine has given the connection up.
             Err(Refused::Violation(why)) => {

@@ -49,6 +49,11 @@ use rds_proto::{
 /// A peer that does not say who it is for so long is taken for who it was: its answers may be turned off.
 const SILENT: Delta = Delta::from_millis(3000);
 
+/// How long a connection of the peer whose port could be that of another lane waits for the first one, in nanoseconds.
+/// Then it is taken for that: if there is none, or there is one, and nothing was said on it.
+const LATE_NS: u64 = 1_500_000_000;
+const LATEST_NS: u64 = 5_000_000_000;
+
 /// When it is tried again to say hello, or to find a lane that can be connected anew.
 const RETRY: Delta = Delta::from_millis(250);
 
@@ -61,7 +66,7 @@ impl<C: Carrier> Path<C> {
 
     /// Returns what the lanes have in common, if this is the first one.
     #[inline]
-    fn as_first(&self) -> Option<&Lanes> {
+    pub(super) fn as_first(&self) -> Option<&Lanes> {
         if C::LANES == 1 || self.is_extra() {
             return None;
         }
@@ -119,21 +124,31 @@ impl<C: Carrier> Path<C> {
         f(self) || self.others().iter().any(|lane| f(lane))
     }
 
-    /// Returns the lane that a connection of the peer is for, by the port that it comes from. None if that is not
-    /// known yet: it is as soon as the first lane is up, and the peer has said who it is. `is_late` tells that the
-    /// peer has had its time for that.
+    /// Returns the lane that a connection of the peer is for, by the port that it comes from, if it has waited for `age`
+    /// nanoseconds to be used. None if that is not known yet: it is as soon as the first lane is up, and the peer has
+    /// said there who it is.
     ///
     /// Any context.
-    pub(crate) fn lane_of_request(self: &Arc<Self>, port: u16, is_late: bool) -> Option<Arc<Self>> {
-        let (told, count) = {
+    pub(crate) fn lane_of_request(self: &Arc<Self>, port: u16, age: u64) -> Option<Arc<Self>> {
+        let (is_told, is_down, told, count) = {
             let state = self.state.lock();
-            (state.engine.told(), state.engine.lanes())
+            let engine = &state.engine;
+
+            (
+                engine.is_told(),
+                engine.state() == ConnState::Down,
+                engine.told(),
+                engine.lanes(),
+            )
         };
         // Who has said that its ports do not tell has one.
-        let has_one = told.lanes.is_some() && !told.ports_tell;
-        let lane = if count > 1 {
+        let has_one = is_told && told.lanes.is_some() && !told.ports_tell;
+        let lane = if is_told && count > 1 {
             lane_of_source(port, count)
-        } else if has_one || is_late || lane_of_source(port, MAX_LANES) == 0 {
+        } else if has_one || lane_of_source(port, MAX_LANES) == 0 {
+            0
+        } else if age >= LATE_NS && is_down || age >= LATEST_NS {
+            // Its ports do not tell, it seems.
             0
         } else {
             return None;
@@ -239,15 +254,18 @@ impl<C: Carrier> Path<C> {
             state.engine.set_barrier();
             lanes.count.store(count.into(), Release);
         }
-        if !state.engine.say_hello() {
+        let now = clock::now();
+        let asked = Instant(lanes.asked_at.load(Relaxed)).max(state.history.since());
+        // CAST: It is positive.
+        let silent_at = asked.after(SILENT.as_nanos() as u64);
+        let is_silent = silent_at <= now;
+        let is_new = lanes.known.load(Relaxed) == 1;
+        if !state.engine.say_hello() && (is_new || !is_silent) {
             // There is no room for it.
             return Some(RETRY);
         }
-        let asked = Instant(lanes.asked_at.load(Relaxed)).max(state.history.since());
-        let since = clock::now().since(asked);
-        let is_silent = since >= SILENT.as_nanos().unsigned_abs();
         if !state.engine.is_told() && !is_silent {
-            return Some(SILENT);
+            return Some(until(silent_at, now));
         }
         let is_misplaced = |link: &Arc<C::Link>| link.lane(count).is_some_and(|lane| lane != 0);
         if count > 1 && !C::dials_lanes(&self.key) && state.link.as_ref().is_some_and(is_misplaced)
@@ -277,7 +295,10 @@ impl<C: Carrier> Path<C> {
 
             if state.engine.state() == ConnState::Up && state.engine.told().generation == generation
             {
-                lanes.is_open.store(true, Release);
+                let _ = lanes.is_open.xchg(true, Full);
+                if lanes.is_suspect.load(Relaxed) {
+                    lanes.is_open.store(false, Relaxed);
+                }
             }
             self.pass_barrier(&state);
         }

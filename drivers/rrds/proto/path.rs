@@ -215,8 +215,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         Hello {
             lanes: if self.told.ports_tell {
                 self.own.lanes
-            } else {
+            } else if self.heard || self.told.generation.is_some() {
                 Some(1)
+            } else {
+                // To one that has lanes to us it would say that there is one now.
+                None
             },
             ..self.own
         }

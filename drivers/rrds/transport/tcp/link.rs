@@ -167,7 +167,10 @@ impl path::Link for Link {
     }
 
     fn lane(&self, count: u8) -> Option<u8> {
-        Some(lane_of_source(self.shown.peer_port(), count))
+        // It is not known of a connection that has ended.
+        Some(self.shown.peer_port())
+            .filter(|port| *port != 0)
+            .map(|port| lane_of_source(port, count))
     }
 
     fn settings(&self, wanted: Settings) -> Settings {

@@ -74,10 +74,6 @@ const RETRY: Delta = Delta::from_millis(10);
 /// acknowledged of it. A path has one for each other lane.
 const PARKED: usize = 4096;
 
-/// How long a peer has to say on its first lane who it is, in nanoseconds. Until then a connection whose port could be
-/// that of another lane is kept; then it is taken for the first one.
-const LATE_NS: u64 = 1_500_000_000;
-
 /// Wakes the job when a connection waits.
 struct Bell(Waker);
 
@@ -101,6 +97,8 @@ pub(crate) struct Accepts {
 struct Parked {
     connection: Connection<Events>,
     path: Arc<Path<Tcp>>,
+    /// The peer's.
+    port: u16,
     since: Instant,
 }
 
@@ -205,7 +203,7 @@ impl Accepts {
                 return;
             }
         };
-        let lane = path.lane_of_request(port, false);
+        let lane = path.lane_of_request(port, 0);
 
         if Role::of(local, peer) == Role::Low {
             // It asks us to dial.
@@ -214,17 +212,18 @@ impl Accepts {
         } else if let Some(lane) = lane {
             use_for(&lane, connection);
         } else {
-            self.park(connection, path);
+            self.park(connection, path, port);
         }
     }
 
     /// Keeps a connection until its lane is known.
-    fn park(&self, connection: Connection<Events>, path: Arc<Path<Tcp>>) {
+    fn park(&self, connection: Connection<Events>, path: Arc<Path<Tcp>>, port: u16) {
         let mut parked = self.parked.lock();
         let key = *path.key();
         let new = Parked {
             connection,
             path,
+            port,
             since: clock::now(),
         };
 
@@ -249,16 +248,8 @@ impl Accepts {
         let mut parked = self.parked.lock();
         let mut at = 0;
 
-        while let Some(Parked {
-            connection,
-            path,
-            since,
-        }) = parked.get(at)
-        {
-            let port = connection.peer_addr().map_or(0, |at| at.port());
-            let is_late = since.after(LATE_NS) <= now;
-
-            match path.lane_of_request(port, is_late) {
+        while let Some(one) = parked.get(at) {
+            match one.path.lane_of_request(one.port, now.since(one.since)) {
                 None => at = at.saturating_add(1),
                 Some(lane) => {
                     if let Ok(Parked { connection, .. }) = parked.remove(at) {

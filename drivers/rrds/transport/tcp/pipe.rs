@@ -386,6 +386,11 @@ impl path::Conn for Conn {
     fn hang_up(&self) {
         let pipe = self.0.data();
         let mut sending = pipe.sending.lock();
+        if matches!(sending.stage, Stage::Held | Stage::Waiting) {
+            // What it has brought was acknowledged, too.
+            let receiver = Receiver::new(pipe.path.clone(), pipe.link.clone());
+            pipe.connection.handler().open(receiver);
+        }
         let was_used = pipe.connection.handler().is_open();
 
         sending.stage = Stage::Over;
