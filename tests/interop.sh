@@ -5,7 +5,7 @@
 
 . /lab/lib/rds.sh
 
-plan $((14 + 2 * TCP))
+plan $((14 + 3 * TCP))
 
 US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
 US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")

@@ -7,6 +7,41 @@ from mutant import Mutant
 
 TCP = [
     Mutant(
+        "tcp-call-released",
+        "what the peer asks for is not dialed if no socket here uses the path",
+        "Machine::release",
+        "&& !self.called",
+        "",
+    ),
+    Mutant(
+        "tcp-regain-never",
+        "a lost connection that only the peer wants is not dialed again",
+        "regains",
+        "self.stream && !self.extra",
+        "false && self.stream && !self.extra",
+    ),
+    Mutant(
+        "tcp-regain-high",
+        "the side that does not dial dials a lost connection again, too",
+        "regains",
+        " && Role::of(local, peer) == Role::Low",
+        "",
+    ),
+    Mutant(
+        "tcp-regain-ever",
+        "a lost connection that only the peer wants is dialed for ever",
+        "regains",
+        ".filter(|&end| now < end)",
+        "",
+    ),
+    Mutant(
+        "tcp-regain-again",
+        "a connection that was lost at once begins the time anew",
+        "regains",
+        "self.regain.is_none() || self.machine.has_lasted(settings, now)",
+        "true",
+    ),
+    Mutant(
         "tcp-ack-early",
         "a message counts as acknowledged before its last byte was",
         "is_reached",

@@ -161,7 +161,7 @@ impl<C: Carrier> Path<C> {
     }
 
     /// Whether a connection may be made.
-    pub(super) fn may_connect(&self) -> bool {
+    pub(crate) fn may_connect(&self) -> bool {
         self.as_extra().is_none_or(|lanes| {
             lanes.is_open.load(Acquire) && u32::from(self.key.lane) < lanes.known.load(Relaxed)
         })

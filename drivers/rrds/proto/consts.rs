@@ -91,6 +91,9 @@ pub const RECONNECT_MIN_NS: u64 = 1_000_000;
 /// Longest reconnect delay in nanoseconds (spec-sysctl).
 pub const RECONNECT_MAX_NS: u64 = 1_000_000_000;
 
+/// How long a stream's connection that only the peer wants is made again when it is lost, in nanoseconds.
+pub const REGAIN_NS: u64 = 300_000_000_000;
+
 /// Shortest stay on a connection that had no memory for a message, in nanoseconds.
 pub const REFUSAL_MIN_NS: u64 = 50_000_000;
 

@@ -58,6 +58,7 @@ mod frames;
 mod tests;
 
 use crate::conn::{Action, ConnId, Identity, Machine, State, Verdict};
+use crate::consts;
 use crate::error::{DropReason, Violation};
 use crate::incarnation::Life;
 use crate::linger::Linger;
@@ -67,7 +68,7 @@ use crate::ring::Storage;
 use crate::send::{Cancel, Context, Entry, Frame, Outcome, Payload, Sender, Transmit};
 use crate::settings::Settings;
 use crate::stats::{bump, Counters};
-use crate::tcp::{Hello, MAX_LANES};
+use crate::tcp::{Hello, Role, MAX_LANES};
 use crate::time::Instant;
 use crate::wire::PrivateData;
 use core::fmt;
@@ -129,6 +130,8 @@ pub struct Path<M, S> {
     has_news: bool,
     /// What was received is forgotten when the connection is closed.
     disowned: bool,
+    /// Until when a connection that is lost is made again even if only the peer wants it.
+    regain: Option<Instant>,
     probe: Probe,
     linger: Linger,
     stats: Counters,
@@ -170,6 +173,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             heard: false,
             has_news: false,
             disowned: false,
+            regain: None,
             probe: Probe::default(),
             linger: Linger::default(),
             stats: Counters::default(),
@@ -373,7 +377,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         if self.state() != State::Up {
             self.drop_own();
         }
-        let pending = self.sender.queue.has_live();
+        let pending = self.regain.is_some() || self.sender.queue.has_live();
         self.machine.release(pending);
     }
 
@@ -518,7 +522,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             // Whoever has asked asks again, once it has a connection.
             self.drop_own();
         }
-        let pending = self.sender.queue.has_live();
+        let pending = self.regains(settings, now) || self.sender.queue.has_live();
         self.machine.on_closed(conn, settings, now, random, pending);
         self.ack = AckState::default();
         self.settled = false;
@@ -526,6 +530,23 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         Some(Closed {
             discard_partial: self.reassembly.reset(),
         })
+    }
+
+    /// Whether the connection that is being closed is to be made again even if only the peer wants it: of a stream's two
+    /// sides only one dials (spec-tcp-roles), and C's other side waits for it. Not for ever, and no longer for
+    /// one that comes up and is lost again and again.
+    fn regains(&mut self, settings: &Settings, now: Instant) -> bool {
+        let Identity { local, peer, .. } = self.identity;
+        let dials = self.stream && !self.extra && Role::of(local, peer) == Role::Low;
+
+        if dials
+            && self.settled
+            && (self.regain.is_none() || self.machine.has_lasted(settings, now))
+        {
+            self.regain = Some(now.after(consts::REGAIN_NS));
+        }
+        self.regain = self.regain.filter(|&end| now < end);
+        self.regain.is_some()
     }
 
     /// What is to be done about the connection, if anything.

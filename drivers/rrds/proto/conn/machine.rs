@@ -138,7 +138,7 @@ pub struct Machine {
     rest: Option<Instant>,
     /// Somebody on this side has asked for a connection.
     wanted: bool,
-    /// The peer has asked for one while the last attempt or connection ended.
+    /// The peer has asked for one: the next attempt is made for that.
     called: bool,
     /// No connection is to be made for now.
     shut: bool,
@@ -222,7 +222,7 @@ impl Machine {
     /// Makes one attempt at a connection, because the peer asks for it, unless there is one or an attempt is due
     /// anyway. If it comes to nothing the peer asks again.
     pub(crate) fn call_back(&mut self, now: Instant) {
-        self.called |= self.state == State::Closing;
+        self.called |= matches!(self.state, State::Down | State::Closing);
         self.attempt(now);
     }
 
@@ -244,10 +244,10 @@ impl Machine {
     }
 
     /// Ends what [`Machine::want`] began: no attempt follows the one that is under way, if any, unless
-    /// something waits to be sent, as `pending` tells. A connection that there is stays.
+    /// something waits to be sent, as `pending` tells, or the peer has asked for it. A connection that there is stays.
     pub(crate) fn release(&mut self, pending: bool) {
         self.wanted = false;
-        if self.state == State::Down && !pending {
+        if self.state == State::Down && !pending && !self.called {
             // Who wants one next is not to dial sooner than this.
             self.rest = self.timer.take().or(self.rest);
         }
@@ -376,6 +376,7 @@ impl Machine {
         self.current = held.conn;
         self.handshake = held.handshake;
         self.due = true;
+        self.called = false;
         self.timer = Some(now.after(settings.handshake_ns));
     }
 
@@ -408,9 +409,9 @@ impl Machine {
 
     /// Notes that connection `conn` is gone; returns whether it was the one being closed.
     ///
-    /// It is made again if somebody has asked for one, or if something waits to be sent, as `pending`
-    /// tells. What only the peer ever wanted is for the peer to make: C dials all the same, and so is
-    /// kept busy by whoever connects and goes.
+    /// It is made again if somebody has asked for one, or if something waits to be sent or it is for this side to make
+    /// it, as `pending` tells. Else what only the peer ever wanted is for the peer to make: C dials all the same, and so
+    /// is kept busy by whoever connects and goes.
     ///
     /// The back-off begins anew only after a connection that was up for longer than the longest delay. One
     /// that comes up and is lost at once, again and again, is no reason to hurry.
@@ -425,11 +426,11 @@ impl Machine {
         if !self.is_closing(conn) {
             return false;
         }
-        let lasted = |since: Instant| now >= since.after(settings.reconnect_max_ns);
-        if self.up_since.take().is_some_and(lasted) {
+        if self.has_lasted(settings, now) {
             self.backoff.reset();
         }
-        let pending = core::mem::take(&mut self.called) || pending;
+        self.up_since = None;
+        let pending = self.called || pending;
         match self.held.take() {
             Some(held) => self.accept(held, settings, now),
             None => {
@@ -444,6 +445,12 @@ impl Machine {
             }
         }
         true
+    }
+
+    /// Whether the current connection has been up for longer than the longest delay between attempts.
+    pub(crate) fn has_lasted(&self, settings: &Settings, now: Instant) -> bool {
+        self.up_since
+            .is_some_and(|since| now >= since.after(settings.reconnect_max_ns))
     }
 
     /// What the transport is to do next, if anything. `reply` makes the private data of a reply.
@@ -467,6 +474,7 @@ impl Machine {
         match self.state {
             State::Down if over && !self.shut => {
                 self.state = State::Dialing;
+                self.called = false;
                 self.current = self.new_id();
                 self.handshake = Handshake::requested();
                 self.timer = Some(now.after(settings.handshake_ns));

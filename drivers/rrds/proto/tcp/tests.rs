@@ -560,6 +560,109 @@ fn who_is_asked_dials_once() {
 }
 
 #[test]
+fn who_is_asked_dials_though_nobody_here_uses_the_path() {
+    let (mut end, settings) = (End::new(1, 2), Settings::default());
+    end.path.call_back(Instant(0));
+    end.path.release();
+    end.poll(&settings, Instant(0), &mut Random(1));
+    let conn = end.dialing.take().unwrap();
+    end.path.on_lost(conn, DropReason::Transport);
+    end.path.call_back(Instant(0));
+    end.poll(&settings, Instant(0), &mut Random(1));
+    end.path.release();
+    let then = Instant(1_000_000_000);
+    end.poll(&settings, then, &mut Random(1));
+    assert!(end.dialing.is_some());
+}
+
+/// Brings a connection up, unasked by this side, that is lost after `lasts`, and returns when.
+fn lose_one_of_the_peer(end: &mut End, random: &mut Random, now: Instant, lasts: u64) -> Instant {
+    let settings = Settings::default();
+    let mut now = now;
+    if end.dialing.is_none() {
+        end.path.call_back(now);
+        now = end.path.next_timeout().map_or(now, |due| now.max(due));
+        end.poll(&settings, now, random);
+    }
+    let conn = end.dialing.take().unwrap();
+    end.begin(conn, 1);
+    end.poll(&settings, now, random);
+    let then = now.after(lasts);
+    end.path.on_lost(conn, DropReason::Transport);
+    while matches!(end.path.state(), State::Up | State::Closing) {
+        end.poll(&settings, then, random);
+    }
+    then
+}
+
+/// Dials as often as it is due, in vain, and returns how long that went on.
+fn dials_for(end: &mut End, random: &mut Random, from: Instant) -> u64 {
+    let settings = Settings::default();
+    let mut now = from;
+    while let Some(due) = end.path.next_timeout() {
+        assert!(now.since(from) < 1_000_000_000_000, "no end");
+        if end.path.state() == State::Down {
+            now = now.max(due);
+        }
+        end.path.release();
+        end.poll(&settings, now, random);
+        if let Some(conn) = end.dialing.take() {
+            end.path.on_lost(conn, DropReason::Transport);
+        }
+        end.poll(&settings, now, random);
+    }
+    assert!(end.path.is_idle());
+    now.since(from)
+}
+
+#[test]
+fn what_the_peer_waits_for_is_dialed_again_for_a_while() {
+    const SECOND: u64 = 1_000_000_000;
+    let (mut end, random) = (End::new(1, 2), &mut Random(1));
+    let lost = lose_one_of_the_peer(&mut end, random, Instant(0), 10 * SECOND);
+    let tried = dials_for(&mut end, random, lost);
+    assert!((300 * SECOND..303 * SECOND).contains(&tried), "{tried}");
+
+    // Once more, and for as long, when it has lasted.
+    let lost = lose_one_of_the_peer(&mut end, random, lost.after(tried), 10 * SECOND);
+    let tried = dials_for(&mut end, random, lost);
+    assert!((300 * SECOND..303 * SECOND).contains(&tried), "{tried}");
+
+    // What comes up and is lost at once, again and again, begins no new time.
+    let first = lost.after(tried);
+    let mut now = first;
+    loop {
+        now = lose_one_of_the_peer(&mut end, random, now, 0);
+        let Some(due) = end.path.next_timeout() else {
+            break;
+        };
+        assert!(now.since(first) < 303 * SECOND);
+        if end.path.state() == State::Down {
+            now = now.max(due);
+            end.poll(&Settings::default(), now, random);
+        }
+    }
+    assert!(now.since(first) >= 300 * SECOND);
+}
+
+#[test]
+fn who_is_dialed_waits() {
+    let mut end = End::new(2, 1);
+    let settings = Settings::default();
+    let asked = request(end.identity.local, end.identity.peer);
+    let verdict = end.path.on_request(&settings, Instant(0), &asked);
+    assert!(matches!(verdict, Verdict::Hold { .. }));
+    end.poll(&settings, Instant(0), &mut Random(1));
+    let conn = end.accepting.take().unwrap();
+    end.begin(conn, 1);
+    end.path.on_lost(conn, DropReason::Transport);
+    while end.path.state() != State::Down {
+        end.poll(&settings, Instant(0), &mut Random(1));
+    }
+    assert!(end.path.is_idle());
+}
+
+#[test]
 fn who_we_are_comes_before_what_we_send() {
     let mut end = End::new(1, 2);
     for id in 0..2 {

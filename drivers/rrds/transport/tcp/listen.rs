@@ -206,9 +206,11 @@ impl Accepts {
         let lane = path.lane_of_request(port, 0);
 
         if Role::of(local, peer) == Role::Low {
-            // It asks us to dial.
+            // It asks us to dial. With the first lane all others come.
             drop(connection);
-            lane.unwrap_or(path).call_back();
+            lane.filter(|lane| lane.may_connect())
+                .unwrap_or(path)
+                .call_back();
         } else if let Some(lane) = lane {
             use_for(&lane, connection);
         } else {

@@ -411,7 +411,7 @@ fn a_stopped_path_stays_down() {
 
 #[test]
 fn an_idle_path_is_small() {
-    assert!(size_of::<Path<usize, Vec<Option<Entry<usize>>>>>() <= 784);
+    assert!(size_of::<Path<usize, Vec<Option<Entry<usize>>>>>() <= 800);
     let a = Node::new(1, 2, 100);
     let text = std::format!("{:?}", a.path);
     assert!(
