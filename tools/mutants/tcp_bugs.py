@@ -10,8 +10,22 @@ TCP = [
         "tcp-call-released",
         "what the peer asks for is not dialed if no socket here uses the path",
         "Machine::release",
-        "&& !self.called",
+        "&& !(self.called && !self.shut)",
         "",
+    ),
+    Mutant(
+        "tcp-call-shut",
+        "a lane that may not connect keeps what the peer asked for, for ever",
+        "Machine::release",
+        "&& !(self.called && !self.shut)",
+        "&& !self.called",
+    ),
+    Mutant(
+        "tcp-lasted-closing",
+        "a connection lasts as long as it takes to close it",
+        "Machine::has_lasted",
+        "self.lasted",
+        "true",
     ),
     Mutant(
         "tcp-regain-never",
@@ -38,7 +52,7 @@ TCP = [
         "tcp-regain-again",
         "a connection that was lost at once begins the time anew",
         "regains",
-        "self.regain.is_none() || self.machine.has_lasted(settings, now)",
+        "self.regain.is_none() || self.machine.has_lasted()",
         "true",
     ),
     Mutant(

@@ -50,7 +50,8 @@ use rds_proto::{
 const SILENT: Delta = Delta::from_millis(3000);
 
 /// How long a connection of the peer whose port could be that of another lane waits for the first one, in nanoseconds.
-/// Then it is taken for that: if there is none, or there is one, and nothing was said on it.
+/// Then it is taken for that: if there is none, or there is one, and nothing was said on it. Of a peer that has ever said
+/// that its ports tell only if there is none, after the longer time: it may have become one whose ports do not.
 const LATE_NS: u64 = 1_500_000_000;
 const LATEST_NS: u64 = 5_000_000_000;
 
@@ -126,10 +127,13 @@ impl<C: Carrier> Path<C> {
 
     /// Returns the lane that a connection of the peer is for, by the port that it comes from, if it has waited for `age`
     /// nanoseconds to be used. None if that is not known yet: it is as soon as the first lane is up, and the peer has
-    /// said there who it is.
+    /// said there who it is. None, too, as long as the lane holds another one.
     ///
     /// Any context.
     pub(crate) fn lane_of_request(self: &Arc<Self>, port: u16, age: u64) -> Option<Arc<Self>> {
+        let is_open = self
+            .as_first()
+            .is_some_and(|lanes| lanes.is_open.load(Acquire));
         let (is_told, is_down, told, count) = {
             let state = self.state.lock();
             let engine = &state.engine;
@@ -143,21 +147,27 @@ impl<C: Carrier> Path<C> {
         };
         // Who has said that its ports do not tell has one.
         let has_one = is_told && told.lanes.is_some() && !told.ports_tell;
-        let lane = if is_told && count > 1 {
+        // It has said so on some connection. It may not have answered since: its answers may be turned off.
+        let has_several = told.ports_tell && count > 1;
+        let is_late = match (has_several, is_down) {
+            (false, true) => age >= LATE_NS,
+            (false, false) | (true, true) => age >= LATEST_NS,
+            (true, false) => false,
+        };
+        let lane = if has_several && (is_told || is_open) {
             lane_of_source(port, count)
-        } else if has_one || lane_of_source(port, MAX_LANES) == 0 {
-            0
-        } else if age >= LATE_NS && is_down || age >= LATEST_NS {
-            // Its ports do not tell, it seems.
+        } else if has_one || lane_of_source(port, MAX_LANES) == 0 || is_late {
+            // If it is late its ports do not tell, it seems.
             0
         } else {
             return None;
         };
+        let path = match lane.checked_sub(1) {
+            None => Some(self),
+            Some(other) => self.others().get(usize::from(other)),
+        }?;
 
-        match lane.checked_sub(1) {
-            None => Some(self.clone()),
-            Some(other) => self.others().get(usize::from(other)).cloned(),
-        }
+        (!path.state.lock().engine.holds_request()).then(|| path.clone())
     }
 
     /// Whether a connection may be made.

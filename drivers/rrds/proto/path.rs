@@ -432,6 +432,12 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
         self.machine.connections()
     }
 
+    /// Whether a request of the peer is held until the current connection is closed. Of a stream no other is to be
+    /// handed in meanwhile: what it has brought would be lost.
+    pub fn holds_request(&self) -> bool {
+        self.machine.holds_request()
+    }
+
     /// Judges a request of the peer, whose addresses the caller has checked by
     /// [`PrivateData::matches`].
     pub fn on_request(
@@ -522,7 +528,7 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
             // Whoever has asked asks again, once it has a connection.
             self.drop_own();
         }
-        let pending = self.regains(settings, now) || self.sender.queue.has_live();
+        let pending = self.regains(now) || self.sender.queue.has_live();
         self.machine.on_closed(conn, settings, now, random, pending);
         self.ack = AckState::default();
         self.settled = false;
@@ -535,14 +541,11 @@ impl<M: Payload, S: Storage<Entry<M>>> Path<M, S> {
     /// Whether the connection that is being closed is to be made again even if only the peer wants it: of a stream's two
     /// sides only one dials (spec-tcp-roles), and C's other side waits for it. Not for ever, and no longer for
     /// one that comes up and is lost again and again.
-    fn regains(&mut self, settings: &Settings, now: Instant) -> bool {
+    fn regains(&mut self, now: Instant) -> bool {
         let Identity { local, peer, .. } = self.identity;
         let dials = self.stream && !self.extra && Role::of(local, peer) == Role::Low;
 
-        if dials
-            && self.settled
-            && (self.regain.is_none() || self.machine.has_lasted(settings, now))
-        {
+        if dials && self.settled && (self.regain.is_none() || self.machine.has_lasted()) {
             self.regain = Some(now.after(consts::REGAIN_NS));
         }
         self.regain = self.regain.filter(|&end| now < end);

@@ -134,6 +134,8 @@ pub struct Machine {
     backoff: Backoff,
     /// When the current connection was first polled as one that is up.
     up_since: Option<Instant>,
+    /// The one that is being closed was up for long.
+    lasted: bool,
     /// Before when not to dial, in state Down if nobody wants a connection.
     rest: Option<Instant>,
     /// Somebody on this side has asked for a connection.
@@ -159,6 +161,7 @@ impl Default for Machine {
             timer: None,
             backoff: Backoff::default(),
             up_since: None,
+            lasted: false,
             rest: None,
             wanted: false,
             called: false,
@@ -220,7 +223,7 @@ impl Machine {
     }
 
     /// Makes one attempt at a connection, because the peer asks for it, unless there is one or an attempt is due
-    /// anyway. If it comes to nothing the peer asks again.
+    /// anyway. If it comes to nothing the peer may ask again: C does with its next message.
     pub(crate) fn call_back(&mut self, now: Instant) {
         self.called |= matches!(self.state, State::Down | State::Closing);
         self.attempt(now);
@@ -244,10 +247,11 @@ impl Machine {
     }
 
     /// Ends what [`Machine::want`] began: no attempt follows the one that is under way, if any, unless
-    /// something waits to be sent, as `pending` tells, or the peer has asked for it. A connection that there is stays.
+    /// something waits to be sent, as `pending` tells, or the peer has asked for it and it is not
+    /// [shut](Self::set_shut). A connection that there is stays.
     pub(crate) fn release(&mut self, pending: bool) {
         self.wanted = false;
-        if self.state == State::Down && !pending && !self.called {
+        if self.state == State::Down && !pending && !(self.called && !self.shut) {
             // Who wants one next is not to dial sooner than this.
             self.rest = self.timer.take().or(self.rest);
         }
@@ -282,6 +286,11 @@ impl Machine {
     /// Whether the connection was taken down for good.
     pub(crate) const fn is_stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// Whether a request is held until the current connection is closed.
+    pub(crate) fn holds_request(&self) -> bool {
+        self.held.is_some()
     }
 
     /// Whether one more request can be kept.
@@ -426,10 +435,11 @@ impl Machine {
         if !self.is_closing(conn) {
             return false;
         }
-        if self.has_lasted(settings, now) {
+        if self.has_lasted() {
             self.backoff.reset();
         }
         self.up_since = None;
+        self.lasted = false;
         let pending = self.called || pending;
         match self.held.take() {
             Some(held) => self.accept(held, settings, now),
@@ -447,10 +457,9 @@ impl Machine {
         true
     }
 
-    /// Whether the current connection has been up for longer than the longest delay between attempts.
-    pub(crate) fn has_lasted(&self, settings: &Settings, now: Instant) -> bool {
-        self.up_since
-            .is_some_and(|since| now >= since.after(settings.reconnect_max_ns))
+    /// Whether the connection that is being closed was up for longer than the longest delay between attempts.
+    pub(crate) fn has_lasted(&self) -> bool {
+        self.lasted
     }
 
     /// What the transport is to do next, if anything. `reply` makes the private data of a reply.
@@ -492,6 +501,10 @@ impl Machine {
             }
             State::Closing if self.due => {
                 self.due = false;
+                // To close it may take long.
+                self.lasted = self
+                    .up_since
+                    .is_some_and(|since| now >= since.after(settings.reconnect_max_ns));
                 Some(Action::Close {
                     conn: self.current,
                     reason: self.reason,

@@ -575,6 +575,16 @@ fn who_is_asked_dials_though_nobody_here_uses_the_path() {
     assert!(end.dialing.is_some());
 }
 
+#[test]
+fn a_lane_that_is_shut_forgets_that_it_was_asked() {
+    let mut end = End::new(1, 2);
+    end.path.set_shut(true);
+    end.path.call_back(Instant(0));
+    assert!(!end.path.is_idle());
+    end.path.release();
+    assert!(end.path.is_idle());
+}
+
 /// Brings a connection up, unasked by this side, that is lost after `lasts`, and returns when.
 fn lose_one_of_the_peer(end: &mut End, random: &mut Random, now: Instant, lasts: u64) -> Instant {
     let settings = Settings::default();
@@ -589,10 +599,14 @@ fn lose_one_of_the_peer(end: &mut End, random: &mut Random, now: Instant, lasts:
     end.poll(&settings, now, random);
     let then = now.after(lasts);
     end.path.on_lost(conn, DropReason::Transport);
-    while matches!(end.path.state(), State::Up | State::Closing) {
-        end.poll(&settings, then, random);
+    let closing = end.path.poll(&settings, then, false);
+    assert!(matches!(closing, Some(Action::Close { .. })));
+    end.closing = Some(conn);
+    let closed = then.after(2_000_000_000);
+    while end.path.state() == State::Closing {
+        end.poll(&settings, closed, random);
     }
-    then
+    closed
 }
 
 /// Dials as often as it is due, in vain, and returns how long that went on.
@@ -628,7 +642,7 @@ fn what_the_peer_waits_for_is_dialed_again_for_a_while() {
     let tried = dials_for(&mut end, random, lost);
     assert!((300 * SECOND..303 * SECOND).contains(&tried), "{tried}");
 
-    // What comes up and is lost at once, again and again, begins no new time.
+    // What comes up and is lost at once, again and again, begins no new time, though it takes long to close.
     let first = lost.after(tried);
     let mut now = first;
     loop {

@@ -15,7 +15,6 @@ use crate::{
     clock,
     key::RouteKey,
     path::{
-        Carrier,
         Path,
         Table, //
     },
@@ -70,9 +69,10 @@ const BUDGET: u32 = 64;
 /// When it is tried again to accept one, or to find the lane of one.
 const RETRY: Delta = Delta::from_millis(10);
 
-/// Connections whose lane is not known yet, at most; what comes beside them is dropped, and with it what TCP has
-/// acknowledged of it. A path has one for each other lane.
+/// Connections whose lane is not known yet, or can't take them yet: of all paths, and of one. What comes beside them is
+/// dropped, and with it what TCP has acknowledged of it. A peer that dials all lanes twice meanwhile loses nothing.
 const PARKED: usize = 4096;
+const PARKED_OF_PATH: usize = 16;
 
 /// Wakes the job when a connection waits.
 struct Bell(Waker);
@@ -206,19 +206,28 @@ impl Accepts {
         let lane = path.lane_of_request(port, 0);
 
         if Role::of(local, peer) == Role::Low {
-            // It asks us to dial. With the first lane all others come.
+            // It asks us to dial. A lane that may not connect yet is dialed when the first one is up.
             drop(connection);
             lane.filter(|lane| lane.may_connect())
                 .unwrap_or(path)
                 .call_back();
-        } else if let Some(lane) = lane {
-            use_for(&lane, connection);
-        } else {
-            self.park(connection, path, port);
+            return;
+        }
+        match lane {
+            // None is used before those that came first.
+            Some(lane) if !self.has_parked_of(&path) => use_for(&lane, connection),
+            _ => self.park(connection, path, port),
         }
     }
 
-    /// Keeps a connection until its lane is known.
+    /// Whether connections of a path wait.
+    fn has_parked_of(&self, path: &Arc<Path<Tcp>>) -> bool {
+        let parked = self.parked.lock();
+
+        parked.iter().any(|other| Arc::ptr_eq(&other.path, path))
+    }
+
+    /// Keeps a connection until its lane is known, and can take it.
     fn park(&self, connection: Connection<Events>, path: Arc<Path<Tcp>>, port: u16) {
         let mut parked = self.parked.lock();
         let key = *path.key();
@@ -232,7 +241,7 @@ impl Accepts {
         let is_same = |other: &&Parked| Arc::ptr_eq(&other.path, &new.path);
         let count = parked.iter().filter(is_same).count();
 
-        if count >= usize::from(<Tcp as Carrier>::LANES).saturating_sub(1)
+        if count >= PARKED_OF_PATH
             || parked.len() >= PARKED
             || parked.push(new, GFP_KERNEL).is_err()
         {
@@ -244,13 +253,23 @@ impl Accepts {
         !self.parked.lock().is_empty()
     }
 
-    /// Uses the connections whose lanes are known by now.
+    /// Uses the connections whose lanes are known by now, and can take them.
     fn settle(&self) {
         let now = clock::now();
         let mut parked = self.parked.lock();
         let mut at = 0;
 
-        while let Some(one) = parked.get(at) {
+        while let Some(one) = parked.get_mut(at) {
+            if one.path.is_stopped() {
+                // It was of no use for long, but for this.
+                match self.table.path_of_request(*one.path.key()) {
+                    Ok(path) => one.path = path,
+                    Err(_) => {
+                        at = at.saturating_add(1);
+                        continue;
+                    }
+                }
+            }
             match one.path.lane_of_request(one.port, now.since(one.since)) {
                 None => at = at.saturating_add(1),
                 Some(lane) => {

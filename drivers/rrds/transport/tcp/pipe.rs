@@ -123,7 +123,7 @@ struct Sending {
 enum Stage {
     /// The peer is asked for it.
     Dialing,
-    /// The peer asks for it.
+    /// The peer asks for it, or it is established and can't be used. It stays unread until it is accepted or hung up.
     Held,
     /// It is established, and stays unread until the path may use it.
     Waiting,
@@ -231,7 +231,8 @@ impl Pipe {
             Ok(()) => return true,
             Err(EAGAIN) => sending.stage = Stage::Waiting,
             Err(_) => {
-                sending.stage = Stage::Over;
+                // What it has brought is read when it is hung up.
+                sending.stage = Stage::Held;
                 self.path.lost(self.conn(), DropReason::Transport);
             }
         }
@@ -386,7 +387,11 @@ impl path::Conn for Conn {
     fn hang_up(&self) {
         let pipe = self.0.data();
         let mut sending = pipe.sending.lock();
-        if matches!(sending.stage, Stage::Held | Stage::Waiting) {
+        let key = pipe.path.key();
+        let is_dialed = Role::of(key.local, key.peer) == Role::Low;
+        if matches!(sending.stage, Stage::Held | Stage::Waiting)
+            || sending.stage == Stage::Dialing && is_dialed
+        {
             // What it has brought was acknowledged, too.
             let receiver = Receiver::new(pipe.path.clone(), pipe.link.clone());
             pipe.connection.handler().open(receiver);
