@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
-# Node a has no RDS: it sends what it likes to the victim's port. Between the victim and the good node messages go on.
+# Node a has no RDS: it says what it likes to the victim. Between the victim and the good node messages go on.
 
 . /lab/lib/rds.sh
 
@@ -9,91 +9,30 @@ PORT=16385
 # As the kernel lists it.
 HEX=4001
 
-# bytes HEX...: these.
-bytes() {
-	# shellcheck disable=SC2059 # a format on purpose
-	printf "$(echo "$*" | tr -d ' ' | sed 's/../\\x&/g')"
-}
-
-zeros() {
-	head -c "$1" /dev/zero
-}
-
-# header SEQ LEN SPORT DPORT FLAGS: in hexadecimal, each as long as it is on the wire.
-header() {
-	bytes "$1" 0000000000000000 "$2" "$3" "$4" "$5" 00 00000000 0000 00000000000000000000000000000000
-}
-
-# says: what comes from standard input, to the victim. What it can't connect for is in /tmp/nc.
-says() {
-	nc -w 2 "$VICTIM" "$PORT" >/dev/null 2>>/tmp/nc
-}
-
-# heard: whether the victim has taken all connections so far.
-heard() {
-	! grep "can't connect" /tmp/nc
-}
-
-# deed NUMBER: one of those that were thought of.
-deed() {
-	local one=0000000000000001
-
-	case $1 in
-	0) header $one 00000005 0fa1 0fa2 00 && echo hello ;;
-	1) header $one 00000005 0fa1 0fa2 00 | head -c 20 ;;
-	2) header $one ffffffff 0fa1 0fa2 00 && zeros 100000 ;;
-	3) header $one 80000000 0fa1 0fa2 00 && zeros 100000 ;;
-	4) header $one 00100001 0fa1 0fa2 00 && zeros 100000 ;;
-	5) header $one 00100000 0fa1 0fa2 00 && zeros 500000 ;;
-	6) header 0000000000000000 00002000 0000 0000 01 && zeros 8192 ;;
-	7) header 0000000000000000 00000004 0000 0000 01 && zeros 4 ;;
-	8) header 0000000000000000 00002001 0000 0000 01 && zeros 8193 ;;
-	9) header 0000000000000000 00002000 0000 0000 03 && zeros 8192 ;;
-	10) header ffffffffffffffff 00000001 0fa1 0fa2 04 && zeros 1 ;;
-	11) header $one 00000000 0000 0000 00 && header $one 00000000 0000 0000 ff ;;
-	12) header $one 00000000 0001 0000 00 && header $one 00000000 0000 0001 00 ;;
-	13) bytes $one 0000000000000000 00000000 0001 0000 00 00 00000000 0000 05000006ffffffff0800ffffffffffff ;;
-	14) bytes $one 0000000000000000 00000000 0001 0000 00 00 00000000 0000 05ffff06000000000800050001060000 ;;
-	15) for _ in $(seq 200); do header $one 00000000 0fa1 0000 00; done ;;
-	16) for _ in $(seq 200); do header $one 00000000 0fa1 "$(printf %04x "$PORT_OPEN")" 00; done ;;
-	17) bytes $one ffffffffffffffff 00000000 0fa1 0000 02 ff ffffffff ffff 00000000000000000000000000000000 ;;
-	esac
-}
-DEEDS=17
-
-# fields: a header of which what counts is small, or noise.
-fields() {
-	od -A n -v -N 8 -t u1 /dev/urandom | {
-		read -r a b c d e f g h
-		header "$(printf %016x $((a % 4)))" "$(printf %08x $((b * b * c % 200000)))" \
-			"$(printf %04x $((d % 3)))" "$(printf %04x $((e % 3)))" "$(printf %02x $((f % 8)))"
-		head -c $((g * h)) /dev/urandom
-	}
+# many: beside the noise.
+many() {
+	[ "$(awk '/ cases, / { print $1 }' /tmp/hostile)" -ge $((150 + 2 * NOISE)) ]
 }
 
 attacker() {
-	plan 4
-	: >/tmp/nc
+	plan 3
 	barrier ready
-	for deed in $(seq 0 $DEEDS); do
-		deed "$deed" | says
-	done
-	check "all that was thought of was tried" heard
+	check "connections end, or stay, as they should" hostile
+	check "at least 150 cases" many
 	barrier deeds
-	for _ in $(seq "$NOISE"); do
-		head -c $((1 + $(od -A n -N 2 -t u2 /dev/urandom))) /dev/urandom | says
-	done
-	check "noise" heard
-	for _ in $(seq "$HEADERS"); do
-		for _ in 1 2 3 4; do fields; done | says
-	done
-	check "headers with noise in them" heard
 	for _ in $(seq "$SILENT"); do
 		sleep 1000 | nc "$VICTIM" "$PORT" >/dev/null 2>&1 &
 	done
 	check "connections that say nothing" within 20 connected
 	barrier silent
 	barrier over
+}
+
+hostile() {
+	/lab/bin/rds-tcp-hostile --patience $((10 * SLOW)) --seed "$SEED" --noise "$NOISE" "$VICTIM" "$PORT_OPEN" >/tmp/hostile
+	status=$?
+	cat /tmp/hostile
+	return "$status"
 }
 
 # connected: whether one is there that says nothing. Each takes the place of the last one.
@@ -113,13 +52,15 @@ one_left() {
 
 friend() {
 	[ "$NODE" = good ] && PEER=$VICTIM || PEER=$(addr4 good)
-	plan "$([ "$NODE" = good ] && echo 4 || echo 8)"
+	plan "$([ "$NODE" = good ] && echo 5 || echo 9)"
 	load_rrds || die "the modules do not load"
 	command rds recv -o /dev/null "$(addr4 "$NODE"):$PORT_OPEN" >/tmp/open 2>&1 &
 	open=$!
 	within 20 bound "$PORT_OPEN" || die "rds recv does not bind: $(cat /tmp/open)"
 	streams before
 	barrier ready
+	# Both nodes have others to talk to meanwhile.
+	check "messages go on: beside the deeds" rds ping -c "$PINGS" -i 100ms -s 20000 -W 100s "$PEER"
 	barrier deeds
 	streams "after the deeds"
 	barrier silent

@@ -10,14 +10,14 @@ TCP = [
         "tcp-call-released",
         "what the peer asks for is not dialed if no socket here uses the path",
         "Machine::release",
-        "&& !(self.called && !self.shut)",
+        "&& (!self.called || self.shut)",
         "",
     ),
     Mutant(
         "tcp-call-shut",
         "a lane that may not connect keeps what the peer asked for, for ever",
         "Machine::release",
-        "&& !(self.called && !self.shut)",
+        "&& (!self.called || self.shut)",
         "&& !self.called",
     ),
     Mutant(

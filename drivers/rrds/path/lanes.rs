@@ -154,7 +154,7 @@ impl<C: Carrier> Path<C> {
             (false, false) | (true, true) => age >= LATEST_NS,
             (true, false) => false,
         };
-        let lane = if has_several && (is_told || is_open) {
+        let lane = if told.ports_tell && (is_told || is_open) {
             lane_of_source(port, count)
         } else if has_one || lane_of_source(port, MAX_LANES) == 0 || is_late {
             // If it is late its ports do not tell, it seems.
@@ -168,6 +168,13 @@ impl<C: Carrier> Path<C> {
         }?;
 
         (!path.state.lock().engine.holds_request()).then(|| path.clone())
+    }
+
+    /// Whether connections of the peer that come from two ports may be for the same lane. Any context.
+    pub(crate) fn is_same_lane(&self, one: u16, other: u16) -> bool {
+        let count = self.state.lock().engine.lanes();
+
+        lane_of_source(one, count) == lane_of_source(other, count)
     }
 
     /// Whether a connection may be made.

@@ -251,7 +251,7 @@ impl Machine {
     /// [shut](Self::set_shut). A connection that there is stays.
     pub(crate) fn release(&mut self, pending: bool) {
         self.wanted = false;
-        if self.state == State::Down && !pending && !(self.called && !self.shut) {
+        if self.state == State::Down && !pending && (!self.called || self.shut) {
             // Who wants one next is not to dial sooner than this.
             self.rest = self.timer.take().or(self.rest);
         }

@@ -215,16 +215,18 @@ impl Accepts {
         }
         match lane {
             // None is used before those that came first.
-            Some(lane) if !self.has_parked_of(&path) => use_for(&lane, connection),
+            Some(lane) if !self.has_parked_of(&path, port) => use_for(&lane, connection),
             _ => self.park(connection, path, port),
         }
     }
 
-    /// Whether connections of a path wait.
-    fn has_parked_of(&self, path: &Arc<Path<Tcp>>) -> bool {
+    /// Whether connections wait that may be for the same lane.
+    fn has_parked_of(&self, path: &Arc<Path<Tcp>>, port: u16) -> bool {
         let parked = self.parked.lock();
 
-        parked.iter().any(|other| Arc::ptr_eq(&other.path, path))
+        parked
+            .iter()
+            .any(|other| Arc::ptr_eq(&other.path, path) && path.is_same_lane(other.port, port))
     }
 
     /// Keeps a connection until its lane is known, and can take it.
