@@ -28,7 +28,11 @@ use kernel::{
         LockClassKey,
         SpinLockIrq, //
     },
-    time::Delta,
+    time::{
+        ClockSource,
+        Delta,
+        Monotonic, //
+    },
     types::Opaque, //
 };
 
@@ -118,8 +122,12 @@ struct Target {
 
 /// # Invariants
 ///
-/// The address is null, or that of initialized work.
-struct Address(*mut bindings::delayed_work);
+/// `work` is null, or the address of initialized work.
+struct Address {
+    work: *mut bindings::delayed_work,
+    /// When the work's timer runs off, in nanoseconds of the monotonic clock, if it was set since the last run began.
+    timer: Option<i64>,
+}
 
 // SAFETY: The address is used with the lock held that it is behind, with functions that any thread
 // may call.
@@ -184,7 +192,7 @@ impl<T: Work> Job<T> {
         }))?;
 
         // INVARIANT: The work is initialized; the address is taken back when it goes.
-        inner.target.work.lock().0 = inner.work.get();
+        inner.target.work.lock().work = inner.work.get();
         Ok(Self { inner })
     }
 
@@ -216,7 +224,7 @@ impl<T: Work> Job<T> {
     /// Lets nobody ask for the work any more.
     fn retire(&self) {
         // INVARIANT: The job is being dropped.
-        self.inner.target.work.lock().0 = ptr::null_mut();
+        self.inner.target.work.lock().work = ptr::null_mut();
     }
 }
 
@@ -284,39 +292,75 @@ impl Target {
             pin_init!(Self {
                 context,
                 // INVARIANT: There is no work yet.
-                work <- new_spinlock_irq!(Address(ptr::null_mut())),
+                work <- new_spinlock_irq!(Address {
+                    work: ptr::null_mut(),
+                    timer: None,
+                }),
             }),
             GFP_KERNEL,
         )
     }
 
     fn wake(&self) {
-        let work = self.work.lock();
+        let mut asked = self.work.lock();
 
-        if !work.0.is_null() {
+        if !asked.work.is_null() {
+            asked.timer = None;
             // SAFETY: By the type invariant, the work is initialized, and the lock keeps its memory.
-            unsafe { bindings::mod_delayed_work_on(any_cpu(), workqueue(self.context), work.0, 0) };
+            unsafe { requeue(self.context, asked.work, Delta::ZERO) };
         }
     }
 
     fn wake_after(&self, after: Delta) {
-        let work = self.work.lock();
+        self.ask(&mut self.work.lock(), after);
+    }
 
-        if !work.0.is_null() {
+    /// Asks for the work after the time that a run of it has returned, or sooner if it is asked for.
+    fn run_again(&self, after: Delta) {
+        let mut asked = self.work.lock();
+        let due = due(after);
+
+        if !asked.work.is_null() && asked.timer.is_some_and(|timer| timer > due) {
+            asked.timer = Some(due);
             // SAFETY: As for `wake`.
-            unsafe { queue(self.context, work.0, after) };
+            unsafe { requeue(self.context, asked.work, after) };
+        } else {
+            self.ask(&mut asked, after);
+        }
+    }
+
+    /// Asks for the work after a time, unless it is asked for already.
+    fn ask(&self, asked: &mut Address, after: Delta) {
+        // SAFETY: As for `wake`.
+        if !asked.work.is_null() && unsafe { queue(self.context, asked.work, after) } {
+            asked.timer = Some(due(after));
         }
     }
 }
 
-/// Queues work, unless it is queued already.
+/// The time on the monotonic clock after a time from now on, in nanoseconds.
+fn due(after: Delta) -> i64 {
+    Monotonic::ktime_get().saturating_add(after.as_nanos())
+}
+
+/// Queues work, unless it is queued already. Returns whether it was not.
 ///
 /// # Safety
 ///
 /// `work` must be initialized, and not be freed while it is queued.
-unsafe fn queue(context: Context, work: *mut bindings::delayed_work, after: Delta) {
+unsafe fn queue(context: Context, work: *mut bindings::delayed_work, after: Delta) -> bool {
     // SAFETY: By the function's requirements.
-    unsafe { bindings::queue_delayed_work_on(any_cpu(), workqueue(context), work, jiffies(after)) };
+    unsafe { bindings::queue_delayed_work_on(any_cpu(), workqueue(context), work, jiffies(after)) }
+}
+
+/// Queues work for another time than before, if it is queued already.
+///
+/// # Safety
+///
+/// As for [`queue`].
+unsafe fn requeue(context: Context, work: *mut bindings::delayed_work, after: Delta) {
+    // SAFETY: By the function's requirements.
+    unsafe { bindings::mod_delayed_work_on(any_cpu(), workqueue(context), work, jiffies(after)) };
 }
 
 fn any_cpu() -> c_int {
@@ -346,21 +390,21 @@ impl<T: Work> Inner<T> {
             let work = container_of!(work, bindings::delayed_work, work);
             &*container_of!(Opaque::cast_from(work), Self, work)
         };
-        if this.target.work.lock().0.is_null() {
-            return;
+        {
+            let mut asked = this.target.work.lock();
+
+            if asked.work.is_null() {
+                return;
+            }
+            // What is asked for from here on is.
+            asked.timer = None;
         }
         this.runner.enter();
         let after = T::run(&this.data);
         this.runner.leave();
-        let Some(after) = after else {
-            return;
-        };
-
-        // If the work was asked for meanwhile this changes nothing.
-        //
-        // SAFETY: By the type invariant, the work is initialized; it is disabled before its memory
-        // goes.
-        unsafe { queue(this.target.context, this.work.get(), after) };
+        if let Some(after) = after {
+            this.target.run_again(after);
+        }
     }
 }
 
@@ -457,6 +501,49 @@ mod tests {
         waker.wake_after(Delta::from_secs(3600));
         waker.wake_after(Delta::from_secs(7200));
         waker.wake();
+        job.data().done.wait_for_completion();
+        Ok(())
+    }
+
+    /// Asks for itself after an hour, and then for sooner.
+    #[pin_data]
+    struct Early {
+        waker: Waker,
+        runs: Atomic<u32>,
+        #[pin]
+        done: Completion,
+    }
+
+    impl Work for Early {
+        fn run(this: &Arc<Self>) -> Option<Delta> {
+            // OVERFLOW: It wraps.
+            match this.runs.fetch_add(1, Relaxed) {
+                0 => {
+                    this.waker.wake_after(Delta::from_secs(3600));
+                    Some(Delta::from_millis(1))
+                }
+                _ => {
+                    this.done.complete_all();
+                    None
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn it_runs_after_the_shorter_time() -> Result {
+        let job = crate::new_job!(this_module::<crate::LocalModule>(), |waker| {
+            Arc::pin_init(
+                pin_init!(Early {
+                    waker,
+                    runs: Atomic::new(0),
+                    done <- Completion::new(),
+                }),
+                GFP_KERNEL,
+            )
+        })?;
+
+        job.wake();
         job.data().done.wait_for_completion();
         Ok(())
     }
