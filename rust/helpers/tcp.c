@@ -37,6 +37,24 @@ __rust_helper u32 rust_helper_krdma_tcp_snd_una(const struct sock *sk)
 	return READ_ONCE(tcp_sk(sk)->snd_una);
 }
 
+/*
+ * Whether nothing has come from the peer for some milliseconds, though it was
+ * asked: something was sent again, or several probes of a window that is closed.
+ * Between probes minutes may pass. The times are read before the clock, which
+ * they may be ahead of all the same.
+ */
+__rust_helper bool rust_helper_krdma_tcp_is_silent(const struct sock *sk, u32 ms)
+{
+	const struct inet_connection_sock *icsk = inet_csk(sk);
+	u32 acked = READ_ONCE(tcp_sk(sk)->rcv_tstamp);
+	u32 received = READ_ONCE(icsk->icsk_ack.lrcvtime);
+	u32 now = tcp_jiffies32;
+	s32 since = min_t(s32, now - acked, now - received);
+
+	return (READ_ONCE(icsk->icsk_retransmits) || READ_ONCE(icsk->icsk_probes_out) > 2) &&
+	       since >= (s32)msecs_to_jiffies(ms);
+}
+
 /* Not an inline: the message's header is of no use to Rust. */
 __rust_helper int rust_helper_krdma_sock_send(struct socket *sock, struct kvec *vec,
 					      size_t num, size_t len, int flags)
@@ -64,6 +82,12 @@ __rust_helper void rust_helper_krdma_sock_want_space(struct socket *sock)
 	set_bit(SOCK_NOSPACE, &sock->flags);
 	/* Pairs with that of tcp_check_space(): who looks after this misses nothing. */
 	smp_mb__after_atomic();
+}
+
+/* As kernel_getpeername(), of a connection that has ended, too: what came on it may be unread. */
+__rust_helper int rust_helper_krdma_sock_peer_name(struct socket *sock, struct sockaddr *addr)
+{
+	return READ_ONCE(sock->ops)->getname(sock, addr, 2);
 }
 
 __rust_helper int rust_helper_krdma_sock_setsockopt(struct socket *sock, int level,

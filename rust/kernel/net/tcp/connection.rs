@@ -208,6 +208,14 @@ impl<H: Handler> Connection<H> {
         unsafe { bindings::krdma_tcp_snd_una(self.0.socket.sk()) }
     }
 
+    /// Returns whether nothing has come from the peer for so many milliseconds, though it was asked: what was sent was sent
+    /// again, or its window is closed and it does not answer probes of that, which may take some minutes to tell. Unlike
+    /// [`user_timeout`](super::Options::user_timeout) this spares a peer that lives and does not read. Any context.
+    pub fn is_silent(&self, millis: u32) -> bool {
+        // SAFETY: By the type invariant of `RawSocket`.
+        unsafe { bindings::krdma_tcp_is_silent(self.0.socket.sk(), millis) }
+    }
+
     /// Returns the first and the last of the ports that the namespace chooses local ones from
     /// (`net.ipv4.ip_local_port_range`). Any context.
     pub fn port_range(&self) -> (u16, u16) {
@@ -224,7 +232,7 @@ impl<H: Handler> Connection<H> {
         self.0.socket.addr(false)
     }
 
-    /// Returns the peer's address. Sleeps. Errors: [`ENOTCONN`].
+    /// Returns the peer's address, also when the connection has ended. Sleeps. Errors: [`ENOTCONN`] if there was none.
     pub fn peer_addr(&self) -> Result<SocketAddr> {
         self.0.socket.addr(true)
     }

@@ -122,7 +122,7 @@ impl TcpSocket {
         // SAFETY: By the type invariant of `RawSocket`. There is room for any address.
         let len = unsafe {
             if of_peer {
-                bindings::kernel_getpeername(self.as_raw(), to)
+                bindings::krdma_sock_peer_name(self.as_raw(), to)
             } else {
                 bindings::kernel_getsockname(self.as_raw(), to)
             }
