@@ -29,6 +29,11 @@ pub(crate) fn tcp() -> bool {
     module_parameters::tcp.value() != 0
 }
 
+/// Returns the TCP port that peers connect to.
+pub(crate) fn tcp_port() -> u16 {
+    module_parameters::tcp_port.value()
+}
+
 /// Returns the ports that peers connect to.
 pub(crate) fn ports() -> Ports {
     Ports {

@@ -296,6 +296,11 @@ impl<C: Carrier> Path<C> {
         self.waker.wake();
     }
 
+    /// Has the job look what there is to do. Any context.
+    pub(crate) fn wake(&self) {
+        self.waker.wake();
+    }
+
     /// Returns what it has in common with others.
     pub(crate) fn realm(&self) -> &Arc<Realm<C>> {
         &self.realm

@@ -109,6 +109,10 @@ module! {
             default: 0,
             description: "Whether messages are carried by TCP, too, where RDMA has not got the address",
         },
+        tcp_port: u16 {
+            default: 16385,
+            description: "TCP port that peers connect to, the same on all hosts",
+        },
     },
 }
 

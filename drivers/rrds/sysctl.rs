@@ -47,6 +47,7 @@ struct Parameters {
     port6: Number<u32>,
     retry_count: Number<u32>,
     tcp: Number<u32>,
+    tcp_port: Number<u32>,
 }
 
 /// The largest buffer: what TCP counts in is signed, and it makes one and a half of it in places.
@@ -106,6 +107,7 @@ impl Sysctls {
                 port6: fixed(params::ports().v6),
                 retry_count: fixed(params::retry_count()),
                 tcp: fixed(params::tcp()),
+                tcp_port: fixed(params::tcp_port()),
             },
         }
     }
@@ -239,5 +241,9 @@ impl<T: AsRef<Sysctls> + 'static> Tables<T> {
             Field::Fixed(|s| &s.as_ref().parameters.retry_count),
         ),
         Entry(c"tcp", Field::Fixed(|s| &s.as_ref().parameters.tcp)),
+        Entry(
+            c"tcp_port",
+            Field::Fixed(|s| &s.as_ref().parameters.tcp_port),
+        ),
     ];
 }

@@ -26,7 +26,8 @@ use crate::{
 };
 use kernel::{
     fmt,
-    prelude::*, //
+    prelude::*,
+    time::Delta, //
 };
 use krdma::net::Namespace;
 use rds_proto::{
@@ -134,7 +135,7 @@ pub(crate) trait Link: Send + Sync + 'static {
 /// A connection, or an attempt at one, or a request of the peer, until it is closed.
 ///
 /// By the path's job only, or after it has ended.
-pub(crate) trait Conn: Send + 'static {
+pub(crate) trait Conn: Send + Unpin + 'static {
     /// Accepts a request that was [held](super::Request::hold), see [`Dial::dial`](super::Dial::dial). `hello`
     /// is what this side tells. May sleep.
     fn accept(&self, hello: &PrivateData) -> Result;
@@ -147,6 +148,12 @@ pub(crate) trait Conn: Send + 'static {
 
     /// Tells the peer that the connection ends: refuses a request, or disconnects. May sleep.
     fn hang_up(&self);
+
+    /// After what time to look again whether what the peer has sent is taken in, if it has to be and is not yet; none
+    /// if the connection can be closed. After [`hang_up`](Self::hang_up); does not wait.
+    fn lingers(&self) -> Option<Delta> {
+        None
+    }
 
     /// Destroys the connection. Returns after the last callback. May sleep.
     fn close(self);

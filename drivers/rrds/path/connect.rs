@@ -8,6 +8,7 @@ use super::{
         Conn,
         Link, //
     },
+    connections::Closing,
     until, Path, State,
 };
 use crate::{
@@ -69,7 +70,7 @@ impl<C: Dial> Work for Path<C> {
     fn run(this: &Arc<Self>) -> Option<Delta> {
         let lanes = this.look_after_lanes();
         this.let_go();
-        this.carry_out();
+        let closing = this.carry_out();
         this.pump();
         let is_relieved = this.state.lock().room.take_relief();
         if is_relieved {
@@ -84,16 +85,18 @@ impl<C: Dial> Work for Path<C> {
         let due = state.engine.next_timeout();
         state.timed = due.is_some();
         let due = due.map(|due| until(due, clock::now()));
-        [due, lanes].into_iter().flatten().min()
+        [due, lanes, closing].into_iter().flatten().min()
     }
 }
 
 impl<C: Dial> Path<C> {
-    /// Does what the engine wants done about connections.
+    /// Does what the engine wants done about connections. Returns after what time to go on with the one that is being
+    /// closed.
     ///
-    /// By the job only, or after it has ended. May sleep.
-    fn carry_out(self: &Arc<Self>) {
+    /// By the job only, or after it has ended. May sleep, but does not wait for the peer.
+    fn carry_out(self: &Arc<Self>) -> Option<Delta> {
         self.confirm();
+        let mut closing = self.go_on_closing();
 
         while let Some(action) = self.next_action() {
             match action {
@@ -109,7 +112,10 @@ impl<C: Dial> Path<C> {
                         self.lost(conn, DropReason::Transport);
                     }
                 }
-                Action::Close { conn, reason } => self.close(conn, reason),
+                Action::Close { conn, reason } => {
+                    self.begin_closing(conn, reason);
+                    closing = self.go_on_closing();
+                }
                 Action::Release { conn } => {
                     let connection = self.connections.lock().take(conn);
                     if let Some(connection) = connection {
@@ -119,6 +125,7 @@ impl<C: Dial> Path<C> {
                 }
             }
         }
+        closing
     }
 
     fn dial(self: &Arc<Self>, conn: ConnId, hello: &PrivateData) -> Result {
@@ -214,8 +221,8 @@ impl<C: Carrier> Path<C> {
         link.filter(|link| link.conn() == conn)
     }
 
-    /// Takes a connection down, and whatever the carrier has of it.
-    fn close(&self, conn: ConnId, reason: DropReason) {
+    /// Begins to take a connection down.
+    fn begin_closing(&self, conn: ConnId, reason: DropReason) {
         let link = {
             let mut state = self.state.lock();
 
@@ -231,6 +238,34 @@ impl<C: Carrier> Path<C> {
         if let Some(connection) = &connection {
             connection.hang_up();
         }
+        let closing = Closing {
+            conn,
+            reason,
+            was_up,
+            connection,
+            link,
+        };
+        // The engine has one closed at a time.
+        let _none = self.connections.lock().closing.replace(closing);
+    }
+
+    /// Closes the connection that is hung up, if there is one, and whatever the carrier has of it, as soon as what the
+    /// peer has sent is taken in. Returns after what time to look again if it is not.
+    fn go_on_closing(&self) -> Option<Delta> {
+        let closing = self.connections.lock().closing.take()?;
+        let lingers = closing.connection.as_ref().and_then(Conn::lingers);
+
+        if lingers.is_some() {
+            self.connections.lock().closing = Some(closing);
+            return lingers;
+        }
+        let Closing {
+            conn,
+            reason,
+            was_up,
+            connection,
+            link,
+        } = closing;
         if let Some(link) = link {
             link.drain();
         }
@@ -255,6 +290,7 @@ impl<C: Carrier> Path<C> {
             mem::take(&mut state.partial)
         };
         drop(partial);
+        None
     }
 
     /// Takes a request of the peer, whose `hello` was checked.

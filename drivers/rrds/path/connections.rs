@@ -3,18 +3,39 @@
 //! The connections of a path, by number.
 
 use super::carrier::Carrier;
-use kernel::prelude::*;
-use rds_proto::conn::ConnId;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+use rds_proto::{
+    conn::ConnId,
+    error::DropReason, //
+};
 
 /// The connections that the engine knows of, by its numbers: each stays until
 /// [`Action::Close`](rds_proto::conn::Action::Close) or [`Action::Release`](rds_proto::conn::Action::Release).
 pub(super) struct Connections<C: Carrier> {
     list: KVec<(ConnId, C::Conn)>,
+    /// The one that is hung up.
+    pub(super) closing: Option<Closing<C>>,
+}
+
+/// A connection that is hung up, and closed when what the peer has sent is taken in.
+pub(super) struct Closing<C: Carrier> {
+    pub(super) conn: ConnId,
+    pub(super) reason: DropReason,
+    pub(super) was_up: bool,
+    /// None if it was not kept for lack of memory.
+    pub(super) connection: Option<C::Conn>,
+    pub(super) link: Option<Arc<C::Link>>,
 }
 
 impl<C: Carrier> Default for Connections<C> {
     fn default() -> Self {
-        Self { list: KVec::new() }
+        Self {
+            list: KVec::new(),
+            closing: None,
+        }
     }
 }
 

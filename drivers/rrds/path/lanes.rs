@@ -145,16 +145,20 @@ impl<C: Carrier> Path<C> {
                 engine.lanes(),
             )
         };
-        // Who has said that its ports do not tell has one.
-        let has_one = is_told && told.lanes.is_some() && !told.ports_tell;
-        // It has said so on some connection. It may not have answered since: its answers may be turned off.
+        // What it has said on any connection: it may not have answered since, and its answers may be turned off.
+        let has_one = told.lanes.is_some() && !told.ports_tell;
         let has_several = told.ports_tell && count > 1;
+        let holds = |lane: &Arc<Self>| lane.state.lock().engine.holds_request();
+        if has_several && self.lane(lane_of_source(port, count)).is_none_or(holds) {
+            // Whatever becomes of the first lane meanwhile.
+            return None;
+        }
         let is_late = match (has_several, is_down) {
             (false, true) => age >= LATE_NS,
             (false, false) | (true, true) => age >= LATEST_NS,
             (true, false) => false,
         };
-        let lane = if told.ports_tell && (is_told || is_open) {
+        let lane = if told.ports_tell && told.lanes.is_some() && (is_told || is_open) {
             lane_of_source(port, count)
         } else if has_one || lane_of_source(port, MAX_LANES) == 0 || is_late {
             // If it is late its ports do not tell, it seems.
@@ -162,17 +166,30 @@ impl<C: Carrier> Path<C> {
         } else {
             return None;
         };
-        let path = match lane.checked_sub(1) {
+        let path = self.lane(lane)?;
+
+        (!holds(path)).then(|| path.clone())
+    }
+
+    /// Returns a lane, of the first one.
+    fn lane(self: &Arc<Self>, lane: u8) -> Option<&Arc<Self>> {
+        match lane.checked_sub(1) {
             None => Some(self),
             Some(other) => self.others().get(usize::from(other)),
-        }?;
-
-        (!path.state.lock().engine.holds_request()).then(|| path.clone())
+        }
     }
 
     /// Whether connections of the peer that come from two ports may be for the same lane. Any context.
     pub(crate) fn is_same_lane(&self, one: u16, other: u16) -> bool {
-        let count = self.state.lock().engine.lanes();
+        let count = {
+            let state = self.state.lock();
+
+            match state.engine.told().lanes {
+                Some(_) => state.engine.lanes(),
+                // It has not said.
+                None => MAX_LANES,
+            }
+        };
 
         lane_of_source(one, count) == lane_of_source(other, count)
     }

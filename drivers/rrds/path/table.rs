@@ -204,19 +204,25 @@ impl<C: Dial> Table<C> {
 
             Ok::<_, Error>((path, key, RBTreeNode::new(key, job, GFP_KERNEL)?))
         };
-        let count = usize::from(C::LANES);
-        let mut made = KVec::with_capacity(count, GFP_KERNEL)?;
-        let mut others = KVec::with_capacity(count, GFP_KERNEL)?;
-        let one = make(0, Place::first(C::LANES)?)?;
-        let first = one.0.clone();
-        made.push(one, GFP_KERNEL)?;
-        for lane in 1..C::LANES {
-            let other = make(lane, first.place.beside())?;
-            others.push(other.0.clone(), GFP_KERNEL)?;
-            made.push(other, GFP_KERNEL)?;
-        }
-        // The last step that may fail.
+        let make_all = || {
+            let count = usize::from(C::LANES);
+            let mut made = KVec::with_capacity(count, GFP_KERNEL)?;
+            let mut others = KVec::with_capacity(count, GFP_KERNEL)?;
+            let one = make(0, Place::first(C::LANES)?)?;
+            let first = one.0.clone();
+            made.push(one, GFP_KERNEL)?;
+            for lane in 1..C::LANES {
+                let other = make(lane, first.place.beside())?;
+                others.push(other.0.clone(), GFP_KERNEL)?;
+                made.push(other, GFP_KERNEL)?;
+            }
+            Ok::<_, Error>((first, made, others))
+        };
+        // First: who has too many is to be refused without effort.
         realm.counts().lock().add(maker, C::LANES)?;
+        let (first, made, others) =
+            make_all().inspect_err(|_| realm.counts().lock().remove(maker, C::LANES))?;
+        // From here on nothing fails.
         first.lead(others);
 
         for (path, key, node) in made {

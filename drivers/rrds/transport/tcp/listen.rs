@@ -14,6 +14,7 @@ use crate::{
     addr::between,
     clock,
     key::RouteKey,
+    params,
     path::{
         Path,
         Table, //
@@ -69,10 +70,10 @@ const BUDGET: u32 = 64;
 /// When it is tried again to accept one, or to find the lane of one.
 const RETRY: Delta = Delta::from_millis(10);
 
-/// Connections whose lane is not known yet, or can't take them yet: of all paths, and of one. What comes beside them is
+/// Connections of a path whose lane is not known yet, or can't take them yet, and of all paths. What comes beside them is
 /// dropped, and with it what TCP has acknowledged of it. A peer that dials all lanes twice meanwhile loses nothing.
-const PARKED: usize = 4096;
 const PARKED_OF_PATH: usize = 16;
+const PARKED: usize = 4096;
 
 /// Wakes the job when a connection waits.
 struct Bell(Waker);
@@ -105,7 +106,7 @@ struct Parked {
 /// Waits for peers, by IPv4 and, where the kernel has it, by IPv6. What is accepted has the listener's options.
 pub(super) fn listen(table: &Arc<Table<Tcp>>) -> Result<Job<Accepts>> {
     let realm = table.realm();
-    let module = realm.module();
+    let (module, port) = (realm.module(), params::tcp_port());
     let on = |at: SocketAddr, waker: &Waker| {
         Listener::new(
             module,
@@ -117,8 +118,8 @@ pub(super) fn listen(table: &Arc<Table<Tcp>>) -> Result<Job<Accepts>> {
         )
     };
     let job = krdma::new_job!(module, |waker| {
-        let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, tcp::PORT));
-        let by_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, tcp::PORT));
+        let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+        let by_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         let listener = on(both, &waker)
             .or_else(|err| match err {
                 EAFNOSUPPORT | EADDRNOTAVAIL => on(by_v4, &waker),
@@ -129,7 +130,7 @@ pub(super) fn listen(table: &Arc<Table<Tcp>>) -> Result<Job<Accepts>> {
                 if *realm.namespace() == *Namespace::initial() {
                     pr_err!(
                         "can't listen on TCP port {} ({:?}): unload rds_tcp\n",
-                        tcp::PORT,
+                        port,
                         err
                     );
                 }
@@ -240,12 +241,18 @@ impl Accepts {
             since: clock::now(),
         };
 
-        let is_same = |other: &&Parked| Arc::ptr_eq(&other.path, &new.path);
-        let count = parked.iter().filter(is_same).count();
+        let is_same = |other: &Parked| Arc::ptr_eq(&other.path, &new.path);
+        let count = parked.iter().filter(|other| is_same(other)).count();
+        // Beside those of the same path, which came before.
+        let place = parked
+            .iter()
+            .rposition(is_same)
+            .map_or(parked.len(), |at| at.saturating_add(1));
 
         if count >= PARKED_OF_PATH
             || parked.len() >= PARKED
-            || parked.push(new, GFP_KERNEL).is_err()
+            || parked.reserve(1, GFP_KERNEL).is_err()
+            || parked.insert_within_capacity(place, new).is_err()
         {
             trace::refused(key.local, key.peer, 0, Why::Race);
         }
@@ -262,23 +269,33 @@ impl Accepts {
         let mut at = 0;
 
         while let Some(one) = parked.get_mut(at) {
-            if one.path.is_stopped() {
+            let (path, port) = (one.path.clone(), one.port);
+            if path.is_stopped() {
                 // It was of no use for long, but for this.
-                match self.table.path_of_request(*one.path.key()) {
+                match self.table.path_of_request(*path.key()) {
                     Ok(path) => one.path = path,
-                    Err(_) => {
-                        at = at.saturating_add(1);
-                        continue;
-                    }
+                    // None is made any more.
+                    Err(ENETDOWN) => drop(parked.remove(at)),
+                    // There may be memory later.
+                    Err(_) => at = at.saturating_add(1),
                 }
+                continue;
             }
-            match one.path.lane_of_request(one.port, now.since(one.since)) {
-                None => at = at.saturating_add(1),
-                Some(lane) => {
+            let lane = path.lane_of_request(port, now.since(one.since));
+            // Those of a path are beside each other, in the order in which they came.
+            let is_behind = parked
+                .iter()
+                .take(at)
+                .rev()
+                .take_while(|other| Arc::ptr_eq(&other.path, &path))
+                .any(|other| path.is_same_lane(other.port, port));
+            match lane {
+                Some(lane) if !is_behind => {
                     if let Ok(Parked { connection, .. }) = parked.remove(at) {
                         use_for(&lane, connection);
                     }
                 }
+                _ => at = at.saturating_add(1),
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{
     },
 };
 use crate::{
-    addr,
+    addr, clock, params,
     path::{
         self,
         Path, //
@@ -29,10 +29,7 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
+    time::Delta, //
 };
 use krdma::{
     net::tcp::{
@@ -52,12 +49,12 @@ use rds_proto::{
     conn::ConnId,
     error::DropReason,
     tcp::{
-        self,
         InFlight,
         LocalPorts,
         Mark,
         Role, //
     },
+    time::Instant,
     wire::{
         PrivateData,
         RejectDatum, //
@@ -67,12 +64,24 @@ use rds_proto::{
 /// When what had no memory is tried again.
 const RETRY: Delta = Delta::from_millis(10);
 
-/// How often, and for how long, the peer's end is looked for when a connection is hung up: 5 s, as C.
-const LOOK: Delta = Delta::from_millis(10);
-const LOOKS: u32 = 500;
+/// How long the peer's end is waited for when a connection is hung up, in nanoseconds, as C. How often it is looked for,
+/// beside when something comes.
+const LINGER_NS: u64 = 5_000_000_000;
+const LOOK: Delta = Delta::from_millis(100);
 
-/// Options of all connections (spec-tcp-options). C has no time for what is not acknowledged: a peer that is gone is
-/// not noticed for a quarter of an hour if something is on its way to it.
+/// When it is looked again if a callback was reading.
+const SOON: Delta = Delta::from_millis(1);
+
+/// After what time without an answer a peer is given up, in milliseconds, and how often it is looked at while something
+/// is on its way to it. C has no such time: it does not notice for a quarter of an hour that a peer is gone.
+const SILENT_MS: u32 = 30_000;
+const WATCH: Delta = Delta::from_millis(5000);
+
+/// How long an attempt at a connection may take, in nanoseconds.
+const DIAL_NS: u64 = 30_000_000_000;
+
+/// Options of all connections (spec-tcp-options). There is no TCP_USER_TIMEOUT: by that a peer is given up that does not
+/// read for so long.
 pub(super) const OPTIONS: Options<'static> = Options {
     nodelay: Some(true),
     cork: None,
@@ -83,7 +92,7 @@ pub(super) const OPTIONS: Options<'static> = Options {
         interval: 5,
         probes: 5,
     }),
-    user_timeout: Some(30_000),
+    user_timeout: None,
     send_buffer: None,
     receive_buffer: None,
     congestion: None,
@@ -114,6 +123,9 @@ pub(super) struct Pipe {
 /// What the job has to remember.
 struct Sending {
     stage: Stage,
+    since: Instant,
+    /// It is hung up, and read to its end, until then at the latest.
+    lingers: Option<Instant>,
     /// What is being sent, and how much of it was.
     current: Option<(Segment, usize)>,
     in_flight: InFlight<KVec<Option<Mark>>>,
@@ -149,7 +161,7 @@ pub(super) fn dial(path: &Arc<Path<Tcp>>, conn: ConnId) -> Result<Conn> {
         bind(&connection, key.lane, |port| {
             addr::to_socket(key.local, port, key.scope)
         })?;
-        connection.connect(addr::to_socket(key.peer, tcp::PORT, key.scope))?;
+        connection.connect(addr::to_socket(key.peer, params::tcp_port(), key.scope))?;
         Ok(connection)
     })?;
 
@@ -180,6 +192,8 @@ impl Pipe {
     ) -> Result<Job<Self>> {
         let sending = Sending {
             stage,
+            since: clock::now(),
+            lingers: None,
             current: None,
             in_flight: InFlight::new(path::slots(link::RING, GFP_KERNEL)?),
         };
@@ -243,7 +257,9 @@ impl Pipe {
     fn look(&self, sending: &mut Sending) -> bool {
         let key = self.path.key();
         let reason = match self.connection.state() {
-            State::SynSent | State::SynReceived => return false,
+            State::SynSent | State::SynReceived if clock::now() < sending.since.after(DIAL_NS) => {
+                return false;
+            }
             State::Established | State::CloseWait => match Role::of(key.local, key.peer) {
                 Role::Low => return self.start(sending),
                 // The peer knows now that it is to dial.
@@ -257,15 +273,15 @@ impl Pipe {
         false
     }
 
-    /// Reads what has come in. Returns whether there was no memory for all of it.
-    fn read(&self) -> bool {
+    /// Reads what has come in. Returns whether there was no memory for all of it; none if a callback is at it.
+    fn read(&self) -> Option<bool> {
         let events = self.connection.handler();
 
         // Errors are those of the connection, which is looked at. A callback that uses the receiver reads.
         let _ = self
             .connection
             .read(|bytes| events.take(bytes).unwrap_or(0));
-        events.finish() == Some(true)
+        events.finish()
     }
 
     /// Tells the path what TCP has acknowledged.
@@ -334,17 +350,26 @@ impl Work for Pipe {
         let sending = &mut *guard;
 
         let is_up = match sending.stage {
-            Stage::Held | Stage::Over => false,
+            Stage::Held => false,
+            Stage::Over => {
+                // It may wait for the end.
+                this.path.wake();
+                false
+            }
             Stage::Dialing => this.look(sending),
             Stage::Waiting => this.start(sending),
             Stage::Up => true,
         };
         if !is_up {
-            return matches!(sending.stage, Stage::Waiting).then_some(RETRY);
+            return match sending.stage {
+                Stage::Waiting => Some(RETRY),
+                Stage::Dialing => Some(WATCH),
+                _ => None,
+            };
         }
         // Looked at first: what comes before its end is read.
         let is_ended = this.is_ended();
-        let is_starved = this.read();
+        let is_starved = this.read() == Some(true);
         this.settle(sending);
         let sent = this.send(sending);
 
@@ -353,15 +378,24 @@ impl Work for Pipe {
             this.connection.want_space();
             this.settle(sending);
         }
+        let is_silent = this.connection.is_silent(SILENT_MS);
         // Nothing that is acknowledged makes room, if nothing is on its way.
-        if is_starved || sent == Ok(false) && sending.in_flight.is_empty() {
+        let has_to_wait = is_starved || sent == Ok(false) && sending.in_flight.is_empty();
+        if has_to_wait && !is_silent && sent.is_ok() {
             return Some(RETRY);
         }
-        if is_ended || sent.is_err() {
+        if is_ended || is_silent || sent.is_err() {
+            let reason = match is_silent {
+                true => DropReason::Timeout,
+                false => DropReason::Transport,
+            };
+
             sending.stage = Stage::Over;
-            this.path.lost(this.conn(), DropReason::Transport);
+            this.path.lost(this.conn(), reason);
+            return None;
         }
-        None
+        // Somebody has to notice if nothing comes any more.
+        (!sending.in_flight.is_empty()).then_some(WATCH)
     }
 }
 
@@ -383,7 +417,7 @@ impl path::Conn for Conn {
         Ok(())
     }
 
-    /// Says that we send no more, and takes in what the peer has sent until it says so, too: it was acknowledged.
+    /// Says that we send no more.
     fn hang_up(&self) {
         let pipe = self.0.data();
         let mut sending = pipe.sending.lock();
@@ -401,21 +435,33 @@ impl path::Conn for Conn {
         sending.stage = Stage::Over;
         // It fails if the peer was faster.
         let _ = pipe.connection.end();
-        if !was_used {
-            return;
-        }
-        let mut looks = 0;
-        while looks < LOOKS && !pipe.path.is_stopped() {
-            let is_ended = pipe.is_ended();
-            let is_starved = pipe.read();
-            if is_ended && !is_starved {
-                break;
+        sending.lingers = was_used.then(|| clock::now().after(LINGER_NS));
+    }
+
+    /// Takes in what the peer has sent until it says that it sends no more, too: it was acknowledged.
+    fn lingers(&self) -> Option<Delta> {
+        let pipe = self.0.data();
+        let mut sending = pipe.sending.lock();
+        let end = sending.lingers?;
+        let is_ended = pipe.is_ended();
+        let read = pipe.read();
+        let now = clock::now();
+
+        if !pipe.path.is_stopped() {
+            match read {
+                None => return Some(SOON),
+                Some(true) => {
+                    // What has come waits for memory, or for who is to read: it must not be lost.
+                    sending.lingers = Some(now.after(LINGER_NS));
+                    return Some(LOOK);
+                }
+                Some(false) if !is_ended && now < end => return Some(LOOK),
+                Some(false) => {}
             }
-            // What has come waits for memory, or for who is to read: it must not be lost.
-            looks += u32::from(!is_starved);
-            fsleep(LOOK);
         }
+        sending.lingers = None;
         pipe.settle(&mut sending);
+        None
     }
 
     fn close(self) {
