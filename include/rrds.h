@@ -92,6 +92,20 @@ struct rrds_socket *rrds_open(struct net *net, const struct rrds_ops *ops,
 int rrds_close(struct rrds_socket *sock, unsigned int timeout_ms);
 
 /**
+ * rrds_choose_transport() - choose what carries a socket's messages
+ * @sock: the socket, not bound
+ * @transport: RDS_TRANS_IB or RDS_TRANS_TCP, see <linux/rds.h>
+ *
+ * If nothing is chosen it is RDMA if a device of that has the address that the
+ * socket is bound to, then TCP.
+ *
+ * Context: Sleeps.
+ * Return: 0, -EINVAL, -EOPNOTSUPP if the socket is bound or something was
+ *	chosen, -ENOPROTOOPT if rrds was loaded without it.
+ */
+int rrds_choose_transport(struct rrds_socket *sock, int transport);
+
+/**
  * rrds_bind() - bind a socket to a local address
  * @sock: the socket
  * @addr: a sockaddr_in or sockaddr_in6; port 0 is any that is free
@@ -125,8 +139,9 @@ int rrds_connect(struct rrds_socket *sock, const struct sockaddr *addr, int len)
 
 /**
  * rrds_set_tos() - set the type of service of what is sent from here on
- * @sock: the socket, bound to an address of an RDMA device
- * @tos: the type of service: each has connections of its own
+ * @sock: the socket, bound to an address of a device
+ * @tos: the type of service: each has connections of its own. TCP has one only,
+ *	0, whatever is asked for
  *
  * Context: Any.
  * Return: 0, -EOPNOTSUPP.

@@ -11,7 +11,7 @@ SERVER=$(addr4 a)
 SIZES="0 1 64 65 1024 1025 4095 4096 4097 65536"
 
 echo_up() {
-	load rds_echo local="$(number4 a)"
+	load rds_echo local="$(number4 a)" tcp="$TCP"
 }
 
 # asked ADDRESS SIZE COUNT: that a program's messages come back as they were.
@@ -67,11 +67,11 @@ full() {
 	[ "$(counted cong_update_queued)" -gt "$maps" ]
 }
 
-rxe_up || die "no rxe"
+carriers_up || die "no rxe"
 case $NODE in
 a)
 	plan 18
-	load_all krdma rrds || die "the modules do not load"
+	load_rrds || die "the modules do not load"
 	check_not "an address that is not of this host" load rds_echo local=0x0a090909
 	check "it says why" logged "rds_echo: can't answer at 10.9.9.9:4600"
 	check "rds_echo loads" echo_up
@@ -95,11 +95,11 @@ a)
 	sleep 5
 	resources=$(rdma_resources)
 	memory_mark
-	{ load rrds && echo_up; } || die "the modules do not load again"
+	{ load rrds "tcp=$TCP" && echo_up; } || die "the modules do not load again"
 	barrier flood
 	check "$CYCLES times, rds_echo goes and comes while messages come in" cycles "$CYCLES"
 	barrier "flood end"
-	{ load rrds && echo_up; } || die "the modules do not load again"
+	{ load rrds "tcp=$TCP" && echo_up; } || die "the modules do not load again"
 	barrier serves
 	lookup dead
 	check "rds_echo goes while its peer is dead" rmmod rds_echo
@@ -110,7 +110,7 @@ a)
 	sleep 5
 	check_memory "memory is as before" "$CYCLES"
 	check_eq "rdma resource shows what it showed before" "$(rdma_resources)" "$resources"
-	{ load rrds && echo_up; } || die "the modules do not load again"
+	{ load rrds "tcp=$TCP" && echo_up; } || die "the modules do not load again"
 	barrier again
 	barrier "again end"
 	unload rds_echo || die "rds_echo does not unload"
@@ -120,7 +120,7 @@ a)
 	{ unload rds_echo && within 20 unload_rrds && unload krdma; } || die "the modules do not unload"
 	;;
 b)
-	modprobe rds_rdma || die "no rds_rdma"
+	modprobe "$(stock_rds)" || die "no $(stock_rds)"
 	if [ "$BOOT" != 0 ]; then
 		barrier again
 		check "all sizes again" all_asked "$SERVER"

@@ -50,8 +50,8 @@ use crate::{
             Checked, //
         },
         seam::{
-            Route,
-            Transport, //
+            self,
+            Route, //
         },
         tap::{
             self,
@@ -86,13 +86,26 @@ use krdma::{
     },
     work::Job,
 };
-use rds_proto::consts::MAX_MESSAGE_LEN;
+use rds_proto::{
+    consts::MAX_MESSAGE_LEN,
+    uapi::option::transport, //
+};
 
 /// What comes waits to be taken, by [`Socket::receive`].
 pub enum Queued {}
 
 /// What comes is handed to a [`Handler`].
 pub enum Handled {}
+
+/// What carries a socket's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Transport {
+    /// Reliable connections of RDMA devices.
+    Rdma,
+    /// TCP, by any device.
+    Tcp,
+}
 
 /// A socket of a kernel module.
 ///
@@ -128,7 +141,7 @@ struct Way {
     /// The interface of the bound address if it is link-local, else 0.
     scope: u32,
     tos: u8,
-    transport: Option<Arc<dyn Transport>>,
+    transport: Option<Arc<dyn seam::Transport>>,
     /// That of the last message.
     route: Option<Arc<dyn Route>>,
 }
@@ -349,6 +362,20 @@ fn open(owner: &'static ThisModule, ns: &Namespace) -> Result<KernelSocket<socke
 }
 
 impl<M> Socket<M> {
+    /// Chooses what carries the socket's messages, before it is bound; as `SO_RDS_TRANSPORT` does. If nothing is chosen
+    /// it is RDMA if a device of that has the address that the socket is bound to, then TCP.
+    ///
+    /// Errors: [`EOPNOTSUPP`] if the socket is bound, or something was chosen; [`ENOPROTOOPT`] if rrds was loaded without
+    /// it.
+    pub fn choose_transport(&self, transport: Transport) -> Result {
+        let number = match transport {
+            Transport::Rdma => transport::RDMA,
+            Transport::Tcp => transport::TCP,
+        };
+
+        socket::choose_transport(&self.core.open.open(), number)
+    }
+
     /// Binds the socket to a local address, and to any free port if the port is 0. This is to be done
     /// once, before anything is sent or received.
     ///

@@ -17,6 +17,7 @@ use crate::{
         Peer,
         Queued,
         Socket,
+        Transport,
         Turn,
         FRAGMENT, //
     },
@@ -54,7 +55,10 @@ use krdma::net::{
     Namespace,
     Timeout, //
 };
-use rds_proto::consts::MAX_MESSAGE_LEN;
+use rds_proto::{
+    consts::MAX_MESSAGE_LEN,
+    uapi::option::transport, //
+};
 
 /// `RRDS_FOREVER`
 const FOREVER: c_uint = c_uint::MAX;
@@ -381,6 +385,20 @@ pub(crate) unsafe extern "C" fn rrds_connect(
 #[no_mangle]
 pub(crate) unsafe extern "C" fn rrds_set_tos(socket: &CSocket, tos: u8) -> c_int {
     done(with!(socket, socket => socket.set_tos(tos)))
+}
+
+/// # Safety
+///
+/// See `include/rrds.h`.
+#[no_mangle]
+pub(crate) unsafe extern "C" fn rrds_choose_transport(socket: &CSocket, number: c_int) -> c_int {
+    let transport = match number {
+        transport::RDMA => Transport::Rdma,
+        transport::TCP => Transport::Tcp,
+        _ => return done(Err(EINVAL)),
+    };
+
+    done(with!(socket, socket => socket.choose_transport(transport)))
 }
 
 /// # Safety

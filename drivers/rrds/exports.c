@@ -9,6 +9,7 @@
 
 EXPORT_SYMBOL_GPL(rrds_open);
 EXPORT_SYMBOL_GPL(rrds_close);
+EXPORT_SYMBOL_GPL(rrds_choose_transport);
 EXPORT_SYMBOL_GPL(rrds_bind);
 EXPORT_SYMBOL_GPL(rrds_local);
 EXPORT_SYMBOL_GPL(rrds_connect);

@@ -29,6 +29,7 @@ use directory::{
     Directory,
     Tenant, //
 };
+pub(crate) use options::choose_transport;
 pub(crate) use send::{
     cancel,
     next_ended,

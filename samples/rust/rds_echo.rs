@@ -40,6 +40,7 @@ use rrds::api::{
     Message,
     Peer,
     Socket,
+    Transport,
     Turn, //
 };
 
@@ -57,6 +58,10 @@ module! {
         port: u16 {
             default: 4600,
             description: "The port to answer at",
+        },
+        tcp: u8 {
+            default: 0,
+            description: "1: over TCP, whatever else could carry it",
         },
     },
 }
@@ -181,6 +186,9 @@ impl kernel::Module for Module {
         let echo = Arc::pin_init(Echo::new(), GFP_KERNEL)?;
         let socket = Socket::with_handler(module, Namespace::initial(), echo.clone())?;
 
+        if module_parameters::tcp.value() != 0 {
+            socket.choose_transport(Transport::Tcp)?;
+        }
         socket.bind(local).inspect_err(|err| {
             pr_err!(
                 "can't answer at {:?}: {:?}; is it an address of this host?\n",

@@ -10,6 +10,7 @@
 #include <linux/in.h>
 #include <linux/in6.h>
 #include <linux/module.h>
+#include <linux/rds.h>
 #include <linux/slab.h>
 #include <net/net_namespace.h>
 #include <rrds.h>
@@ -79,6 +80,8 @@ static void not_bound(struct rrds_socket *sock, const struct kvec *bytes)
 	is("sending without one", rrds_send(sock, one.addr, one.len, bytes, 1, 0), -ENOTCONN);
 	is("a path without one", rrds_prepare(sock, one.addr, one.len), -ENOTCONN);
 	is("a type of service without one", rrds_set_tos(sock, 1), -EOPNOTSUPP);
+	is("a transport of RDS's that cannot be chosen", rrds_choose_transport(sock, 3), -EINVAL);
+	is("none", rrds_choose_transport(sock, -1), -EINVAL);
 	is("binding to NULL", rrds_bind(sock, NULL, 0), -EINVAL);
 	is("binding to half an address", rrds_bind(sock, half.addr, half.len), -EINVAL);
 	is("binding to a negative length", rrds_bind(sock, less.addr, less.len), -EINVAL);
@@ -96,6 +99,8 @@ static void bound(struct rrds_socket *sock, struct rrds_socket *handled)
 	uint i;
 
 	is("binding", rrds_bind(sock, one.addr, one.len), 0);
+	is("choosing a transport too late",
+	   rrds_choose_transport(sock, RDS_TRANS_TCP), -EOPNOTSUPP);
 	is("binding again", rrds_bind(sock, other.addr, other.len), -EINVAL);
 	is("binding to what is taken", rrds_bind(handled, one.addr, one.len), -EADDRINUSE);
 	is("sending to nobody", rrds_send(sock, NULL, 0, &bytes, 1, 0), -ENOTCONN);

@@ -53,7 +53,7 @@ pub(super) fn set(sock: &Open<'_, Socket>, level: i32, name: i32, value: OptionI
             Ok(())
         }
         CONG_MONITOR => monitor(sock, flag(&value)?),
-        TRANSPORT => choose_transport(sock, value),
+        TRANSPORT => transport_option(sock, &value),
         RXPATH_LATENCY => trace(sock, value),
         SO_TIMESTAMP_OLD => timestamps(sock, value, Timestamps::Old),
         SO_TIMESTAMP_NEW => timestamps(sock, value, Timestamps::New),
@@ -139,16 +139,28 @@ fn monitor(sock: &Open<'_, Socket>, on: bool) -> Result {
     Ok(())
 }
 
-fn choose_transport(sock: &Open<'_, Socket>, value: OptionIn<'_>) -> Result {
-    let mut locked = sock.lock();
-
-    if locked.transport.is_some() {
+fn transport_option(sock: &Open<'_, Socket>, value: &OptionIn<'_>) -> Result {
+    // Before the value is looked at.
+    if sock.lock().transport.is_some() {
         return Err(EOPNOTSUPP);
     }
     if value.len() != 4 {
         return Err(EINVAL);
     }
-    let number = i32::from_ne_bytes(value.read()?);
+
+    choose_transport(sock, i32::from_ne_bytes(value.read()?))
+}
+
+/// Chooses a transport by its [number](transport) for a socket that is to be bound.
+///
+/// Errors: [`EOPNOTSUPP`] if one is chosen, or the socket is bound; [`EINVAL`] if none of RDS's has the number;
+/// [`ENOPROTOOPT`] if it is not there.
+pub(crate) fn choose_transport(sock: &Open<'_, Socket>, number: i32) -> Result {
+    let mut locked = sock.lock();
+
+    if locked.transport.is_some() {
+        return Err(EOPNOTSUPP);
+    }
     if !(0..TRANSPORTS).contains(&number) {
         return Err(EINVAL);
     }
