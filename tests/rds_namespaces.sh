@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
-# Two namespaces joined by a cable, an RDMA device in each. What the transport has in a namespace is there
-# while a socket is bound to it, so that the namespace can go.
+# Two namespaces joined by a cable, an RDMA device in each unless messages go over TCP. What the transport has in a
+# namespace is there while a socket is bound to it, so that the namespace can go.
 
 . /lab/lib/rds.sh
 
-plan 28
+plan $((29 - 6 * TCP))
 # A network device waits for rxe's, which goes by work of its own. The kernel reports those that wait longer.
 echo $((10 * SLOW)) >/proc/sys/net/core/netdev_unregister_timeout_secs
 
@@ -30,6 +30,16 @@ bound_in() {
 	ip netns exec "$1" /lab/bin/rds info --sockets | grep -q ":$2 "
 }
 
+# exists DEVICE: whether the network device does.
+exists() {
+	[ -e "/sys/class/net/$1" ]
+}
+
+# delivered LEAST: whether so many messages have come to sockets of the one namespace.
+delivered() {
+	[ "$(counter right recv_delivered)" -ge "$1" ]
+}
+
 # forgotten: nothing is left in the one namespace of connections to the other.
 forgotten() { ! in_right info -n | grep -q "$LEFT"; }
 
@@ -38,12 +48,34 @@ counter() {
 	ip netns exec "$1" /lab/bin/rds info --counters | awk -v name="$2" '$1 == name { print $2 }'
 }
 
-load_all krdma rrds || die "the modules do not load"
+# resources: what the transport has in both.
+resources() {
+	if [ "$TCP" = 1 ]; then
+		for ns in left right; do
+			ip netns exec $ns ss -tanH 'sport = :16385 or dport = :16385'
+		done | grep -v TIME-WAIT
+	else
+		rdma_resources
+	fi
+}
+
+# resources_are WHAT: as it was.
+resources_are() {
+	[ "$(resources)" = "$1" ]
+}
+
+load_rrds || die "the modules do not load"
 netns_pair left right $LEFT $RIGHT || die "no namespaces"
-modprobe rdma_rxe || die "no rdma_rxe"
-ip netns exec left rdma link add rxe0 type rxe netdev v0 || die "no rxe0"
-ip netns exec right rdma link add rxe1 type rxe netdev v0 || die "no rxe1"
-before=$(rdma_resources)
+# They go with the namespaces.
+for ns in left right; do
+	ip link add $ns type veth peer name v1 netns $ns || die "no device that shows whether the namespace is there"
+done
+if [ "$TCP" = 0 ]; then
+	modprobe rdma_rxe || die "no rdma_rxe"
+	ip netns exec left rdma link add rxe0 type rxe netdev v0 || die "no rxe0"
+	ip netns exec right rdma link add rxe1 type rxe netdev v0 || die "no rxe1"
+fi
+before=$(resources)
 
 check "loopback in a namespace" in_left ping -c 2 -i 0 -W 60s 127.0.0.1
 check_not "an address of another namespace" command rds ping -c 1 -I $LEFT $RIGHT
@@ -54,7 +86,7 @@ within 20 grep -q serving /tmp/server || die "no server: $(cat /tmp/server)"
 check "stress from one to the other, verified" in_left stress -n 2 -d 4 -s 0-100,5000,64K -c "$MESSAGES" -i 0 \
 	$RIGHT:4100
 check "its server is content" wait "$server"
-check "what was there for the sockets is gone" within 20 rdma_resources_are "$before"
+check "what was there for the sockets is gone" within 20 resources_are "$before"
 
 # From here on one side knows what it had of the other, whose transport is there anew for each socket.
 receive left one $LEFT:4300 -c 1
@@ -87,12 +119,14 @@ check "its counters count" [ "$(counter right recv_ping)" -ge 3 ]
 check "those here do not" [ -z "$(command rds info --counters | awk '$1 == "recv_ping" && $2 > 0')" ]
 kill "$one" "$other" "$sender"
 wait "$one" "$other" "$sender" 2>/dev/null
-check "what was there for the sockets is gone again" within 20 rdma_resources_are "$before"
+check "what was there for the sockets is gone again" within 20 resources_are "$before"
 
 # What takes memory of the host is not for who administers a namespace to raise.
-for name in max_send_wr max_recv_wr max_recv_allocation; do
+limits="max_send_wr max_recv_wr max_recv_allocation"
+[ "$TCP" = 0 ] || limits=
+for name in $limits; do
 	file=/proc/sys/net/rds/ib/$name
-	most=$(ip netns exec left cat $file)
+	most=$(ip netns exec left cat "$file")
 	# Its default is less than C's, which may be set.
 	[ "$name" = max_send_wr ] && most=256
 	check_not "$name can't be raised in a namespace" ip netns exec left sh -c "echo $((most + 1)) >$file" 2>/dev/null
@@ -118,7 +152,17 @@ check "and the same user hardly any in another one" eval "
 kill $(cat /tmp/takers)
 wait
 
-check "the namespaces go" eval "ip netns del left && ip netns del right"
+# They go as soon as nobody is in them: with messages under way.
+had=$(counter right recv_delivered)
+receive right receiver $RIGHT:4400 -o /dev/null
+receiver=$!
+in_left send --pattern 100000000 -s 64,9000 $RIGHT:4400 >/tmp/sender 2>&1 &
+in_left send --pattern 100000000 -s 64,9000 $RIGHT:4400 >/tmp/sender 2>&1 &
+check "messages are under way" within 20 delivered $((had + 1000))
+check "the namespaces are deleted" eval "ip netns del left && ip netns del right"
+# shellcheck disable=SC2046 # several
+kill -9 $(pidof rds)
+wait 2>/dev/null
 # A namespace that was kept would keep its devices.
-check "with their devices" within 20 eval "! rxe_exists rxe0 && ! rxe_exists rxe1"
+check "and go with their devices" within 20 eval "! rxe_exists rxe0 && ! rxe_exists rxe1 && ! exists left && ! exists right"
 check "the modules unload" unload rrds krdma

@@ -3,13 +3,14 @@
  * Two sockets of one program that send to each other and to themselves, in
  * bursts: the workload of the kernel's selftest of RDS.
  *
- *   rds_burst FAMILY ADDRESS ADDRESS PORT COUNT
+ *   rds_burst FAMILY ADDRESS[@NAMESPACE] ADDRESS[@NAMESPACE] PORT COUNT
  *
- * Each is bound to the RDMA transport first. Messages of 64 bytes, each another,
- * go out until the kernel refuses one; then all that is under way is received,
- * and so on. What each socket received from each must be what was sent, in
- * order: both are added up, and the sums compared at the end. Then each list of
- * RDS_INFO_* is asked for.
+ * Each is bound to the RDMA transport first, or to TCP in a namespace of the
+ * network that `ip netns` has made. Messages of 64 bytes, each another, go out
+ * until the kernel refuses one; then all that is under way is received, the
+ * buffers of the namespaces' connections are set, and so on. What each socket
+ * received from each must be what was sent, in order: both are added up, and the
+ * sums compared at the end. Then each list of RDS_INFO_* is asked for.
  *
  * Prints "COUNT messages in BURSTS bursts". Fails if nothing comes for two
  * minutes.
@@ -17,8 +18,10 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/types.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +32,7 @@
 #define SOL_RDS 276
 #define SO_RDS_TRANSPORT 8
 #define RDS_TRANS_IB 0
+#define RDS_TRANS_TCP 2
 #define RDS_INFO_FIRST 10000
 #define RDS_INFO_LAST 10017
 
@@ -36,6 +40,8 @@
 #define LENGTH 64
 
 static int fds[2];
+/* Where the sockets are, and where the program is; 0 if all are in one place. */
+static int spaces[2], home;
 static struct sockaddr_in addrs[2];
 static __u64 sent_sum[2][2], received_sum[2][2];
 
@@ -43,6 +49,50 @@ static void die(const char *what)
 {
 	fprintf(stderr, "rds_burst: %s: %s\n", what, strerror(errno));
 	exit(1);
+}
+
+/* Enters a namespace, if there is one. */
+static void enter(int space)
+{
+	if (space && setns(space, CLONE_NEWNET))
+		die("setns");
+}
+
+/* Opens a namespace by its name. */
+static int space_of(const char *name)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "/run/netns/%s", name);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		die(path);
+	return fd;
+}
+
+static void set_buffer(const char *path)
+{
+	int fd = open(path, O_WRONLY);
+
+	if (fd < 0 || write(fd, "10000", 5) != 5)
+		die(path);
+	close(fd);
+}
+
+/* Sets the buffers of TCP connections. */
+static void set_buffers(void)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (!spaces[i])
+			continue;
+		enter(spaces[i]);
+		set_buffer("/proc/sys/net/rds/tcp/rds_tcp_rcvbuf");
+		set_buffer("/proc/sys/net/rds/tcp/rds_tcp_sndbuf");
+		enter(home);
+	}
 }
 
 static __u64 mix(__u64 z)
@@ -157,24 +207,34 @@ static void lists(int fd)
 int main(int argc, char **argv)
 {
 	__u64 count, sent = 0, received = 0, bursts = 0;
-	int i, epoll, transport = RDS_TRANS_IB;
+	int i, epoll;
 
 	if (argc != 6) {
-		fprintf(stderr, "usage: rds_burst FAMILY ADDRESS ADDRESS PORT COUNT\n");
+		fprintf(stderr,
+			"usage: rds_burst FAMILY ADDRESS[@NAMESPACE] ADDRESS[@NAMESPACE] PORT COUNT\n");
 		return 2;
 	}
 	count = strtoull(argv[5], NULL, 10);
+	home = open("/proc/self/ns/net", O_RDONLY);
 	epoll = epoll_create1(0);
-	if (epoll < 0)
+	if (home < 0 || epoll < 0)
 		die("epoll");
 	for (i = 0; i < 2; i++) {
 		struct epoll_event event = { .events = EPOLLRDNORM, .data.u32 = i };
+		char *space = strchr(argv[2 + i], '@');
+		int transport = space ? RDS_TRANS_TCP : RDS_TRANS_IB;
 
+		if (space) {
+			*space = '\0';
+			spaces[i] = space_of(space + 1);
+		}
 		addrs[i].sin_family = AF_INET;
 		addrs[i].sin_port = htons(atoi(argv[4]));
 		if (inet_pton(AF_INET, argv[2 + i], &addrs[i].sin_addr) != 1)
 			die(argv[2 + i]);
+		enter(spaces[i]);
 		fds[i] = socket(atoi(argv[1]), SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+		enter(spaces[i] ? home : 0);
 		if (fds[i] < 0)
 			die("socket");
 		if (setsockopt(fds[i], SOL_RDS, SO_RDS_TRANSPORT, &transport, sizeof(transport)))
@@ -189,6 +249,7 @@ int main(int argc, char **argv)
 		bursts++;
 		while (received < sent)
 			received = take(epoll, received);
+		set_buffers();
 	}
 	for (i = 0; i < 2; i++)
 		lists(fds[i]);
