@@ -16,6 +16,7 @@ use crate::stream::Victim;
 pub fn all(victim: &Victim, seed: u64, streams: u64) -> Vec<(&'static str, Vec<Case>)> {
     let reader = victim.reader;
     vec![
+        ("a stranger", lanes::of_a_stranger()),
         ("lengths", messages::lengths(reader)),
         ("flags", messages::flags(reader)),
         ("congestion maps", messages::maps()),

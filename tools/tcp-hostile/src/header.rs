@@ -50,6 +50,15 @@ impl Header {
         Self::message(sport, 0, 0)
     }
 
+    /// A congestion map of so many bytes.
+    pub fn map(len: u32) -> Self {
+        Self {
+            seq: Some(0),
+            flags: BITMAP,
+            ..Self::message(0, 0, len)
+        }
+    }
+
     /// A hello that says these extensions.
     pub fn hello(ext: [u8; 16]) -> Self {
         Self {

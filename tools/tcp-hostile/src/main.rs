@@ -43,7 +43,7 @@ fn command() -> Command {
         .arg(number("noise", "10", "How many streams of noise there are"))
         .arg(number(
             "patience",
-            "10",
+            "60",
             "How many seconds the victim may take to answer, or to end a connection",
         ))
 }

@@ -2,10 +2,11 @@
 
 //! A connection to the victim.
 
-use crate::header::{extensions, Header, HEADER, HELLO, LONGEST};
+use crate::header::{extensions, Header, HEADER, HELLO, LONGEST, MAP};
 use rustix::net::{self, sockopt, AddressFamily, SocketFlags, SocketType};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// The port of RDS over TCP.
@@ -17,6 +18,9 @@ const LANES: u16 = 8;
 /// The source ports to take, a multiple of the lanes each.
 const FIRST_PORT: u16 = 32_768;
 const LAST_PORT: u16 = 60_000;
+
+/// The time between attempts.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The port that asks whether the victim is still listening to what is said.
 const ASKING: u16 = 7777;
@@ -67,7 +71,7 @@ impl Victim {
                 }
                 Err(err) if Instant::now() > deadline => return Err(wrong("connect")(err)),
                 Err(err) if err.kind() == ErrorKind::AddrInUse => {}
-                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+                Err(_) => sleep(PAUSE),
             }
         }
     }
@@ -90,20 +94,27 @@ impl Victim {
     /// Connects by the first lane, and says hello as a host that has just started: what it sent before counts for
     /// nothing. Again if nothing comes of it: connections from before may still be in the way.
     pub fn greet(&mut self) -> Result<Stream, Wrong> {
+        self.greet_with(1)
+    }
+
+    /// The same, as a host that can have so many lanes.
+    pub fn greet_with(&mut self, lanes: u16) -> Result<Stream, Wrong> {
         let deadline = Instant::now() + self.patience;
         loop {
-            match self.try_greet() {
-                Err(_) if Instant::now() < deadline => {}
+            match self.try_greet(lanes) {
+                Err(_) if Instant::now() < deadline => sleep(PAUSE),
                 greeted => return greeted,
             }
         }
     }
 
-    fn try_greet(&mut self) -> Result<Stream, Wrong> {
+    fn try_greet(&mut self, lanes: u16) -> Result<Stream, Wrong> {
         let mut stream = self.connect(0)?;
+        // What the last stream said of congested ports outlives it, and such a port gets no answer.
+        stream.say(Header::map(MAP), &[0; MAP as usize])?;
         self.life = self.life.wrapping_add(1).max(1);
         stream.say(
-            Header::hello(extensions(Some(1), Some(self.life), true)),
+            Header::hello(extensions(Some(lanes), Some(self.life), true)),
             &[],
         )?;
         stream.await_port(HELLO)?;

@@ -4,7 +4,7 @@
 
 use super::messages::{data, whole};
 use crate::case::{done, said, Case, End};
-use crate::header::{extensions, Header, BITMAP, HELLO, LONGEST, MAP};
+use crate::header::{extensions, Header, HELLO, LONGEST, MAP};
 
 /// How often something small is said.
 const OFTEN: u32 = 2000;
@@ -29,15 +29,10 @@ pub fn cases(reader: u16) -> Vec<Case> {
         (0..20).try_for_each(|_| whole(s, Header::message(4001, reader, LONGEST)))
     }));
     cases.push(said("maps", End::Kept, |s| {
-        let map = Header {
-            seq: Some(0),
-            flags: BITMAP,
-            ..Header::message(0, 0, MAP)
-        };
         // With the last one no port is congested.
         for round in 0..200 {
             let byte = if round % 2 == 0 { 0xff } else { 0 };
-            s.say(map, &[byte; MAP as usize])?;
+            s.say(Header::map(MAP), &[byte; MAP as usize])?;
         }
         Ok(())
     }));

@@ -4,37 +4,39 @@
 
 use super::torn::pause;
 use crate::case::{done, Case};
-use crate::header::{extensions, Header, HELLO};
-use crate::stream::{Stream, Victim, Wrong};
+use crate::header::{extensions, Header};
+use crate::stream::Stream;
 
-/// Says on the first lane that there are so many.
-fn greet(victim: &mut Victim, lanes: u16) -> Result<Stream, Wrong> {
-    let mut first = victim.greet()?;
-    let ext = extensions(Some(lanes), Some(victim.life), true);
-    first.say(Header::hello(ext), &[])?;
-    first.await_port(HELLO)?;
-    Ok(first)
+/// What has to come first: what a host does whom the victim does not know.
+pub fn of_a_stranger() -> Vec<Case> {
+    vec![done("another lane before the first", |victim| {
+        let mut other = victim.connect(3)?;
+        other.bytes(&Header::ping(9).bytes(1))?;
+        pause();
+        victim.greet_with(8)?.ask()?;
+        other.await_port(9)
+    })]
 }
 
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for lane in 1..8 {
         cases.push(done(format!("lane {lane} of 8"), move |victim| {
-            let mut first = greet(victim, 8)?;
+            let mut first = victim.greet_with(8)?;
             let mut other = victim.connect(lane)?;
             other.ask()?;
             first.ask()
         }));
     }
     cases.push(done("all lanes", |victim| {
-        let mut all = vec![greet(victim, 8)?];
+        let mut all = vec![victim.greet_with(8)?];
         for lane in 1..8 {
             all.push(victim.connect(lane)?);
         }
         all.iter_mut().rev().try_for_each(Stream::ask)
     }));
     cases.push(done("a hello on another lane", |victim| {
-        let mut first = greet(victim, 8)?;
+        let mut first = victim.greet_with(8)?;
         let mut other = victim.connect(3)?;
         let ext = extensions(Some(8), Some(victim.life), true);
         other.say(Header::hello(ext), &[])?;
@@ -42,21 +44,25 @@ pub fn cases() -> Vec<Case> {
         first.ask()
     }));
     cases.push(done("a lane beyond those that there are", |victim| {
-        let mut first = greet(victim, 2)?;
+        let mut first = victim.greet_with(2)?;
         // Of two it is the second.
         let mut other = victim.connect(5)?;
         other.ask()?;
         first.ask()
     }));
-    cases.push(done("another lane before the first", |victim| {
+    cases.push(done("another lane before the first, again", |victim| {
+        // There is no connection before.
+        let mut last = victim.greet_with(8)?;
+        last.end()?;
+        last.await_end()?;
         let mut other = victim.connect(3)?;
         other.bytes(&Header::ping(9).bytes(1))?;
         pause();
-        greet(victim, 8)?.ask()?;
+        victim.greet_with(8)?.ask()?;
         other.await_port(9)
     }));
     cases.push(done("lanes that come and go", |victim| {
-        let mut first = greet(victim, 8)?;
+        let mut first = victim.greet_with(8)?;
         for round in 0..16 {
             let mut other = victim.connect(1 + round % 7)?;
             match round % 4 {
@@ -71,7 +77,7 @@ pub fn cases() -> Vec<Case> {
     cases.push(done(
         "a lane again, while the last one is there",
         |victim| {
-            let mut first = greet(victim, 8)?;
+            let mut first = victim.greet_with(8)?;
             let _last = victim.connect(4)?;
             victim.connect(4)?.ask()?;
             first.ask()

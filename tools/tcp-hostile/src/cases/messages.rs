@@ -3,7 +3,7 @@
 //! Messages whose headers say what they like.
 
 use crate::case::{said, Case, End};
-use crate::header::{Header, AGAIN, BITMAP, LONGEST, MAP};
+use crate::header::{Header, AGAIN, LONGEST, MAP};
 use crate::stream::{Stream, Wrong};
 
 /// The port of a socket that nobody has, and the one that messages come from.
@@ -77,37 +77,31 @@ pub fn flags(reader: u16) -> Vec<Case> {
 
 pub fn maps() -> Vec<Case> {
     let mut cases = Vec::new();
-    let map = |len| Header {
-        seq: Some(0),
-        flags: BITMAP,
-        len,
-        ..Header::default()
-    };
     for (byte, name) in [(0, "none"), (0xff, "all"), (0x55, "half")] {
         let name = format!("{name} of the ports congested");
         cases.push(said(name, End::Kept, move |s| {
-            s.say(map(MAP), &[byte; MAP as usize])?;
+            s.say(Header::map(MAP), &[byte; MAP as usize])?;
             // A ping from such a port is not answered.
-            s.say(map(MAP), &[0; MAP as usize])
+            s.say(Header::map(MAP), &[0; MAP as usize])
         }));
     }
     for len in [0, 1, 48, 4096, 8191] {
         cases.push(said(format!("a map of {len} bytes"), End::Kept, move |s| {
-            whole(s, map(len))
+            whole(s, Header::map(len))
         }));
     }
     for len in [8193, 65_536, LONGEST, 0xffff_ffff] {
         cases.push(said(
             format!("a map of {len} bytes"),
             End::Ended,
-            move |s| s.say(map(len), &data(ENOUGH as u32)),
+            move |s| s.say(Header::map(len), &data(ENOUGH as u32)),
         ));
     }
     cases.push(said(
         "a map in two halves, with a pause",
         End::Kept,
         move |s| {
-            let bytes = s.message(map(MAP), &[0; MAP as usize]);
+            let bytes = s.message(Header::map(MAP), &[0; MAP as usize]);
             let (one, other) = bytes.split_at(5000);
             s.bytes(one)?;
             super::torn::pause();
