@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
 # The C implementation has the usual number of the address family, rrds another one; both use the same
-# two devices. What is measured is printed as lines of JSON.
+# two devices, and for TCP the same two namespaces. What is measured is printed as lines of JSON.
 
-plan 10
+plan 11
 C=21 OURS=27 VERBS=0
 OTHERS=tcp,nagle,udp,unix
 FROM=10.9.0.1 TO=10.9.0.2 ABSENT=10.9.0.99
 # More addresses of the same devices: there are not enough types of service.
 MORE_FROM=10.9.1.1 MORE_TO=10.9.1.2 MOST=250
 DEVICES=v0,v1
+# The ends of TCP.
+LEFT=10.8.0.1 RIGHT=10.8.0.2
 SAMPLES=/tmp/samples
 TURN=/tmp/turn SAID=/tmp/said
 
@@ -129,9 +131,24 @@ others_round() {
 	bench $OTHERS --time "$TIME" ${ONLY:+--only $ONLY} && verbs_round
 }
 
+# between_spaces OPTION...: measure RDS over TCP, and TCP itself.
+between_spaces() {
+	/lab/bin/rds-bench --spaces left,right "$@" $LEFT $RIGHT >>"$SAMPLES"
+}
+
+# tcp_round ROUND
+tcp_round() {
+	local both=$C,$OURS
+
+	[ $(($1 % 2)) = 0 ] || both=$OURS,$C
+	# shellcheck disable=SC2086 # words on purpose
+	between_spaces --families $both,tcp,nagle --time "$TIME" ${ONLY:+--only $ONLY}
+}
+
 # counted WORD,..: the instructions of a message of these rows, which the emulator counts, and the symbols.
 counted() {
 	bench "$C,$OURS,$OTHERS" --count "$COUNT" --only "$1" || return 1
+	between_spaces --families "$C,$OURS,tcp,nagle" --count "$COUNT" --only "$1" || return 1
 	[ "$SYMBOLS" = 0 ] || grep -i ' t ' /proc/kallsyms >>"$SAMPLES"
 }
 
@@ -214,11 +231,14 @@ ip neigh add "$MORE_FROM" lladdr "$(cat /sys/class/net/v0/address)" dev v1 nud p
 { rxe_add rxe0 v0 && rxe_add rxe1 v1; } || die "no rxe"
 modprobe rds_rdma || die "no rds_rdma"
 check "krdma loads" load krdma
-check "rrds loads beside the C implementation" load rrds family=$OURS port=28634 port6=26385
+check "rrds loads beside the C implementation" load rrds family=$OURS port=28634 port6=26385 tcp=1 tcp_port=26385
 : >"$SAMPLES"
 check "first messages and idle connections" rounds_of cold_round "$COLD_ROUNDS"
 check "rounds" rounds_of both_round "$ROUNDS"
 check "rounds of others, raw verbs among them" rounds_of others_round "$OTHER_ROUNDS"
+netns_pair left right $LEFT $RIGHT || die "no namespaces"
+modprobe rds_tcp || die "no rds_tcp"
+check "rounds over TCP" rounds_of tcp_round "$ROUNDS"
 cat "$SAMPLES"
 : >"$SAMPLES"
 check "instructions of a message" counted "$COUNTED"

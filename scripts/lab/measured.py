@@ -37,7 +37,7 @@ TITLES = {
 }
 
 # Where both ends are, if not at two addresses with a wire between them.
-PLACES = {"own-": "own addresses, ", "lo-": "127.0.0.1, "}
+PLACES = {"own-": "own addresses, ", "lo-": "127.0.0.1, ", "tcp-": "over TCP, "}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def kind(row: str) -> Kind:
         return Kind(f"{place}round trip of {found[1]} B, {found[2]} %", "µs", False)
     if found := re.fullmatch(r"hol-1M-d(\d+)(-tos)?-p50", name):
         tos = ", other type of service" if found[2] else ""
-        return Kind(f"round trip beside {found[1]} × 1 MiB{tos}", "µs", False)
+        return Kind(f"{place}round trip beside {found[1]} × 1 MiB{tos}", "µs", False)
     if found := re.fullmatch(r"rate-(\d+)-d(\d+)-s(\d+)", name):
         sockets = "1 socket" if found[3] == "1" else f"{found[3]} sockets"
         return Kind(f"{place}{found[1]} B, {sockets}, {found[2]} each", "/s", True)

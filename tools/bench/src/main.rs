@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! rds-bench [--families KIND,..] [--rounds N] [--time MS | --count N] [--only WORD,..]
-//!           [--devices NEAR,FAR] [--cold FIRST-LAST | --hold THING] FROM TO
+//!           [--devices NEAR,FAR | --spaces NEAR,FAR] [--cold FIRST-LAST | --hold THING] FROM TO
 //! ```
 //!
 //! A kind is the number of an address family of RDS, or `tcp`, `nagle` (TCP without `TCP_NODELAY`), `udp`
@@ -29,6 +29,9 @@
 //!
 //! Other sockets than RDS's need the devices: they would not use these to reach an address of the same host.
 //!
+//! With `--spaces` each end is in a namespace of its own, as `ip netns` names them, and RDS goes over TCP. There are the
+//! rows then that need two addresses and a wire between them, and no other type of service; their names begin with `tcp-`.
+//!
 //! With `--count` each row goes on for so many messages or round trips, between two marks for an emulator
 //! that counts instructions (`tools/insns`), and the line says how many it were:
 //!
@@ -49,7 +52,7 @@ mod row;
 use kind::Kind;
 use measure::{Bench, Window};
 use options::{Options, Work};
-use pair::{failed, Devices, Failure, Place, Site};
+use pair::{failed, Devices, Failure, Place, Site, Spaces};
 use row::{Row, What, ROWS};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -111,7 +114,10 @@ fn work(
 }
 
 /// The bytes of the messages of a row of this kind; `None` if the kind has no such row.
-fn size_for(row: &Row, kind: Kind) -> Option<usize> {
+fn size_for(row: &Row, kind: Kind, by_tcp: bool) -> Option<usize> {
+    if by_tcp && !row.is_of_tcp() {
+        return None;
+    }
     if row.place != Place::Wire && !kind.has_addresses() {
         return None;
     }
@@ -124,9 +130,11 @@ fn size_for(row: &Row, kind: Kind) -> Option<usize> {
 
 /// Measures a row for a kind, and prints it.
 fn measure(bench: &mut Bench, row: &Row, kind: Kind, window: Window) -> Result<(), Failure> {
-    let Some(size) = size_for(row, kind) else {
+    let by_tcp = bench.site.spaces.is_some();
+    let Some(size) = size_for(row, kind, by_tcp) else {
         return Ok(());
     };
+    let prefix = if by_tcp { "tcp-" } else { "" };
     let before = bench.so_far().map_err(failed(kind, "packets"))?;
     let came = work(bench, row, kind, size, window)?;
     let after = bench.so_far().map_err(failed(kind, "packets"))?;
@@ -143,12 +151,12 @@ fn measure(bench: &mut Bench, row: &Row, kind: Kind, window: Window) -> Result<(
         Came::Figures(figures) => {
             for (name, value) in figures {
                 println!(
-                    "{{\"row\": \"{name}\", \"family\": {kind}, \"value\": {value:.3}{packets}}}"
+                    "{{\"row\": \"{prefix}{name}\", \"family\": {kind}, \"value\": {value:.3}{packets}}}"
                 );
             }
         }
         Came::Counted(messages) => println!(
-            "{{\"counted\": \"{}\", \"family\": {kind}, \"messages\": {messages}}}",
+            "{{\"counted\": \"{prefix}{}\", \"family\": {kind}, \"messages\": {messages}}}",
             row.name
         ),
     }
@@ -193,8 +201,19 @@ fn main() -> ExitCode {
         }
         devices => devices.and_then(Result::ok),
     };
-    let addresses = options.addresses;
-    let mut bench = Bench::new(Site { addresses, devices });
+    let spaces = options.spaces.as_ref();
+    let spaces = match spaces.map(|(near, far)| Spaces::new(near, far)).transpose() {
+        Ok(spaces) => spaces,
+        Err(error) => {
+            eprintln!("rds-bench: namespaces: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut bench = Bench::new(Site {
+        addresses: options.addresses,
+        devices,
+        spaces,
+    });
     let done = match options.work {
         Work::Rows => steady(&options, &mut bench),
         Work::Cold(first, last) => cold(&options, &mut bench, first, last),
@@ -227,7 +246,7 @@ mod tests {
     #[test]
     fn kinds_have_the_rows_that_they_can_have() {
         let rows = |kind| {
-            let has = move |row: &&Row| size_for(row, kind).is_some();
+            let has = move |row: &&Row| size_for(row, kind, false).is_some();
             ROWS.iter().filter(has).map(|row| row.name)
         };
         assert_eq!(rows(Kind::Rds(21)).count(), ROWS.len());
@@ -238,5 +257,8 @@ mod tests {
         assert!(rows(Kind::Unix).any(|name| name == "hol-1M-d4"));
         assert!(rows(Kind::Udp).all(|name| !name.contains("1M")));
         assert!(rows(Kind::Udp).any(|name| name == "flow-64K"));
+        let over_tcp = ROWS.iter().filter(|row| size_for(row, tcp, true).is_some());
+        assert!(over_tcp.clone().any(|row| row.name == "hol-1M-d4"));
+        assert!(over_tcp.clone().all(|row| row.place == Place::Wire));
     }
 }

@@ -348,6 +348,7 @@ mod tests {
         let mut bench = Bench::new(Site {
             addresses,
             devices: None,
+            spaces: None,
         });
         let tcp = Kind::Tcp { nodelay: true };
         let flow = bench

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub const USAGE: &str =
     "usage: rds-bench [--families KIND,..] [--rounds N] [--time MS | --count N] \
-                         [--only WORD,..] [--devices NEAR,FAR] [--cold FIRST-LAST | --hold THING] \
+                         [--only WORD,..] [--devices NEAR,FAR | --spaces NEAR,FAR] [--cold FIRST-LAST | --hold THING] \
                          FROM TO";
 
 /// What to do.
@@ -30,6 +30,7 @@ pub struct Options {
     pub window: Window,
     pub only: Vec<String>,
     pub devices: Option<(String, String)>,
+    pub spaces: Option<(String, String)>,
     pub work: Work,
     pub addresses: [IpAddr; 2],
 }
@@ -44,7 +45,7 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> 
     let (mut kinds, mut rounds) = (vec![Kind::Rds(21)], 1);
     let mut window = Window::Time(Duration::from_millis(200));
     let mut only = Vec::new();
-    let (mut devices, mut cold, mut hold) = (None, None, None);
+    let (mut devices, mut spaces, mut cold, mut hold) = (None, None, None, None);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
         match arg.as_str() {
@@ -61,6 +62,11 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> 
                 let (near, far) = text.split_once(',').ok_or("two devices are needed")?;
                 devices = Some((near.into(), far.into()));
             }
+            "--spaces" => {
+                let text = value()?;
+                let (near, far) = text.split_once(',').ok_or("two namespaces are needed")?;
+                spaces = Some((near.into(), far.into()));
+            }
             "--cold" => {
                 let text = value()?;
                 let (first, last) = text.split_once('-').unwrap_or((&text, &text));
@@ -74,6 +80,9 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> 
     let &[from, to] = addresses.as_slice() else {
         return Err("two addresses of this host are needed".into());
     };
+    if devices.is_some() && spaces.is_some() {
+        return Err("where the ends have namespaces of their own no device has to be named".into());
+    }
     let work = match (cold, hold, window, kinds.as_slice()) {
         (None, None, ..) => Work::Rows,
         (Some((first, last)), None, ..) if first != 0 && first <= last => Work::Cold(first, last),
@@ -91,6 +100,7 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> 
         window,
         only,
         devices,
+        spaces,
         work,
         addresses: [from, to],
     })
@@ -117,6 +127,9 @@ mod tests {
         assert_eq!((got.window, got.work), (Window::Count(100), Work::Rows));
         assert_eq!(got.devices, Some(("v0".into(), "v1".into())));
 
+        let got = options("--spaces left,right 10.0.0.1 10.0.0.2").unwrap();
+        assert_eq!(got.spaces, Some(("left".into(), "right".into())));
+
         let got = options("--hold queued-64 --count 9 --families 27 10.0.0.1 10.0.0.2").unwrap();
         assert_eq!(got.work, Work::Hold(27, Thing::Queued(64), 9));
     }
@@ -132,6 +145,8 @@ mod tests {
             "--cold 8-1 10.0.0.1 10.0.0.2",
             "--cold 0-1 10.0.0.1 10.0.0.2",
             "--devices v0 10.0.0.1 10.0.0.2",
+            "--spaces left 10.0.0.1 10.0.0.2",
+            "--spaces left,right --devices v0,v1 10.0.0.1 10.0.0.2",
             "--hold socket 10.0.0.1 10.0.0.2",
             "--hold socket --count 9 --families tcp 10.0.0.1 10.0.0.2",
             "--hold socket --count 9 --cold 1-8 10.0.0.1 10.0.0.2",

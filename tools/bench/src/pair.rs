@@ -9,7 +9,9 @@ use rds::{must_wait, Family, Socket, Transport};
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::thread::{move_into_link_name_space, LinkNameSpaceType};
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -98,12 +100,31 @@ impl Devices {
     }
 }
 
+/// The namespaces of the two ends, which are joined by some device in each, and have RDS over TCP.
+pub struct Spaces([OwnedFd; 2]);
+
+impl Spaces {
+    /// Those that `ip netns` has given these names.
+    pub fn new(near: &str, far: &str) -> io::Result<Self> {
+        let open = |name| Ok::<_, io::Error>(File::open(format!("/run/netns/{name}"))?.into());
+        Ok(Self([open(near)?, open(far)?]))
+    }
+
+    /// Has what is made from here on in the one of an end.
+    fn enter(&self, at: usize) -> io::Result<()> {
+        let kind = Some(LinkNameSpaceType::Network);
+        Ok(move_into_link_name_space(self.0[at].as_fd(), kind)?)
+    }
+}
+
 /// Where pairs of sockets are made.
 pub struct Site {
     /// The addresses of this host.
     pub addresses: [IpAddr; 2],
     /// Their devices, if these are known.
     pub devices: Option<Devices>,
+    /// Their namespaces, if each has one.
+    pub spaces: Option<Spaces>,
 }
 
 /// Two sockets that are connected to each other, one of each address.
@@ -128,11 +149,16 @@ impl Site {
     /// A bound socket of RDS at one of the addresses.
     pub fn rds(&self, family: u16, place: Place, at: usize, tos: u8) -> Result<Socket, Failure> {
         let failed = |what| failed::<io::Error>(Kind::Rds(family), what);
+        self.enter(at).map_err(failed("namespace"))?;
         let socket = Socket::new(Family::new(family)).map_err(failed("socket"))?;
 
         if place == Place::Wire {
+            let transport = match self.spaces {
+                Some(_) => Transport::Tcp,
+                None => Transport::Rdma,
+            };
             socket
-                .set_transport(Transport::Rdma)
+                .set_transport(transport)
                 .map_err(failed("transport"))?;
         }
         socket
@@ -151,6 +177,13 @@ impl Site {
             socket.set_tos(tos).map_err(failed("type of service"))?;
         }
         Ok(socket)
+    }
+
+    /// Has the sockets that are made from here on in the namespace of an end, if it has one.
+    fn enter(&self, at: usize) -> io::Result<()> {
+        self.spaces
+            .as_ref()
+            .map_or(Ok(()), |spaces| spaces.enter(at))
     }
 
     fn address(&self, place: Place, at: usize) -> SocketAddr {
@@ -187,9 +220,10 @@ impl Site {
         } else {
             AddressFamily::INET6
         };
+        self.enter(at).map_err(failed(kind, "namespace"))?;
         let fd = rustix::net::socket_with(family, how, SocketFlags::CLOEXEC, None)
             .map_err(failed(kind, "socket"))?;
-        if place == Place::Wire {
+        if place == Place::Wire && self.spaces.is_none() {
             let devices = self.devices.as_ref();
             devices
                 .ok_or_else(|| Failure::new(kind, "device", "the devices have to be known"))?
@@ -364,6 +398,7 @@ mod tests {
         Site {
             addresses: [Ipv4Addr::LOCALHOST.into(); 2],
             devices: None,
+            spaces: None,
         }
     }
 

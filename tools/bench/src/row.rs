@@ -82,6 +82,12 @@ impl Row {
         words.is_empty() || words.iter().any(|word| self.name.contains(word.as_str()))
     }
 
+    /// Whether there is the row over TCP, where each end has a namespace and there is one type of service.
+    pub fn is_of_tcp(&self) -> bool {
+        let has_tos = matches!(self.what, What::Beside { tos, .. } if tos != 0);
+        self.place == Place::Wire && !has_tos
+    }
+
     /// Whether its figure is data in a time, and not messages.
     pub fn is_flow(&self) -> bool {
         self.name.contains("flow")
