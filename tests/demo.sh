@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
-# Nodes a and b run rrds, c the C implementation, which joins when the two have talked. The lines for
-# scripts/lab/demo.py go to the kernel log.
+# Nodes a and b run rrds, c the C implementation, which joins when the two have talked. At last all talk over TCP. The
+# lines for scripts/lab/demo.py go to the kernel log.
 
 . /lab/lib/rds.sh
 
@@ -17,32 +17,36 @@ field() {
 	sed -n "s/^ *\"$1\": \([0-9.]*\),*\$/\1/p" /tmp/said | head -n 1
 }
 
+# What carries the messages.
+over=rdma
+
 # serve COUNT: to COUNT clients, one after the other; barriers tell the others when.
 serve() {
 	local server at
 
 	for at in $(seq "$1"); do
-		command rds stress --listen "$US" --once >/tmp/server 2>&1 &
+		command rds --transport $over stress --listen "$US" --once >/tmp/server 2>&1 &
 		server=$!
 		within 20 grep -q serving /tmp/server || die "no server: $(cat /tmp/server)"
-		barrier "$NODE serves $at"
-		check "the server of node $NODE saw all right ($at)" wait "$server"
-		barrier "$NODE has served $at"
+		barrier "$NODE serves $at $over"
+		check "the server of node $NODE saw all right ($over, $at)" wait "$server"
+		barrier "$NODE has served $at $over"
 	done
 }
 
 # client SERVER AT COUNT: exchanges with it, verified.
 client() {
-	barrier "$1 serves $2"
-	check "$3 messages each way with node $1" rds stress --json -d 16 -s 64 -i 0 -c "$3" "$(addr4 "$1")"
-	tell "traffic from=$NODE to=$1 count=$(field exchanges) rate=$(field rate) p50=$(field p50) p90=$(field p90) p99=$(field p99)"
-	barrier "$1 has served $2"
+	barrier "$1 serves $2 $over"
+	check "$3 messages each way with node $1 over $over" \
+		rds --transport $over stress --json -d 16 -s 64 -i 0 -c "$3" "$(addr4 "$1")"
+	tell "traffic from=$NODE to=$1 over=$over count=$(field exchanges) rate=$(field rate) p50=$(field p50) p90=$(field p90) p99=$(field p99)"
+	barrier "$1 has served $2 $over"
 }
 
 # watch SERVER AT: stays out of what two others do.
 watch() {
-	barrier "$1 serves $2"
-	barrier "$1 has served $2"
+	barrier "$1 serves $2 $over"
+	barrier "$1 has served $2 $over"
 }
 
 # meet PEER: the first messages to a node, and the memory that it takes to know it.
@@ -55,12 +59,12 @@ meet() {
 }
 
 case "$NODE" in
-a) plan 6 ;;
-b) plan 4 ;;
-c) plan 5 ;;
+a) plan 8 ;;
+b) plan 5 ;;
+c) plan 6 ;;
 esac
 rxe_up || die "no rxe"
-[ "$NODE" = c ] || check "krdma and rrds load" load_all krdma rrds
+[ "$NODE" = c ] || check "krdma and rrds load" load_rrds
 barrier loaded
 
 # Two nodes with rrds.
@@ -91,6 +95,25 @@ b)
 c)
 	client a 1 "$JOINED"
 	client b 1 "$JOINED"
+	serve 1
+	;;
+esac
+
+# Over TCP: nobody needs RDMA for that.
+over=tcp
+[ "$NODE" != c ] || modprobe rds_tcp || die "the kernel's own RDS over TCP does not load"
+barrier "joined over TCP"
+case "$NODE" in
+a)
+	client b 1 "$JOINED"
+	client c 1 "$JOINED"
+	;;
+b)
+	serve 1
+	watch c 1
+	;;
+c)
+	watch b 1
 	serve 1
 	;;
 esac

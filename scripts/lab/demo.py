@@ -47,11 +47,12 @@ def _milliseconds(value: str) -> str:
 
 def show_traffic(report: Report, out: Console) -> None:
     """Who has exchanged how many messages with whom, and how fast."""
-    columns = ("from", "to", "each way", "per second", "RTT median", "90 %", "99 %")
+    columns = ("from", "to", "over", "each way", "per second", "RTT median", "90 %", "99 %")
     rows = [
         (
             _who(line["from"]),
             _who(line["to"]),
+            line["over"],
             line["count"],
             f"{float(line['rate'] or 0):.0f}",
             *(_milliseconds(line[key]) for key in ("p50", "p90", "p99")),
@@ -59,7 +60,7 @@ def show_traffic(report: Report, out: Console) -> None:
         for line in told(report, "traffic")
     ]
     title = "Messages of 64 bytes, 16 under way, every one verified"
-    out.print(table.table(title, columns, rows, right=(2, 3, 4, 5, 6)))
+    out.print(table.table(title, columns, rows, right=(3, 4, 5, 6, 7)))
 
 
 def show_memory(report: Report, out: Console) -> None:
@@ -83,7 +84,8 @@ async def _play(env: Env, steps: Steps) -> Report:
             ready = asyncio.create_task(playing.booted())
             await asyncio.wait({work, ready}, return_when=asyncio.FIRST_COMPLETED)
             ready.cancel()
-        with steps.step("run", "Two nodes with rrds; a third with the kernel's own RDS joins"):
+        doing = "Two nodes with rrds; a third with the kernel's own RDS joins; then over TCP"
+        with steps.step("run", doing):
             return await work
     finally:
         work.cancel()
