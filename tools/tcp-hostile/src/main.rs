@@ -10,7 +10,6 @@
 mod case;
 mod cases;
 mod header;
-mod random;
 mod stream;
 
 use clap::{crate_version, value_parser, Arg, Command};

@@ -5,17 +5,20 @@
 use super::torn::pause;
 use crate::case::{done, Case};
 use crate::header::{extensions, Header};
-use crate::stream::Stream;
+use crate::stream::{Stream, Victim, Wrong};
+
+/// Connects another lane, and says something on it, before the first one is there.
+fn early(victim: &mut Victim) -> Result<(), Wrong> {
+    let mut other = victim.connect(3)?;
+    other.bytes(&Header::ping(9).bytes(1))?;
+    pause();
+    victim.greet_with(8)?.ask()?;
+    other.await_port(9)
+}
 
 /// What has to come first: what a host does whom the victim does not know.
 pub fn of_a_stranger() -> Vec<Case> {
-    vec![done("another lane before the first", |victim| {
-        let mut other = victim.connect(3)?;
-        other.bytes(&Header::ping(9).bytes(1))?;
-        pause();
-        victim.greet_with(8)?.ask()?;
-        other.await_port(9)
-    })]
+    vec![done("another lane before the first", early)]
 }
 
 pub fn cases() -> Vec<Case> {
@@ -55,11 +58,7 @@ pub fn cases() -> Vec<Case> {
         let mut last = victim.greet_with(8)?;
         last.end()?;
         last.await_end()?;
-        let mut other = victim.connect(3)?;
-        other.bytes(&Header::ping(9).bytes(1))?;
-        pause();
-        victim.greet_with(8)?.ask()?;
-        other.await_port(9)
+        early(victim)
     }));
     cases.push(done("lanes that come and go", |victim| {
         let mut first = victim.greet_with(8)?;
