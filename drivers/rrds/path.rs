@@ -224,7 +224,7 @@ impl<C: Carrier> Path<C> {
                 ports_tell: true,
             });
         }
-        let mut lanes = place.lanes().cloned();
+        let mut lanes = place.lanes.clone();
         if key.lane != 0 {
             engine.set_extra();
             lanes = None;

@@ -42,12 +42,12 @@ pub(super) struct Lanes {
     pub(super) past_barrier: Atomic<bool>,
     /// How many the peer has, as far as it has said. Those in use beyond that do not connect.
     pub(super) known: Atomic<u32>,
-    /// The first lane is to ask its peer who it is.
+    /// The first lane is to say hello again, and so to ask its peer who it is.
     pub(super) is_suspect: Atomic<bool>,
     /// When it did, in nanoseconds.
-    pub(super) asked_at: Atomic<u64>,
+    pub(super) greeted_at: Atomic<u64>,
     /// How often the peer was asked for its congestion map.
-    pub(super) asked: Atomic<u32>,
+    pub(super) maps_asked: Atomic<u32>,
     /// Whether the congestion map that came last, by any lane, is the newest one.
     #[pin]
     pub(super) doubt: SpinLockIrq<Doubt>,
@@ -64,8 +64,8 @@ impl Lanes {
             past_barrier: Atomic::new(false),
             known: Atomic::new(1),
             is_suspect: Atomic::new(false),
-            asked_at: Atomic::new(0),
-            asked: Atomic::new(0),
+            greeted_at: Atomic::new(0),
+            maps_asked: Atomic::new(0),
             doubt <- new_spinlock_irq!(Doubt::default(), "rrds::path::Lanes"),
         });
 
@@ -131,10 +131,5 @@ impl<P> Place<P> {
             lanes: self.lanes.clone(),
             others: SetOnce::new(),
         }
-    }
-
-    /// Returns what the lanes have in common.
-    pub(super) fn lanes(&self) -> Option<&Arc<Lanes>> {
-        self.lanes.as_ref()
     }
 }

@@ -275,7 +275,7 @@ impl<C: Carrier> Path<C> {
             return None;
         }
         if lanes.is_suspect.xchg(false, Full) && state.engine.greet_again() {
-            lanes.asked_at.store(clock::now().0, Relaxed);
+            lanes.greeted_at.store(clock::now().0, Relaxed);
             lanes.is_open.store(false, Relaxed);
         }
         let count = state.engine.lanes();
@@ -289,9 +289,9 @@ impl<C: Carrier> Path<C> {
             lanes.count.store(count.into(), Release);
         }
         let now = clock::now();
-        let asked = Instant(lanes.asked_at.load(Relaxed)).max(state.history.since());
+        let greeted = Instant(lanes.greeted_at.load(Relaxed)).max(state.history.since());
         // CAST: It is positive.
-        let silent_at = asked.after(SILENT.as_nanos() as u64);
+        let silent_at = greeted.after(SILENT.as_nanos() as u64);
         let is_silent = silent_at <= now;
         let is_new = lanes.known.load(Relaxed) == 1;
         if !state.engine.say_hello() && (is_new || !is_silent) {
@@ -351,7 +351,7 @@ impl<C: Carrier> Path<C> {
 
     /// Notes that all of a congestion map has come in. Any context.
     pub(super) fn note_map(&self) {
-        if let Some(lanes) = self.place.lanes() {
+        if let Some(lanes) = &self.place.lanes {
             lanes.on_map(self.key.lane, &self.peer);
         }
     }
@@ -380,7 +380,7 @@ impl<C: Carrier> Path<C> {
     fn reconnect_another(&self, lanes: &Lanes) -> bool {
         // CAST: It is at most 8.
         let count = lanes.count.load(Relaxed).saturating_sub(1) as usize;
-        let first = lanes.asked.fetch_add(1, Relaxed) as usize;
+        let first = lanes.maps_asked.fetch_add(1, Relaxed) as usize;
 
         for at in 0..count {
             let at = first.wrapping_add(at).checked_rem(count).unwrap_or(0);

@@ -26,6 +26,13 @@ fn establish(a: &mut Node) {
     assert!(a.path.on_established(conn, None));
 }
 
+/// Closes the connection that was given up, and has the next one as soon as it may be dialed.
+fn reconnect(a: &mut Node) {
+    a.close();
+    a.now = a.path.next_timeout().unwrap();
+    establish(a);
+}
+
 /// What the node is to say of itself.
 fn own() -> Hello {
     Hello {
@@ -202,9 +209,7 @@ fn a_lane_is_told_of_the_peers_life() {
     // Of another one nothing was received; the connection is of the old one.
     a.path.renew(NonZeroU32::new(8).unwrap());
     assert_eq!(a.path.state(), State::Closing);
-    a.close();
-    a.now = a.path.next_timeout().unwrap();
-    establish(&mut a);
+    reconnect(&mut a);
     assert_eq!(a.receive_header(message(5), 1), Ok(Received::Message));
 }
 
@@ -215,16 +220,12 @@ fn what_comes_on_the_old_life_s_connection_is_forgotten() {
     a.path.renew(NonZeroU32::new(8).unwrap());
     // It is read to its end.
     assert_eq!(a.receive_header(message(5), 1), Ok(Received::Message));
-    a.close();
-    a.now = a.path.next_timeout().unwrap();
-    establish(&mut a);
+    reconnect(&mut a);
     assert_eq!(a.receive_header(message(5), 1), Ok(Received::Message));
 
     // Once.
     a.path.fail(DropReason::Transport);
-    a.close();
-    a.now = a.path.next_timeout().unwrap();
-    establish(&mut a);
+    reconnect(&mut a);
     let duplicate = Ok(Received::Ignored(Ignored::Duplicate));
     assert_eq!(a.receive_header(message(5), 1), duplicate);
 }
@@ -236,9 +237,7 @@ fn what_is_read_while_a_connection_of_the_old_life_is_closed_is_forgotten() {
     a.path.fail(DropReason::Transport);
     a.path.renew(NonZeroU32::new(8).unwrap());
     assert_eq!(a.receive_header(message(5), 1), Ok(Received::Message));
-    a.close();
-    a.now = a.path.next_timeout().unwrap();
-    establish(&mut a);
+    reconnect(&mut a);
     assert_eq!(a.receive_header(message(5), 1), Ok(Received::Message));
 }
 
