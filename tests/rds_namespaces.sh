@@ -59,9 +59,12 @@ resources() {
 	fi
 }
 
-# resources_are WHAT: as it was.
+# resources_are WHAT: as printed before, as rdma_resources_are.
 resources_are() {
-	[ "$(resources)" = "$1" ]
+	[ "$(resources)" = "$1" ] || {
+		resources
+		return 1
+	}
 }
 
 load_rrds || die "the modules do not load"
