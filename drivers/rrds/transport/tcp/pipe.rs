@@ -277,6 +277,7 @@ impl Pipe {
     fn read(&self) -> Option<bool> {
         let events = self.connection.handler();
 
+        events.retry();
         // Errors are those of the connection, which is looked at. A callback that uses the receiver reads.
         let _ = self
             .connection

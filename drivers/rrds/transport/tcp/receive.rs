@@ -232,11 +232,16 @@ impl Events {
         self.with(|receiver| receiver.take(bytes))
     }
 
-    /// Hands in what there was no memory for, and has the path send what follows from what came. Returns whether
-    /// there still is none, if nobody else uses the receiver.
+    /// Hands in what there was no memory for, if nobody else uses the receiver. To be called before what has come is
+    /// read: where it succeeds, what follows may be read, and nothing else tells so.
+    pub(super) fn retry(&self) {
+        self.with(Receiver::hand_in);
+    }
+
+    /// Has the path send what follows from what came. Returns whether something was left for want of memory, if nobody
+    /// else uses the receiver.
     pub(super) fn finish(&self) -> Option<bool> {
         self.with(|receiver| {
-            receiver.hand_in();
             receiver.finish();
             receiver.is_starved
         })
