@@ -8,7 +8,7 @@ tries() {
 	load tcp_echo port=0 "server=$(number4 a)" "server_port=$1" "bytes=$2"
 }
 
-plan "$([ "$NODE" = a ] && echo 10 || echo 13)"
+plan "$([ "$NODE" = a ] && echo 11 || echo 13)"
 check "krdma loads" load krdma
 if [ "$NODE" = a ]; then
 	mark
@@ -19,6 +19,8 @@ if [ "$NODE" = a ]; then
 	barrier asked
 	check_not "no connection has ended by an error" logged 'tcp_echo: a connection has ended'
 	barrier streaming
+	# One that is not there yet the next server would serve, without end.
+	check "a stream is under way" within 60 eval "grep -q ':125C .* 01 ' /proc/net/tcp6"
 	check "it unloads under a stream" unload tcp_echo
 	barrier unloaded
 	check "it serves again at once" load tcp_echo port=4700
