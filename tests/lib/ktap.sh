@@ -120,6 +120,8 @@ ktap_finish() {
 # How many times as long as usual what is waited for may take. To wait too long costs nothing where all is well;
 # to wait too short fails on a machine that has other work, too. The strict kernel's nodes have a figure of their own.
 : "${SLOW:=5}"
+# When to give up at the latest, in seconds since the boot.
+: "${DEADLINE:=1000000000}"
 
 # within SECONDS COMMAND...: repeat the command until it succeeds. For what happens soon, but not at once.
 within() {
@@ -139,6 +141,7 @@ _repeat() {
 
 	read -r now _ </proc/uptime
 	end=$((${now%.*} + $2 * SLOW * 2))
+	[ "$end" -le "$DEADLINE" ] || end=$DEADLINE
 	shift 2
 	while ! "$@"; do
 		read -r now _ </proc/uptime

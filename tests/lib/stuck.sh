@@ -10,5 +10,6 @@ done
 rdma resource show
 rdma statistic show
 if [ -x /lab/bin/rds ]; then
-	/lab/bin/rds info -n
+	/lab/bin/rds info --paths -k -n -r -s -t -R -T -c
 fi
+ss -tnoei

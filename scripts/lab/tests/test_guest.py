@@ -59,6 +59,12 @@ class Ktap(unittest.TestCase):
         count, output, _ = self.play(script)
         self.assertEqual(count, Count(passed=2), output)
 
+    def test_within_gives_up_before_the_node_is_ended(self) -> None:
+        script = "plan 1\nDEADLINE=1\ncheck a within 1000 false"
+        count, output, _ = self.play(script)
+        self.assertEqual(count.failed, 1)
+        self.assertIn("not within the time: false", output)
+
 
 if __name__ == "__main__":
     unittest.main()
