@@ -17,7 +17,8 @@ impl Socket {
     ///
     /// Acknowledgements alone do not tell: the last few messages are acknowledged only with
     /// something else that comes back. So a ping goes after them, from a socket of its own, over
-    /// the same connection; what comes for this socket stays there.
+    /// the same connection; what comes for this socket stays there. Over TCP a peer has several
+    /// connections, and the ping would take another one. There acknowledgements do tell.
     ///
     /// # Errors
     ///
@@ -27,6 +28,9 @@ impl Socket {
         let Some(mut local) = self.local_addr()? else {
             return Ok(());
         };
+        if self.transport()? == Some(Transport::Tcp) {
+            return self.wait_acknowledged(to, end);
+        }
         local.set_port(0);
         let mut ping = to;
         ping.set_port(PING_PORT);
@@ -50,6 +54,27 @@ impl Socket {
             if came == Interest::NONE && self.in_flight()? == 0 {
                 return Ok(());
             }
+        }
+    }
+
+    /// Waits until all that was sent to `to` is acknowledged.
+    fn wait_acknowledged(&self, to: SocketAddr, end: Option<Instant>) -> io::Result<()> {
+        let peer = to.ip().to_canonical();
+        let mut pause = Duration::from_millis(1);
+        loop {
+            match self.in_flight_that(|message| message.remote == peer) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                // Others send so much that the list grows faster than it is read.
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {}
+                Err(error) => return Err(error),
+            }
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            std::thread::sleep(left.unwrap_or(pause).min(pause));
+            pause = (pause * 2).min(LOOK);
         }
     }
 

@@ -151,7 +151,7 @@ impl Snapshot {
 
 /// A message queued or sent by a socket, of which it is not known that the peer has it.
 fn is_from(message: &Message, addr: SocketAddr) -> bool {
-    message.local == addr.ip() && message.local_port == addr.port()
+    message.local == addr.ip().to_canonical() && message.local_port == addr.port()
 }
 
 /// Information records. They work on any RDS socket, bound or not, and tell of its whole network
@@ -272,6 +272,11 @@ impl Socket {
     ///
     /// As [`Socket::snapshot`].
     pub fn in_flight(&self) -> io::Result<usize> {
+        self.in_flight_that(|_| true)
+    }
+
+    /// How many of those there are that `wanted` chooses.
+    pub(crate) fn in_flight_that(&self, wanted: impl Fn(&Message) -> bool) -> io::Result<usize> {
         let Some(addr) = self.local_addr()? else {
             return Ok(0);
         };
@@ -282,7 +287,8 @@ impl Socket {
             let send = self.send_queue()?;
             let retransmit = self.retransmit_queue()?;
             let all = send.iter().chain(&retransmit);
-            most = most.max(all.filter(|message| is_from(message, addr)).count());
+            let ours = all.filter(|message| is_from(message, addr) && wanted(message));
+            most = most.max(ours.count());
         }
         Ok(most)
     }
