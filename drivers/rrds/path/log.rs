@@ -34,7 +34,7 @@ fn advice<C: Carrier>(reason: DropReason) -> &'static str {
             "; does the peer answer, and take in what it is sent? `rds doctor` on both tells"
         }
         DropReason::Transport if C::IS_STREAM => {
-            "; is the peer up, RDS loaded there, and TCP port 16385 open on the way? `rds doctor` on both tells"
+            "; is the peer up, RDS loaded there, and its TCP port open on the way? `rds doctor` on both tells"
         }
         DropReason::Transport => {
             "; is the peer up, RDS loaded there, and the way to it open for RDMA? `rds doctor` on both tells"

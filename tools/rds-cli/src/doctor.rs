@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::failure::{printed, reason, Failure, Outcome};
 use clap::{ArgMatches, Command};
 use facts::{Machine, Port, QueuePair};
-use rds::{Socket, Transport, TCP_PORT};
+use rds::{Socket, Transport};
 use serde_json::json;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -174,7 +174,8 @@ fn transports(context: &Context, machine: &Machine, findings: &mut Findings) -> 
             .map_err(|error| reason(&error))
     };
     let has_rrds = machine.has_module("rrds");
-    let is_listening = machine.listens(TCP_PORT);
+    let port = machine.tcp_port();
+    let is_listening = machine.listens(port);
     let rdma = choose(Transport::Rdma, has_rrds || machine.has_module("rds_rdma"));
     let tcp = choose(
         Transport::Tcp,
@@ -203,7 +204,7 @@ fn transports(context: &Context, machine: &Machine, findings: &mut Findings) -> 
     match tcp {
         Ok(()) => {
             findings.ok("TCP transport", "there");
-            listener(is_listening, findings);
+            listener(port, is_listening, findings);
         }
         // Who has RDMA needs none.
         Err(_) if ways.rdma => {}
@@ -216,8 +217,8 @@ fn transports(context: &Context, machine: &Machine, findings: &mut Findings) -> 
     ways
 }
 
-fn listener(is_listening: bool, findings: &mut Findings) {
-    let what = format!("TCP port {TCP_PORT}");
+fn listener(port: u16, is_listening: bool, findings: &mut Findings) {
+    let what = format!("TCP port {port}");
 
     if is_listening {
         findings.ok(&what, "peers can connect, if no firewall is in the way");
@@ -225,7 +226,7 @@ fn listener(is_listening: bool, findings: &mut Findings) {
         findings.fault(
             &what,
             "nobody listens in this network namespace: peers cannot connect",
-            format!("is it another program's? ss -tlnp 'sport = :{TCP_PORT}'"),
+            format!("is it another program's? ss -tlnp 'sport = :{port}'"),
         );
     }
 }
@@ -438,6 +439,7 @@ pub fn run(context: &Context, _: &ArgMatches) -> Result<Outcome, Failure> {
 mod tests {
     use super::*;
     use facts::tests::Root;
+    use rds::TCP_PORT;
 
     fn verdicts(findings: &Findings, what: &str) -> Vec<Verdict> {
         let mine = findings.0.iter().filter(|f| f.what.contains(what));
@@ -474,16 +476,22 @@ mod tests {
         let line = |port: u16, state: &str| {
             format!("   0: 00000000:{port:04X} 00000000:0000 {state} 00000000:00000000\n")
         };
-        for (text, verdict) in [
-            (line(22, "0A"), Verdict::Fault),
-            (line(TCP_PORT, "01"), Verdict::Fault),
-            (line(22, "0A") + &line(TCP_PORT, "0A"), Verdict::Ok),
-        ] {
-            root.write("proc/net/tcp6", &(head.to_string() + &text));
+        let judge = |text: &str, verdict| {
+            root.write("proc/net/tcp6", &(head.to_string() + text));
+            let machine = root.machine();
+            let port = machine.tcp_port();
             let mut findings = Findings::default();
-            listener(root.machine().listens(TCP_PORT), &mut findings);
-            assert_eq!(verdicts(&findings, "TCP port"), [verdict], "{text}");
-        }
+            listener(port, machine.listens(port), &mut findings);
+            let what = format!("TCP port {port}");
+            assert_eq!(verdicts(&findings, &what), [verdict], "{text}");
+        };
+
+        judge(&line(22, "0A"), Verdict::Fault);
+        judge(&line(TCP_PORT, "01"), Verdict::Fault);
+        judge(&(line(22, "0A") + &line(TCP_PORT, "0A")), Verdict::Ok);
+        root.write("proc/sys/net/rds/parameters/tcp_port", "22\n");
+        judge(&line(TCP_PORT, "0A"), Verdict::Fault);
+        judge(&line(22, "0A"), Verdict::Ok);
     }
 
     #[test]

@@ -189,6 +189,13 @@ impl Machine {
         found
     }
 
+    /// The port of RDS over TCP: rrds may have another one.
+    pub fn tcp_port(&self) -> u16 {
+        self.read("proc/sys/net/rds/parameters/tcp_port")
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(rds::TCP_PORT)
+    }
+
     /// Whether something listens on a TCP port, by IPv4 or IPv6.
     pub fn listens(&self, port: u16) -> bool {
         let port = format!(":{port:04X}");
