@@ -9,6 +9,15 @@ __rust_helper bool rust_helper_krdma_is_linear(const void *addr, size_t len)
 	       !is_vmalloc_or_module_addr(addr);
 }
 
+/* Pairs with put_page(): what others have read of it is read. */
+__rust_helper bool rust_helper_krdma_page_is_shared(const struct page *page)
+{
+	if (page_ref_count(page) != 1)
+		return true;
+	smp_acquire__after_ctrl_dep();
+	return false;
+}
+
 __rust_helper void *rust_helper_krdma_page_address(const struct page *page)
 {
 	return page_address(page);

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/bvec.h>
 #include <linux/net.h>
 #include <linux/sockptr.h>
+#include <linux/uio.h>
 #include <net/ip.h>
 #include <net/sock.h>
 #include <net/tcp.h>
@@ -64,6 +66,19 @@ __rust_helper int rust_helper_krdma_sock_send(struct socket *sock, struct kvec *
 	return kernel_sendmsg(sock, &msg, vec, num, len);
 }
 
+/*
+ * As above, of pages that the network refers to in place of a copy. Without
+ * MSG_NO_SHARED_FRAGS: the buffers are marked, and nobody writes to the pages.
+ */
+__rust_helper int rust_helper_krdma_sock_send_pages(struct socket *sock, struct bio_vec *vec,
+						    size_t num, size_t len, int flags)
+{
+	struct msghdr msg = { .msg_flags = flags | MSG_SPLICE_PAGES };
+
+	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, vec, num, len);
+	return sock_sendmsg(sock, &msg);
+}
+
 /* Not an inline: with its header bindgen meets types that the kernel's bindings lack. */
 __rust_helper int rust_helper_krdma_tcp_read_sock(struct sock *sk, read_descriptor_t *desc,
 						  sk_read_actor_t actor)
@@ -79,9 +94,16 @@ __rust_helper int rust_helper_sock_error(struct sock *sk)
 /* Not an inline of the header: the callback is called when this bit is set only. */
 __rust_helper void rust_helper_krdma_sock_want_space(struct socket *sock)
 {
+	/* What the caller has noted, the callback sees. */
+	smp_mb__before_atomic();
 	set_bit(SOCK_NOSPACE, &sock->flags);
 	/* Pairs with that of tcp_check_space(): who looks after this misses nothing. */
 	smp_mb__after_atomic();
+}
+
+__rust_helper bool rust_helper_krdma_sock_has_space(const struct sock *sk)
+{
+	return sk_stream_is_writeable(sk);
 }
 
 /* As kernel_getpeername(), of a connection that has ended, too: what came on it may be unread. */
@@ -98,7 +120,8 @@ __rust_helper int rust_helper_krdma_sock_setsockopt(struct socket *sock, int lev
 
 /*
  * Makes a socket of the kernel one that keeps its namespace, so that what is
- * sent last is not lost with it, and that may be used where memory is reclaimed.
+ * sent last is not lost with it, and that does not use the task's fragment: the
+ * caller may be in the middle of another socket's sendmsg().
  */
 __rust_helper void rust_helper_krdma_tcp_adopt(struct sock *sk)
 {

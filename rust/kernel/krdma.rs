@@ -19,6 +19,7 @@ mod callback;
 pub mod clock;
 pub mod memory;
 pub mod net;
+pub mod page;
 pub mod random;
 pub mod rdma;
 mod reaper;

@@ -22,6 +22,10 @@ use crate::{
     account::Charge,
     bindings,
     net::Namespace,
+    page::{
+        SharedPage,
+        PAGE_SIZE, //
+    },
     reaper::Deferred, //
 };
 use core::{
@@ -34,7 +38,7 @@ use kernel::{
 };
 
 /// The most pieces of memory that one call sends.
-pub const MAX_PIECES: usize = 8;
+pub const MAX_PIECES: usize = 32;
 
 /// A TCP connection, or what is to become one.
 ///
@@ -113,7 +117,6 @@ impl<H: Handler> Connection<H> {
         }; MAX_PIECES];
         let mut count = 0;
         let mut len = 0usize;
-        let mut flags = bindings::MSG_DONTWAIT | bindings::MSG_NOSIGNAL;
 
         for (slot, piece) in vec.iter_mut().zip(pieces) {
             // What would make it too long is left for the next call.
@@ -123,11 +126,6 @@ impl<H: Handler> Connection<H> {
             count += 1;
             len += part;
         }
-        if more {
-            flags |= bindings::MSG_MORE;
-        }
-        // CAST: The flags are few and positive; C keeps them in an `int`.
-        //
         // SAFETY: By the type invariant of `RawSocket`. The pieces are borrowed for the call, and only read.
         let ret = unsafe {
             bindings::krdma_sock_send(
@@ -135,7 +133,51 @@ impl<H: Handler> Connection<H> {
                 vec.as_mut_ptr(),
                 count,
                 len,
-                flags as c_int,
+                flags(more),
+            )
+        };
+        usize::try_from(ret).map_err(|_| Error::from_errno(ret))
+    }
+
+    /// Sends the bytes of at most [`MAX_PIECES`] pages, from byte `from` of the first one on, without a copy: the network
+    /// refers to the pages until they are acknowledged, or longer. Otherwise as [`send`](Self::send).
+    pub fn send_pages<'a>(
+        &self,
+        pages: impl IntoIterator<Item = &'a SharedPage>,
+        from: usize,
+        more: bool,
+    ) -> Result<usize> {
+        let mut vec = [const {
+            bindings::bio_vec {
+                bv_page: ptr::null_mut(),
+                bv_len: 0,
+                bv_offset: 0,
+            }
+        }; MAX_PIECES];
+        let mut count = 0;
+        let mut len = 0usize;
+        let mut offset = from.min(PAGE_SIZE);
+
+        for (slot, page) in vec.iter_mut().zip(pages) {
+            let part = PAGE_SIZE - offset;
+
+            slot.bv_page = page.as_raw();
+            // CAST: A page is not that long.
+            slot.bv_len = part as c_uint;
+            slot.bv_offset = offset as c_uint;
+            count += 1;
+            len += part;
+            offset = 0;
+        }
+        // SAFETY: By the type invariant of `RawSocket`. The pages are valid, and no pages of slabs. TCP gets references of
+        // its own, and marks its buffers as sharing them (`SKBFL_SHARED_FRAG`), so that nobody writes there.
+        let ret = unsafe {
+            bindings::krdma_sock_send_pages(
+                self.0.socket.as_raw(),
+                vec.as_mut_ptr(),
+                count,
+                len,
+                flags(more),
             )
         };
         usize::try_from(ret).map_err(|_| Error::from_errno(ret))
@@ -162,6 +204,12 @@ impl<H: Handler> Connection<H> {
     pub fn want_space(&self) {
         // SAFETY: By the type invariant of `RawSocket`.
         unsafe { bindings::krdma_sock_want_space(self.0.socket.as_raw()) };
+    }
+
+    /// Returns whether there is room to send. Any context.
+    pub fn has_space(&self) -> bool {
+        // SAFETY: By the type invariant of `RawSocket`.
+        unsafe { bindings::krdma_sock_has_space(self.0.socket.sk()) }
     }
 
     /// Says that we send no more: the peer gets the end after what was sent. Sleeps.
@@ -254,6 +302,17 @@ impl<H: Handler> Connection<H> {
     pub fn close(self) {
         self.0.close();
     }
+}
+
+/// The flags of a call that sends. With `more`, others follow soon.
+fn flags(more: bool) -> c_int {
+    let mut flags = bindings::MSG_DONTWAIT | bindings::MSG_NOSIGNAL;
+
+    if more {
+        flags |= bindings::MSG_MORE;
+    }
+    // CAST: The flags are few and positive; C keeps them in an `int`.
+    flags as c_int
 }
 
 /// More than that is not asked of one call, whose result is a `c_int`.
