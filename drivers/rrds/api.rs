@@ -261,6 +261,7 @@ impl Core {
             len,
             &space.spares,
             flags,
+            false,
         )?;
 
         Ok(Data::from_lent(Lent::new(

@@ -4,6 +4,7 @@
 
 mod copy;
 mod payload;
+mod piece;
 mod spares;
 
 pub(crate) use crate::key::Endpoint;
@@ -15,6 +16,7 @@ pub(crate) use payload::{
     Payload,
     SHORT, //
 };
+pub(crate) use piece::Piece;
 pub(crate) use spares::{
     Lent,
     Spares, //

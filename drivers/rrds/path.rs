@@ -110,7 +110,10 @@ use rds_proto::{
     seq,
     settings::Settings,
     shares::Share,
-    tcp::Hello,
+    tcp::{
+        Acked,
+        Hello, //
+    },
     throttle::Throttle,
     time::Instant, //
 };
@@ -310,27 +313,36 @@ impl<C: Carrier> Path<C> {
     ///
     /// Any context.
     pub(crate) fn pump(&self) {
-        self.pump_locked(self.state.lock());
+        self.pump_locked(self.state.lock(), false);
     }
 
-    /// [`pump`](Self::pump), by who has the lock already.
-    fn pump_locked<'a>(&'a self, mut guard: Locked<'a, State<C>>) {
+    /// [`pump`](Self::pump), by who has the lock already. If `sends`, it then has the link send, without the lock, what was
+    /// posted, which may sleep.
+    fn pump_locked<'a>(&'a self, mut guard: Locked<'a, State<C>>, sends: bool) {
         loop {
             let state = &mut *guard;
 
             self.reap(state);
             self.pass_barrier(state);
-            if !self.transmit(state) {
+            if !self.transmit(state, sends) {
                 match state.wanted_job() {
                     Some(after) if after.is_zero() => self.waker.wake(),
                     Some(after) => self.waker.wake_after(after),
                     None => {}
                 }
-                return;
+                break;
             }
             // Others get the lock.
             drop(guard);
             guard = self.state.lock();
+        }
+        if !sends {
+            return;
+        }
+        let link = guard.link.clone();
+        drop(guard);
+        if let Some((link, acked)) = link.and_then(|link| link.send().map(|acked| (link, acked))) {
+            self.acked(link.conn(), acked);
         }
     }
 
@@ -352,8 +364,8 @@ impl<C: Carrier> Path<C> {
         message.end(outcome);
     }
 
-    /// Hands frames to the carrier. Returns whether there are more.
-    fn transmit(&self, state: &mut State<C>) -> bool {
+    /// Hands frames to the carrier, which are sent next, if `sends`. Returns whether there are more.
+    fn transmit(&self, state: &mut State<C>, sends: bool) -> bool {
         let State {
             engine,
             settings,
@@ -376,7 +388,7 @@ impl<C: Carrier> Path<C> {
             trace::posted(&self.key, link.conn(), &frame);
             Ok::<(), Error>(())
         });
-        let posted = link.flush(&mut batch);
+        let posted = link.flush(&mut batch, sends);
 
         if posted.is_err() || matches!(end, Transmit::Stopped(err) if err != ENOMEM) {
             // The engine takes for posted what was not: the connection can't be used any more.
@@ -403,21 +415,20 @@ impl<C: Carrier> Path<C> {
         state.wants_pump()
     }
 
-    /// Notes what a stream has acknowledged: the frames up to number `id` of a connection, and the messages up
-    /// to `seq`, if these are more than before.
+    /// Notes what a stream has acknowledged of a connection, if that is more than before.
     ///
     /// Any context.
-    pub(crate) fn acked(&self, conn: ConnId, id: u32, seq: Option<u64>) {
+    pub(crate) fn acked(&self, conn: ConnId, acked: Acked) {
         let mut state = self.state.lock();
-        let acked = state.engine.sender().queue.acked();
+        let before = state.engine.sender().queue.acked();
 
-        state.engine.on_sent(conn, id);
-        if let Some(seq) = seq {
+        state.engine.on_sent(conn, acked.id);
+        if let Some(seq) = acked.seq {
             // If there was none it gives the connection up.
             let _ = state.engine.on_acked(conn, seq);
         }
-        state.note_acked(acked);
-        self.pump_locked(state);
+        state.note_acked(before);
+        self.pump_locked(state, false);
     }
 
     /// Notes that a connection is lost, or never came about.
@@ -451,7 +462,7 @@ impl<C: Carrier> Path<C> {
         let mut state = self.state.lock();
 
         if state.engine.acknowledge() {
-            self.pump_locked(state);
+            self.pump_locked(state, false);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::{
         Incoming,
         Lent,
         Payload,
+        Piece,
         Source,
         SHORT, //
     }, //
@@ -73,7 +74,13 @@ impl Data {
 
     /// Takes the memory back, in any order. What is not in pages is dropped.
     pub fn into_pages(self) -> impl Iterator<Item = KVec<u8>> {
-        self.lent.into_payload().into_pieces()
+        let pieces = self.lent.into_payload().into_pieces();
+
+        // What modules send and receive is never in pages that the network may refer to.
+        pieces.filter_map(|piece| match piece {
+            Piece::Slab(bytes) => Some(bytes),
+            Piece::Page(_) => None,
+        })
     }
 
     /// Copies bytes.

@@ -7,10 +7,14 @@ use super::{
         Payload,
         SHORT, //
     },
+    piece::IS_PAGE,
     spares::Spares, //
 };
 use kernel::prelude::*;
-use krdma::net::SendMsg;
+use krdma::{
+    net::SendMsg,
+    page::SharedPage, //
+};
 use rds_proto::consts::FRAGMENT_BYTES;
 
 /// Where the data of a message is copied from.
@@ -35,6 +39,7 @@ impl Source for SendMsg<'_> {
 /// Copies the data of a message from the caller into an empty payload.
 ///
 /// Memory that is there already was charged to whoever sent first; it is not more than a message.
+/// If `wants_pages`, full pieces are pages.
 #[inline]
 pub(crate) fn copy(
     payload: &mut Payload,
@@ -42,11 +47,12 @@ pub(crate) fn copy(
     len: usize,
     spares: &Spares,
     flags: kernel::alloc::Flags,
+    wants_pages: bool,
 ) -> Result {
     if len <= SHORT {
         return payload.set_short(len, |bytes| msg.read(bytes));
     }
-    copy_pieces(payload, msg, len, spares, flags)
+    copy_pieces(payload, msg, len, spares, flags, wants_pages && IS_PAGE)
 }
 
 /// As [`copy`], of more than fits in place.
@@ -56,12 +62,26 @@ fn copy_pieces(
     len: usize,
     spares: &Spares,
     flags: kernel::alloc::Flags,
+    wants_pages: bool,
 ) -> Result {
     payload.reserve(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)?;
     let mut left = len;
 
     while left > 0 {
         let part = left.min(FRAGMENT_BYTES);
+        if part == FRAGMENT_BYTES && wants_pages {
+            let mut page = match spares.take_page() {
+                Some(page) => page,
+                None => SharedPage::new(flags)?,
+            };
+            // Somebody may look at all pages of the host just now.
+            if let Some(bytes) = page.bytes_mut() {
+                msg.read(bytes)?;
+                left = left.saturating_sub(part);
+                payload.push(page, flags)?;
+                continue;
+            }
+        }
         let mut piece = (part == FRAGMENT_BYTES)
             .then(|| spares.take())
             .flatten()

@@ -2,10 +2,12 @@
 
 //! The data of a message.
 
+use super::piece::Piece;
 use kernel::{
     num::casts::u32_as_usize,
     prelude::*, //
 };
+use krdma::page::SharedPage;
 use rds_proto::consts::{
     FRAGMENT_BYTES,
     MAX_MESSAGE_LEN, //
@@ -24,13 +26,13 @@ enum First {
     None,
     /// Less than a fragment: as many bytes of these as the message has.
     Short([u8; SHORT]),
-    Piece(KVec<u8>),
+    Piece(Piece),
 }
 
 /// The data of a message, in kernel memory.
 ///
 /// It is cut as it is on the wire: each piece is one that a frame carries, and is in one piece in
-/// memory, from `kmalloc`, so that it can be mapped for a device. What is short is in place.
+/// memory, in the linear mapping, so that it can be mapped for a device. What is short is in place.
 ///
 /// # Invariants
 ///
@@ -41,7 +43,7 @@ pub(crate) struct Payload {
     /// The first piece. Most messages have only this one.
     first: First,
     /// The others, if there may be any.
-    rest: Option<KVec<KVec<u8>>>,
+    rest: Option<KVec<Piece>>,
     len: u32,
     /// The memory of all pieces.
     room: u32,
@@ -78,7 +80,8 @@ impl Payload {
     ///
     /// Errors: [`EINVAL`] if the piece is empty or too long, or comes after one that was not full;
     /// [`EMSGSIZE`] if the message gets too long; [`ENOMEM`]. The piece is dropped then.
-    pub(crate) fn push(&mut self, piece: KVec<u8>, flags: kernel::alloc::Flags) -> Result {
+    pub(crate) fn push(&mut self, piece: impl Into<Piece>, flags: kernel::alloc::Flags) -> Result {
+        let piece = piece.into();
         let full = u32_as_usize(self.len) % FRAGMENT_BYTES == 0;
         if piece.is_empty() || piece.len() > FRAGMENT_BYTES || !full {
             return Err(EINVAL);
@@ -90,7 +93,7 @@ impl Payload {
             .ok_or(EMSGSIZE)?;
 
         // No message has that much.
-        let room = u32::try_from(piece.capacity()).unwrap_or(u32::MAX);
+        let room = u32::try_from(piece.room()).unwrap_or(u32::MAX);
 
         if self.len == 0 {
             self.first = First::Piece(piece);
@@ -138,7 +141,7 @@ impl Payload {
     }
 
     /// Takes the pieces out that have memory of their own, in any order.
-    pub(crate) fn into_pieces(self) -> impl Iterator<Item = KVec<u8>> {
+    pub(crate) fn into_pieces(self) -> impl Iterator<Item = Piece> {
         let rest = self.rest.into_iter().flatten();
         let first = match self.first {
             First::Piece(piece) => Some(piece),
@@ -159,7 +162,7 @@ impl Payload {
             .rest
             .as_ref()
             .map_or(0, KVec::capacity)
-            .saturating_mul(core::mem::size_of::<KVec<u8>>());
+            .saturating_mul(core::mem::size_of::<Piece>());
         let beside = u32::try_from(list.saturating_add(OVERHEAD)).unwrap_or(u32::MAX);
 
         self.room.saturating_add(beside)
@@ -188,11 +191,29 @@ impl Payload {
             .filter(|rest| !rest.is_empty())
     }
 
+    /// Returns the page that is the piece from `offset` on, if it is one.
+    pub(crate) fn page_at(&self, offset: u32) -> Option<&SharedPage> {
+        let offset = u32_as_usize(offset);
+        if offset % FRAGMENT_BYTES != 0 {
+            return None;
+        }
+        let piece = match ((offset / FRAGMENT_BYTES).checked_sub(1), &self.first) {
+            (None, First::Piece(piece)) => piece,
+            (None, _) => return None,
+            (Some(index), _) => self.rest.as_ref()?.get(index)?,
+        };
+
+        match piece {
+            Piece::Page(page) => Some(page),
+            Piece::Slab(_) => None,
+        }
+    }
+
     /// Returns the pieces, in order.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let rest = self.rest.iter().flatten();
 
-        Iterator::chain(self.first().into_iter(), rest.map(|piece| piece.as_slice()))
+        Iterator::chain(self.first().into_iter(), rest.map(|piece| &**piece))
     }
 
     fn first(&self) -> Option<&[u8]> {

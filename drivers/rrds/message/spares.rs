@@ -2,7 +2,10 @@
 
 //! Memory for fragments, kept when a message has been read, or what was sent is done with.
 
-use super::Payload;
+use super::{
+    piece::Piece,
+    Payload, //
+};
 use kernel::{
     new_spinlock_irq,
     prelude::*,
@@ -11,9 +14,10 @@ use kernel::{
         SpinLockIrq, //
     },
 };
+use krdma::page::SharedPage;
 use rds_proto::consts::FRAGMENT_BYTES;
 
-/// Most fragments that are kept: those of four messages of the greatest length.
+/// Most fragments that are kept of each kind of memory: those of four messages of the greatest length.
 const MOST: usize = 1024;
 
 /// Memory for fragments. New memory would have to be zeroed; this has what was in an earlier message,
@@ -22,6 +26,9 @@ const MOST: usize = 1024;
 pub(crate) struct Spares {
     #[pin]
     list: SpinLockIrq<KVec<KVec<u8>>>,
+    /// The network refers to none of these.
+    #[pin]
+    pages: SpinLockIrq<KVec<SharedPage>>,
 }
 
 impl Spares {
@@ -29,10 +36,12 @@ impl Spares {
     pub(crate) fn new() -> Result<Arc<Self>> {
         // Namespaces can be made by anybody.
         let list = KVec::with_capacity(MOST, GFP_KERNEL_ACCOUNT)?;
+        let pages = KVec::with_capacity(MOST, GFP_KERNEL_ACCOUNT)?;
 
         Arc::pin_init(
             pin_init!(Self {
                 list <- new_spinlock_irq!(list, "rrds::Spares::list"),
+                pages <- new_spinlock_irq!(pages, "rrds::Spares::pages"),
             }),
             GFP_KERNEL,
         )
@@ -41,6 +50,11 @@ impl Spares {
     /// Returns memory of [`FRAGMENT_BYTES`], if there is any.
     pub(crate) fn take(&self) -> Option<KVec<u8>> {
         self.list.lock().pop()
+    }
+
+    /// Returns a page, if there is any.
+    pub(crate) fn take_page(&self) -> Option<SharedPage> {
+        self.pages.lock().pop()
     }
 
     /// Returns memory of [`FRAGMENT_BYTES`]: new one, if there is none.
@@ -55,27 +69,31 @@ impl Spares {
 
     /// Keeps the memory of a message, as far as there is room and a fragment fits into its pieces.
     fn keep(&self, payload: Payload) {
-        let mut pieces = payload.into_pieces().filter_map(|mut piece| {
-            if piece.capacity() < FRAGMENT_BYTES {
-                return None;
+        for piece in payload.into_pieces() {
+            match piece {
+                Piece::Slab(mut bytes) if bytes.capacity() >= FRAGMENT_BYTES => {
+                    // What was cut off is zeroed, nothing is allocated.
+                    if bytes.resize(FRAGMENT_BYTES, 0, GFP_ATOMIC).is_ok() {
+                        keep_one(&self.list, bytes);
+                    }
+                }
+                Piece::Page(page) if !page.is_shared() => keep_one(&self.pages, page),
+                // The network frees a page when it has done with it.
+                Piece::Slab(_) | Piece::Page(_) => {}
             }
-            // What was cut off is zeroed, nothing is allocated.
-            piece.resize(FRAGMENT_BYTES, 0, GFP_ATOMIC).ok()?;
-            Some(piece)
-        });
-        let mut list = self.list.lock();
-        let room = list.capacity().saturating_sub(list.len());
-
-        for piece in pieces.by_ref().take(room) {
-            // There is room.
-            let _ = list.push_within_capacity(piece);
         }
-        // The rest is freed without the lock.
-        drop(list);
     }
 }
 
-/// The data of a received message, whose memory goes back to where it is from.
+/// Keeps memory in a list, if there is room.
+fn keep_one<T>(list: &SpinLockIrq<KVec<T>>, memory: T) {
+    let refused = list.lock().push_within_capacity(memory);
+
+    // It is freed without the lock.
+    drop(refused);
+}
+
+/// The data of a message, whose memory goes back to where it is from.
 pub(crate) struct Lent {
     payload: Payload,
     spares: Option<Arc<Spares>>,
@@ -117,7 +135,11 @@ impl Drop for Lent {
 
 #[kunit_tests(rrds_spares)]
 mod tests {
-    use super::*;
+    use super::{
+        super::piece::IS_PAGE,
+        *, //
+    };
+    use krdma::page::PAGE_SIZE;
 
     /// Data in one piece of so many bytes.
     fn piece(len: usize) -> Result<Payload> {
@@ -182,6 +204,28 @@ mod tests {
         let lent = Lent::new(piece(FRAGMENT_BYTES)?, Some(spares.clone()));
         assert_eq!(lent.into_payload().len(), FRAGMENT_BYTES as u32);
         assert!(spares.take().is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn pages_are_kept_beside_the_rest() -> Result {
+        if !IS_PAGE {
+            return Ok(());
+        }
+        let spares = Spares::new()?;
+        let mut payload = Payload::empty();
+
+        for _ in 0..2 {
+            payload.push(SharedPage::new(GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        payload.push(KVec::from_elem(1, 10, GFP_KERNEL)?, GFP_KERNEL)?;
+        assert!(payload.page_at(0).is_some() && payload.page_at(PAGE_SIZE as u32).is_some());
+        assert!(payload.page_at(1).is_none() && payload.page_at(2 * PAGE_SIZE as u32).is_none());
+
+        drop(Lent::new(payload, Some(spares.clone())));
+        assert!(spares.take().is_none());
+        assert!(spares.take_page().is_some() && spares.take_page().is_some());
+        assert!(spares.take_page().is_none());
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //! | Trait | Is | Is called |
 //! |---|---|---|
 //! | [`Carrier`] | the transport, as a set of types | |
-//! | [`Link`] | a connection that frames are posted to | with the path's lock held |
+//! | [`Link`] | a connection that frames are posted to | with the path's lock held, but for `send` and `drain`, which may sleep |
 //! | [`Conn`] | a connection, from the first attempt to its end | by the path's job, may sleep |
 //! | [`Buffer`] | the data of a frame that came in | with the path's lock held |
 //! | [`Dial`](super::Dial) | how connections come about | by the path's job, may sleep |
@@ -34,6 +34,7 @@ use rds_proto::{
     conn::ConnId,
     send::Frame,
     settings::Settings,
+    tcp::Acked,
     uapi::info::Detail,
     wire::{
         Addr,
@@ -56,6 +57,8 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// Whether a connection acknowledges what comes in by itself (spec-tcp): then no frame may be lost.
     const IS_STREAM: bool;
+    /// Whether full fragments are sent without a copy if they are pages.
+    const TAKES_PAGES: bool = false;
     /// Most connections to a peer at a time, see [`lanes`](super::lanes).
     const LANES: u8 = 1;
 
@@ -83,7 +86,7 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
 
 /// A connection that frames are posted to, from when it can be used to when it is closed.
 ///
-/// Any context, with the path's lock held, but for [`drain`](Self::drain).
+/// Any context, with the path's lock held, but for [`send`](Self::send) and [`drain`](Self::drain).
 pub(crate) trait Link: Send + Sync + 'static {
     /// Frames that are posted together.
     type Batch<'a>
@@ -121,10 +124,19 @@ pub(crate) trait Link: Send + Sync + 'static {
         map: impl FnOnce(usize, &mut [u8]),
     ) -> Result;
 
-    /// Posts what is left of a batch.
+    /// Posts what is left of a batch. If `is_sent_next`, whoever posts calls [`send`](Self::send) without the lock, unless
+    /// the connection is being closed by then.
     ///
     /// Errors: If any frame of the batch was not posted. The connection is given up.
-    fn flush(&self, batch: &mut Self::Batch<'_>) -> Result;
+    fn flush(&self, batch: &mut Self::Batch<'_>, is_sent_next: bool) -> Result;
+
+    /// Sends, in the time of who has queued it, what was posted, if posting does not. Returns what the peer has
+    /// acknowledged meanwhile, if anything.
+    ///
+    /// Without a lock; may sleep.
+    fn send(&self) -> Option<Acked> {
+        None
+    }
 
     /// Waits until nothing of the connection is in flight, and no frame of it will come in.
     ///

@@ -172,11 +172,16 @@ impl<C: Carrier> Route for Held<C> {
         message: Outgoing,
         ack_required: bool,
         flags: kernel::alloc::Flags,
+        may_sleep: bool,
     ) -> Result<(), Refused> {
         let (lane, state) = self.0.queue(message, ack_required, flags)?;
 
-        lane.pump_locked(state);
+        lane.pump_locked(state, C::IS_STREAM && may_sleep);
         Ok(())
+    }
+
+    fn takes_pages(&self) -> bool {
+        C::TAKES_PAGES
     }
 
     fn has_room(&self, user: Option<u32>, port: u16) -> bool {

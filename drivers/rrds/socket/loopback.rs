@@ -131,6 +131,7 @@ impl Route for LoopbackRoute {
         message: Outgoing,
         _ack_required: bool,
         flags: kernel::alloc::Flags,
+        _may_sleep: bool,
     ) -> Result<(), Refused> {
         let seq = self.next_seq.fetch_add(1, Relaxed);
         message.set_seq(seq);

@@ -185,8 +185,9 @@ pub(crate) trait Route: Send + Sync {
     /// Takes over a message, gives it its number and sends it as soon as it can be sent.
     ///
     /// Messages of one key leave in the order of these calls. `ack_required` is that of
-    /// [`Admitted`](rds_proto::account::Admitted). Memory is allocated with `flags`: with `GFP_ATOMIC`
-    /// this is for any context.
+    /// [`Admitted`](rds_proto::account::Admitted). Memory is allocated with `flags`. If `may_sleep`
+    /// it may also be sent in the time of who calls this, with some others, and who does so is waited for: not longer than
+    /// for a lock, also if the caller is not to wait for room. With `GFP_ATOMIC`, and without that, this is for any context.
     ///
     /// Errors: [`ENOMEM`] if the message can't be queued; it is dropped then. [`EAGAIN`] if the sender's
     /// user has so many messages on this way that the others would be short of room: it comes back.
@@ -196,7 +197,13 @@ pub(crate) trait Route: Send + Sync {
         message: Outgoing,
         ack_required: bool,
         flags: kernel::alloc::Flags,
+        may_sleep: bool,
     ) -> Result<(), Refused>;
+
+    /// Whether the data of long messages had better be in pages.
+    fn takes_pages(&self) -> bool {
+        false
+    }
 
     /// Whether there is room for a message of a user from a port, none for who is not limited. If not, the
     /// [crowd](Space::relieve) is told when there may be. Any context.

@@ -239,6 +239,10 @@ enum Admission {
     NoMemory(usize),
 }
 
+/// The length from which messages are in pages on a way that takes these. A page is given to TCP by a call of its own, beside
+/// that for the header: of shorter messages it is less to copy them, and several by one call.
+const PAGES_FROM: usize = 4 * FRAGMENT_BYTES;
+
 pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -> Result<usize> {
     let this = sock.data();
     let flags = msg.flags();
@@ -311,6 +315,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         len,
         &this.space.spares,
         caller.flags,
+        len >= PAGES_FROM && route.takes_pages(),
     )?;
     this.space.stats.copy_from_user.add(len as u64);
     if controlled {
@@ -453,7 +458,7 @@ impl<'a> Caller<'a> {
         };
         // Who waits for the end is told without delay.
         let ack_required = admitted.ack_required || token.is_some() || self.demands;
-        match route.send(outgoing, ack_required, self.flags) {
+        match route.send(outgoing, ack_required, self.flags, self.may_sleep()) {
             Ok(()) => {
                 self.sock.data().space.stats.send_queued.add(1);
                 Ok(())

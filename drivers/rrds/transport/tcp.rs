@@ -4,8 +4,9 @@
 //!
 //! | File | Concern |
 //! |---|---|
-//! | `pipe.rs` | a connection: its job, which sends, and how it begins and ends |
-//! | `link.rs` | what waits to be sent by it |
+//! | `pipe.rs` | a connection: its job, and how it begins and ends |
+//! | `link.rs` | a connection, as senders have it: frames that are posted, being sent, in flight |
+//! | `segment.rs` | a frame, as it is given to TCP |
 //! | `receive.rs` | what comes in on it, and TCP's callbacks |
 //! | `listen.rs` | connections of peers |
 //! | `shown.rs` | what lists show of a connection |
@@ -16,13 +17,14 @@
 //! # Locks
 //!
 //! TCP calls back with the lock of the socket held; a path's lock is taken inside that one. So nothing is sent
-//! where frames are handed over, with the path's lock held: they wait in the [`link`], and a job sends them.
+//! where frames are handed over, with the path's lock held: see [`link`].
 
 mod link;
 mod listen;
 mod marker;
 mod pipe;
 mod receive;
+mod segment;
 mod shown;
 
 pub(crate) use marker::Tcp;
@@ -47,7 +49,6 @@ use krdma::{
     net::Namespace,
     work::Job, //
 };
-use link::Link;
 use listen::Accepts;
 use pipe::Conn;
 use rds_proto::{
@@ -66,6 +67,7 @@ use rds_proto::{
         PrivateData, //
     },
 };
+use receive::Link;
 
 impl Carrier for Tcp {
     /// There is nothing.
@@ -76,6 +78,7 @@ impl Carrier for Tcp {
     const NUMBER: i32 = transport::TCP;
     const NAME: &'static str = "tcp";
     const IS_STREAM: bool = true;
+    const TAKES_PAGES: bool = true;
     const LANES: u8 = MAX_LANES;
 
     fn owns(_host: &(), ns: &Namespace, addr: Addr, scope: u32) -> Result<bool> {

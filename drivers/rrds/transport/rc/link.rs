@@ -224,7 +224,7 @@ impl path::Link for Link {
         })
     }
 
-    fn flush(&self, batch: &mut Batch<'_>) -> Result {
+    fn flush(&self, batch: &mut Batch<'_>, _is_sent_next: bool) -> Result {
         if batch.failed {
             return Err(EIO);
         }

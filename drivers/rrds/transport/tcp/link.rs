@@ -1,143 +1,135 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What waits to be sent on a connection.
+//! A connection, as senders have it.
+//!
+//! Frames are posted with the path's lock held, where nothing can be sent: TCP calls back with the lock of the
+//! socket held, and the path's lock is taken inside that one. They are sent after it, by who has posted them if
+//! that may sleep, or else by the connection's job.
 
-use super::shown::Shown;
+use super::{
+    segment::Segment,
+    shown::Shown, //
+};
 use crate::{
-    message::{
-        Message,
-        Outgoing, //
-    },
+    message::Outgoing,
     path, //
 };
 use kernel::{
+    new_mutex,
     new_spinlock_irq,
-    num::casts::u32_as_usize,
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
+        Mutex,
         SpinLockIrq, //
     },
+    time::Delta, //
 };
-use krdma::work::Waker;
+use krdma::{
+    net::tcp::{
+        Connection,
+        Handler,
+        MAX_PIECES, //
+    },
+    page::SharedPage,
+    work::Waker,
+};
 use rds_proto::{
     conn::ConnId,
-    consts::HEADER_LEN,
     ring::Ring,
-    send::{
-        Body,
-        Data,
-        Frame, //
-    },
+    send::Frame,
     settings::Settings,
     tcp::{
         lane_of_source,
-        place, //
+        Acked,
+        InFlight,
+        Mark, //
     },
 };
 
 /// Frames that may be on their way, or wait to be sent.
 pub(super) const RING: usize = 253;
 
-/// A frame to be sent.
-pub(super) struct Segment {
-    pub(super) id: u32,
-    /// The number of the message that ends with it.
-    pub(super) ends: Option<u64>,
-    /// How many bytes the message has in the stream that begins with it, with its header.
-    pub(super) begins: Option<u32>,
-    head: Option<[u8; HEADER_LEN]>,
-    data: Piece,
-}
+/// Frames that are given to TCP by one call: a header and data each.
+const BATCH: usize = MAX_PIECES / 2;
 
-/// The data of a frame.
-enum Piece {
-    None,
-    /// From this byte of the message on.
-    Message(Arc<Message>, u32),
-    Map(KVec<u8>),
-}
+/// How often a connection is looked at while something is on its way to the peer.
+pub(super) const WATCH: Delta = Delta::from_millis(5000);
 
-impl Segment {
-    /// Makes one of a frame. `map` copies our congestion map from a byte on.
-    fn new(frame: &Frame<'_, Outgoing>, map: impl FnOnce(usize, &mut [u8])) -> Result<Self> {
-        let mut segment = Self {
-            id: frame.id,
-            ends: None,
-            begins: None,
-            head: None,
-            data: Piece::None,
-        };
-        let (header, data) = match &frame.body {
-            Body::Send { header, data } => (header, data),
-            // TCP finds out by itself.
-            Body::Probe => return Ok(segment),
-            // No socket accepts one.
-            Body::Operation(_) => return Err(EOPNOTSUPP),
-        };
-        let placed = place(header, data);
-
-        segment.head = placed.head;
-        segment.ends = placed.ends;
-        segment.begins = placed.begins;
-        match *data {
-            Data::None => {}
-            Data::Message {
-                message, offset, ..
-            } => segment.data = Piece::Message(message.message().clone(), offset),
-            Data::CongMap { offset, len } => {
-                let mut bytes = KVec::from_elem(0, u32_as_usize(len), GFP_ATOMIC)?;
-
-                map(u32_as_usize(offset), &mut bytes);
-                segment.data = Piece::Map(bytes);
-            }
-        }
-        Ok(segment)
-    }
-
-    /// Returns its bytes but for the first `done`: those of the header, and the data.
-    pub(super) fn bytes(&self, done: usize) -> [&[u8]; 2] {
-        let head = self.head.as_ref().map_or(&[][..], |head| head);
-        let data = match &self.data {
-            Piece::None => &[][..],
-            Piece::Message(message, offset) => {
-                message.payload().piece_at(*offset).unwrap_or_default()
-            }
-            Piece::Map(bytes) => bytes,
-        };
-
-        [
-            head.get(done..).unwrap_or_default(),
-            data.get(done.saturating_sub(head.len())..)
-                .unwrap_or_default(),
-        ]
-    }
-}
-
-/// A connection, as senders have it.
+/// A connection, as senders have it. `H` is what TCP calls: it refers to the link.
 #[pin_data]
-pub(crate) struct Link {
+pub(crate) struct Link<H: Handler> {
     conn: ConnId,
+    /// Wakes the job of the connection.
     waker: Waker,
     shown: Shown,
+    connection: Connection<H>,
+    /// Frames that nobody sends yet.
     #[pin]
-    waiting: SpinLockIrq<Ring<Segment, KVec<Option<Segment>>>>,
+    posted: SpinLockIrq<Ring<Segment, KVec<Option<Segment>>>>,
+    #[pin]
+    sending: Mutex<Sending>,
+    #[pin]
+    in_flight: SpinLockIrq<InFlight<KVec<Option<Mark>>>>,
+    /// TCP has had no room.
+    is_blocked: Atomic<bool>,
 }
 
-impl Link {
-    /// Makes one, whose job `waker` wakes.
-    pub(super) fn new(conn: ConnId, waker: Waker) -> Result<Arc<Self>> {
-        let slots = path::slots(RING, GFP_KERNEL)?;
+/// What is being sent. Only who has this takes out what is posted, in the order of the path: so that is the order in
+/// the stream.
+struct Sending {
+    segments: Ring<Segment, KVec<Option<Segment>>>,
+    /// Bytes of the first one that TCP has.
+    done: usize,
+    /// TCP has what could not be noted.
+    has_failed: bool,
+}
+
+/// How far sending has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sent {
+    All,
+    /// TCP has no room.
+    Blocked,
+    /// There is more, for somebody else to send: others may post all the while.
+    Budget,
+}
+
+impl<H: Handler> Link<H> {
+    /// Makes one of a connection, whose job `waker` wakes.
+    pub(super) fn new(conn: ConnId, waker: Waker, connection: Connection<H>) -> Result<Arc<Self>> {
+        let posted = path::slots(RING, GFP_KERNEL)?;
+        let in_flight = path::slots(RING, GFP_KERNEL)?;
+        let sending = Sending {
+            segments: Ring::new(path::slots(BATCH, GFP_KERNEL)?),
+            done: 0,
+            has_failed: false,
+        };
 
         Arc::pin_init(
             pin_init!(Self {
                 conn,
                 waker,
                 shown: Shown::new(),
-                waiting <- new_spinlock_irq!(Ring::new(slots), "rrds::tcp::Link::waiting"),
+                connection,
+                posted <- new_spinlock_irq!(Ring::new(posted), "rrds::tcp::Link::posted"),
+                sending <- new_mutex!(sending, "rrds::tcp::Link::sending"),
+                in_flight <- new_spinlock_irq!(
+                    InFlight::new(in_flight),
+                    "rrds::tcp::Link::in_flight"
+                ),
+                is_blocked: Atomic::new(false),
             }),
             GFP_KERNEL,
         )
+    }
+
+    pub(super) fn connection(&self) -> &Connection<H> {
+        &self.connection
     }
 
     /// Returns what lists show of it.
@@ -145,16 +137,199 @@ impl Link {
         &self.shown
     }
 
-    /// Takes the frame out that comes next, and says whether another one follows.
-    pub(super) fn next(&self) -> Option<(Segment, bool)> {
-        let mut waiting = self.waiting.lock();
-        let segment = waiting.pop_front()?;
+    /// Gives to TCP what was posted, as far as there is room. Sleeps.
+    ///
+    /// Errors: Those of [`Connection::send`]: the connection is of no use any more.
+    pub(super) fn send_posted(&self) -> Result<Sent> {
+        let mut sending = self.sending.lock();
+        let mut budget = RING;
 
-        Some((segment, !waiting.is_empty()))
+        if sending.has_failed {
+            return Err(ENOBUFS);
+        }
+        loop {
+            let follows = sending.refill(&mut self.posted.lock());
+            if sending.segments.is_empty() {
+                self.is_blocked.store(false, Relaxed);
+                return Ok(Sent::All);
+            }
+            if budget == 0 {
+                return Ok(Sent::Budget);
+            }
+            let begin = self.connection.next_sequence();
+            let count = match sending.give(&self.connection, follows) {
+                Ok(count) => count,
+                Err(EAGAIN) => {
+                    self.is_blocked.store(true, Relaxed);
+                    return Ok(Sent::Blocked);
+                }
+                Err(err) => return Err(err),
+            };
+            let given = sending.on_given(count);
+            self.note(&mut sending, begin, given)?;
+            budget = budget.saturating_sub(given.0.max(1));
+        }
+    }
+
+    /// Notes that TCP has the first `count` frames as a whole, with numbers from `begin` on, and forgets them.
+    ///
+    /// Errors: [`ENOBUFS`] if more is on its way than may be.
+    fn note(&self, sending: &mut Sending, begin: u32, (count, first): (usize, usize)) -> Result {
+        let mut end = begin;
+        // Some of the first one was there before.
+        let mut before = first;
+
+        {
+            let mut in_flight = self.in_flight.lock();
+            for index in 0..count {
+                let Some(segment) = sending.segments.get(index) else {
+                    break;
+                };
+                // CAST: A frame has at most 4144 bytes.
+                let len = segment.len() as u32;
+                let start = end.wrapping_sub(core::mem::take(&mut before) as u32);
+
+                end = start.wrapping_add(len);
+                if let Some(len) = segment.begins {
+                    self.shown.on_sent(start, start.wrapping_add(len));
+                }
+                let mark = Mark {
+                    end,
+                    id: segment.id,
+                    seq: segment.ends,
+                };
+                sending.has_failed |= in_flight.push(mark).is_err();
+            }
+        }
+        // Without that lock: it may be the last that refers to a message.
+        for _ in 0..count {
+            sending.segments.pop_front();
+        }
+        if sending.has_failed {
+            return Err(ENOBUFS);
+        }
+        Ok(())
+    }
+
+    /// Has [`Handler::write_space`] called when more is acknowledged, if something is on its way, and returns what was
+    /// acknowledged since the last time, and whether something is on its way still. Any context.
+    pub(super) fn settle(&self) -> (Option<Acked>, bool) {
+        let mut in_flight = self.in_flight.lock();
+
+        if !in_flight.is_empty() {
+            // Ahead of the look.
+            self.connection.want_space();
+        }
+        let una = self.connection.unacknowledged();
+        self.shown.on_acked(una);
+        (in_flight.on_una(una), !in_flight.is_empty())
+    }
+
+    /// Whether something is on its way. Any context.
+    fn is_in_flight(&self) -> bool {
+        !self.in_flight.lock().is_empty()
+    }
+
+    /// Whether something waits for room, and there is room by now. After [`settle`](Self::settle), whose lock orders
+    /// this after what others have noted. Any context.
+    pub(super) fn is_unblocked(&self) -> bool {
+        self.is_blocked.load(Relaxed) && self.connection.has_space()
     }
 }
 
-impl path::Link for Link {
+impl Sending {
+    /// Takes what is posted, as much as is sent together. Returns whether there is more.
+    fn refill(&mut self, posted: &mut Ring<Segment, KVec<Option<Segment>>>) -> bool {
+        while self.segments.len() < self.segments.capacity() {
+            let Some(segment) = posted.pop_front() else {
+                return false;
+            };
+            if self.segments.push_back(segment).is_err() {
+                break;
+            }
+        }
+        !posted.is_empty()
+    }
+
+    /// Counts frames that TCP has as a whole by now, when it has taken so many bytes more. Returns how many these are, and
+    /// how much of the first one it had before.
+    fn on_given(&mut self, mut count: usize) -> (usize, usize) {
+        let before = self.done;
+        let mut whole = 0;
+
+        while let Some(segment) = self.segments.get(whole) {
+            let left = segment.len().saturating_sub(self.done);
+            if count < left {
+                break;
+            }
+            count -= left;
+            self.done = 0;
+            // OVERFLOW: It counts frames.
+            whole += 1;
+        }
+        // OVERFLOW: It is less than a frame has.
+        self.done += count;
+        (whole, before)
+    }
+
+    /// Gives bytes to TCP, and returns how many it has taken. `follows` tells whether there will be more at once.
+    fn give<H: Handler>(&self, connection: &Connection<H>, follows: bool) -> Result<usize> {
+        match self.segments.get(0).and_then(|first| first.page(self.done)) {
+            Some((_, from)) => {
+                let count = self.pages().count();
+                let follows = follows || count < self.segments.len();
+                connection.send_pages(self.pages(), from, follows)
+            }
+            None => self.give_copied(connection, follows),
+        }
+    }
+
+    /// Returns the pages that come next.
+    fn pages(&self) -> impl Iterator<Item = &SharedPage> {
+        (0..self.segments.len()).map_while(|index| {
+            let done = if index == 0 { self.done } else { 0 };
+            let (page, _) = self.segments.get(index)?.page(done)?;
+
+            Some(page)
+        })
+    }
+
+    /// Gives bytes to TCP up to the next page, to be copied.
+    fn give_copied<H: Handler>(&self, connection: &Connection<H>, follows: bool) -> Result<usize> {
+        let mut pieces = [&[][..]; MAX_PIECES];
+        let mut slots = pieces.iter_mut();
+        let mut count = 0;
+        let mut done = self.done;
+        let mut follows = follows;
+
+        for index in 0..self.segments.len() {
+            let Some(segment) = self.segments.get(index) else {
+                break;
+            };
+            for piece in segment.copied(done) {
+                if piece.is_empty() {
+                    continue;
+                }
+                if let Some(slot) = slots.next() {
+                    *slot = piece;
+                    // OVERFLOW: It counts slots.
+                    count += 1;
+                }
+            }
+            if segment.page(segment.head_len()).is_some() {
+                follows = true;
+                break;
+            }
+            done = 0;
+        }
+        match pieces.get(..count) {
+            Some(pieces) if !pieces.is_empty() => connection.send(pieces, follows),
+            _ => Ok(0),
+        }
+    }
+}
+
+impl<H: Handler> path::Link for Link<H> {
     /// Whether there is a frame.
     type Batch<'a> = bool;
 
@@ -194,16 +369,41 @@ impl path::Link for Link {
         let segment = Segment::new(frame, map)?;
 
         // There is room for as many as may be on their way.
-        self.waiting.lock().push_back(segment).map_err(|_| ENOMEM)?;
+        self.posted.lock().push_back(segment).map_err(|_| ENOMEM)?;
         *batch = true;
         Ok(())
     }
 
-    fn flush(&self, batch: &mut bool) -> Result {
-        if core::mem::take(batch) {
+    fn flush(&self, batch: &mut bool, is_sent_next: bool) -> Result {
+        if core::mem::take(batch) && !is_sent_next {
             self.waker.wake();
         }
         Ok(())
+    }
+
+    fn send(&self) -> Option<Acked> {
+        // What follows soon goes with it, by one call, as if it were by Nagle's rule: nobody waits for the first of them.
+        if self.posted.lock().len() < BATCH && self.is_in_flight() {
+            self.waker.wake();
+            return None;
+        }
+        // Nor is it tried in vain.
+        if self.is_blocked.load(Relaxed) && !self.connection.has_space() {
+            return None;
+        }
+        let sent = self.send_posted();
+        let (acked, is_in_flight) = self.settle();
+
+        match sent {
+            // Somebody has to notice if nothing comes any more.
+            Ok(Sent::All) => self.waker.wake_after(WATCH),
+            Ok(Sent::Blocked) if is_in_flight && !self.is_unblocked() => {
+                self.waker.wake_after(WATCH);
+            }
+            // The job goes on, or finds out what to do about it.
+            _ => self.waker.wake(),
+        }
+        acked
     }
 
     fn drain(&self) {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A connection: how it begins and ends, and the job that sends on it.
+//! A connection: how it begins and ends, and the job that looks after it.
 
 use super::{
     link::{
-        self,
-        Link,
-        Segment, //
+        Sent,
+        WATCH, //
     },
     marker::Tcp,
     receive::{
         Events,
+        Link,
         Receiver, //
     },
 };
@@ -21,7 +21,10 @@ use crate::{
         Path, //
     },
 };
-use core::net::SocketAddr;
+use core::{
+    net::SocketAddr,
+    ops::Deref, //
+};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -49,9 +52,7 @@ use rds_proto::{
     conn::ConnId,
     error::DropReason,
     tcp::{
-        InFlight,
         LocalPorts,
-        Mark,
         Role, //
     },
     time::Instant,
@@ -69,13 +70,12 @@ const RETRY: Delta = Delta::from_millis(10);
 const LINGER_NS: u64 = 5_000_000_000;
 const LOOK: Delta = Delta::from_millis(100);
 
-/// When it is looked again if a callback was reading.
+/// When it is looked again if a callback was reading, or there is room that was not taken.
 const SOON: Delta = Delta::from_millis(1);
 
-/// After what time without an answer a peer is given up, in milliseconds, and how often it is looked at while something
-/// is on its way to it. C has no such time: it does not notice for a quarter of an hour that a peer is gone.
+/// After what time without an answer a peer is given up, in milliseconds. C has no such time: it does not notice for a
+/// quarter of an hour that a peer is gone.
 const SILENT_MS: u32 = 30_000;
-const WATCH: Delta = Delta::from_millis(5000);
 
 /// How long an attempt at a connection may take, in nanoseconds.
 const DIAL_NS: u64 = 30_000_000_000;
@@ -110,25 +110,39 @@ fn buffers(path: &Path<Tcp>) -> Options<'static> {
     }
 }
 
-/// A connection.
+/// A connection, from the first attempt to its end.
 #[pin_data]
 pub(super) struct Pipe {
-    connection: Connection<Events>,
     path: Arc<Path<Tcp>>,
-    link: Arc<Link>,
+    link: Owned,
     #[pin]
-    sending: Mutex<Sending>,
+    life: Mutex<Life>,
 }
 
-/// What the job has to remember.
-struct Sending {
+/// A link. When this goes nobody takes in what comes any more: the link, its connection, what TCP calls and the receiver
+/// there refer to each other in a circle.
+struct Owned(Arc<Link>);
+
+impl Deref for Owned {
+    type Target = Arc<Link>;
+
+    fn deref(&self) -> &Arc<Link> {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.connection().handler().close();
+    }
+}
+
+/// How far it is.
+struct Life {
     stage: Stage,
     since: Instant,
     /// It is hung up, and read to its end, until then at the latest.
     lingers: Option<Instant>,
-    /// What is being sent, and how much of it was.
-    current: Option<(Segment, usize)>,
-    in_flight: InFlight<KVec<Option<Mark>>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -190,24 +204,21 @@ impl Pipe {
         stage: Stage,
         connection: impl FnOnce(Waker) -> Result<Connection<Events>>,
     ) -> Result<Job<Self>> {
-        let sending = Sending {
+        let life = Life {
             stage,
             since: clock::now(),
             lingers: None,
-            current: None,
-            in_flight: InFlight::new(path::slots(link::RING, GFP_KERNEL)?),
         };
 
         krdma::new_job!(path.realm().module(), |waker| {
-            let link = Link::new(conn, waker.clone())?;
-            let connection = connection(waker)?;
+            let connection = connection(waker.clone())?;
+            let link = Owned(Link::new(conn, waker, connection)?);
 
             Arc::pin_init(
                 pin_init!(Self {
-                    connection,
                     path: path.clone(),
                     link,
-                    sending <- new_mutex!(sending, "rrds::tcp::Pipe::sending"),
+                    life <- new_mutex!(life, "rrds::tcp::Pipe::life"),
                 }),
                 GFP_KERNEL,
             )
@@ -215,38 +226,42 @@ impl Pipe {
     }
 
     fn conn(&self) -> ConnId {
-        path::Link::conn(&*self.link)
+        path::Link::conn(&**self.link)
+    }
+
+    fn connection(&self) -> &Connection<Events> {
+        self.link.connection()
     }
 
     /// Has the path use the connection, which is established.
     ///
     /// Errors: [`ECANCELED`] if that is being closed, [`EAGAIN`] if it may not use it yet.
-    fn begin(&self, sending: &mut Sending) -> Result {
+    fn begin(&self, life: &mut Life) -> Result {
         let receiver = Receiver::new(self.path.clone(), self.link.clone());
         let port = |at: Result<SocketAddr>| at.map_or(0, |at| at.port());
 
         self.link.shown().on_ports(
-            port(self.connection.local_addr()),
-            port(self.connection.peer_addr()),
+            port(self.connection().local_addr()),
+            port(self.connection().peer_addr()),
         );
 
         self.path.attach(self.link.clone())?;
         if !self.path.established(self.conn(), None) {
             return Err(ECANCELED);
         }
-        self.connection.handler().open(receiver);
-        sending.stage = Stage::Up;
+        self.connection().handler().open(receiver);
+        life.stage = Stage::Up;
         Ok(())
     }
 
     /// Has the path use the connection, or waits until it may. Returns whether it is up.
-    fn start(&self, sending: &mut Sending) -> bool {
-        match self.begin(sending) {
+    fn start(&self, life: &mut Life) -> bool {
+        match self.begin(life) {
             Ok(()) => return true,
-            Err(EAGAIN) => sending.stage = Stage::Waiting,
+            Err(EAGAIN) => life.stage = Stage::Waiting,
             Err(_) => {
                 // What it has brought is read when it is hung up.
-                sending.stage = Stage::Held;
+                life.stage = Stage::Held;
                 self.path.lost(self.conn(), DropReason::Transport);
             }
         }
@@ -254,115 +269,71 @@ impl Pipe {
     }
 
     /// Looks what has become of a dial. Returns whether the connection is up.
-    fn look(&self, sending: &mut Sending) -> bool {
+    fn look(&self, life: &mut Life) -> bool {
         let key = self.path.key();
-        let reason = match self.connection.state() {
-            State::SynSent | State::SynReceived if clock::now() < sending.since.after(DIAL_NS) => {
+        let reason = match self.connection().state() {
+            State::SynSent | State::SynReceived if clock::now() < life.since.after(DIAL_NS) => {
                 return false;
             }
             State::Established | State::CloseWait => match Role::of(key.local, key.peer) {
-                Role::Low => return self.start(sending),
+                Role::Low => return self.start(life),
                 // The peer knows now that it is to dial.
                 Role::High => DropReason::Rejected,
             },
             _ => DropReason::Transport,
         };
 
-        sending.stage = Stage::Over;
+        life.stage = Stage::Over;
         self.path.lost(self.conn(), reason);
         false
     }
 
     /// Reads what has come in. Returns whether there was no memory for all of it; none if a callback is at it.
     fn read(&self) -> Option<bool> {
-        let events = self.connection.handler();
+        let events = self.connection().handler();
 
         events.retry();
         // Errors are those of the connection, which is looked at. A callback that uses the receiver reads.
         let _ = self
-            .connection
+            .connection()
             .read(|bytes| events.take(bytes).unwrap_or(0));
         events.finish()
     }
 
-    /// Tells the path what TCP has acknowledged.
-    fn settle(&self, sending: &mut Sending) {
-        let una = self.connection.unacknowledged();
-        let acked = sending.in_flight.on_una(una);
-
-        self.link.shown().on_acked(una);
+    /// Tells the path what TCP has acknowledged. Returns whether something is on its way still.
+    fn settle(&self) -> bool {
+        let (acked, is_in_flight) = self.link.settle();
 
         if let Some(acked) = acked {
-            self.path.acked(self.conn(), acked.id, acked.seq);
+            self.path.acked(self.conn(), acked);
         }
-    }
-
-    /// Sends what waits, as far as there is room. Returns whether there was room for all.
-    fn send(&self, sending: &mut Sending) -> Result<bool> {
-        loop {
-            let (segment, mut done, follows) = match sending.current.take() {
-                Some((segment, done)) => (segment, done, false),
-                None => match self.link.next() {
-                    Some((segment, follows)) => (segment, 0, follows),
-                    None => return Ok(true),
-                },
-            };
-            let pieces = segment.bytes(done);
-            let left = pieces.iter().map(|piece| piece.len()).sum::<usize>();
-
-            if left > 0 {
-                match self.connection.send(&pieces, follows) {
-                    Ok(count) => done += count,
-                    Err(err) => {
-                        sending.current = Some((segment, done));
-                        return if err == EAGAIN { Ok(false) } else { Err(err) };
-                    }
-                }
-                if segment.bytes(done).iter().any(|piece| !piece.is_empty()) {
-                    sending.current = Some((segment, done));
-                    continue;
-                }
-            }
-            let end = self.connection.next_sequence();
-            if let Some(len) = segment.begins {
-                // CAST: All of it was sent, which is at most 4144 bytes.
-                let begin = end.wrapping_sub(done as u32);
-                self.link.shown().on_sent(begin, begin.wrapping_add(len));
-            }
-            let mark = Mark {
-                end,
-                id: segment.id,
-                seq: segment.ends,
-            };
-            // There is room for as many as may be on their way.
-            sending.in_flight.push(mark).map_err(|_| ENOBUFS)?;
-        }
+        is_in_flight
     }
 
     /// Whether the peer sends no more, or the connection is gone.
     fn is_ended(&self) -> bool {
-        self.connection.is_ended() || self.connection.state() == State::Closed
+        self.connection().is_ended() || self.connection().state() == State::Closed
     }
 }
 
 impl Work for Pipe {
     fn run(this: &Arc<Self>) -> Option<Delta> {
-        let mut guard = this.sending.lock();
-        let sending = &mut *guard;
+        let mut guard = this.life.lock();
+        let life = &mut *guard;
 
-        let is_up = match sending.stage {
+        let is_up = match life.stage {
             Stage::Held => false,
             Stage::Over => {
                 // It may wait for the end.
                 this.path.wake();
                 false
             }
-            Stage::Dialing => this.look(sending),
-            Stage::Waiting => this.start(sending),
+            Stage::Dialing => this.look(life),
+            Stage::Waiting => this.start(life),
             Stage::Up => true,
         };
         if !is_up {
-            return match sending.stage {
+            return match life.stage {
                 Stage::Waiting => Some(RETRY),
                 Stage::Dialing => Some(WATCH),
                 _ => None,
@@ -371,17 +342,13 @@ impl Work for Pipe {
         // Looked at first: what comes before its end is read.
         let is_ended = this.is_ended();
         let is_starved = this.read() == Some(true);
-        this.settle(sending);
-        let sent = this.send(sending);
-
-        if !sending.in_flight.is_empty() {
-            // What is acknowledged from here on is told.
-            this.connection.want_space();
-            this.settle(sending);
-        }
-        let is_silent = this.connection.is_silent(SILENT_MS);
+        this.settle();
+        let sent = this.link.send_posted();
+        // What is acknowledged from here on is told.
+        let is_in_flight = this.settle();
+        let is_silent = this.connection().is_silent(SILENT_MS);
         // Nothing that is acknowledged makes room, if nothing is on its way.
-        let has_to_wait = is_starved || sent == Ok(false) && sending.in_flight.is_empty();
+        let has_to_wait = is_starved || sent == Ok(Sent::Blocked) && !is_in_flight;
         if has_to_wait && !is_silent && sent.is_ok() {
             return Some(RETRY);
         }
@@ -391,12 +358,19 @@ impl Work for Pipe {
                 false => DropReason::Transport,
             };
 
-            sending.stage = Stage::Over;
+            life.stage = Stage::Over;
             this.path.lost(this.conn(), reason);
             return None;
         }
+        if sent == Ok(Sent::Budget) {
+            return Some(Delta::ZERO);
+        }
+        if this.link.is_unblocked() {
+            // Room has come meanwhile, or TCP lacks memory.
+            return Some(SOON);
+        }
         // Somebody has to notice if nothing comes any more.
-        (!sending.in_flight.is_empty()).then_some(WATCH)
+        is_in_flight.then_some(WATCH)
     }
 }
 
@@ -407,12 +381,12 @@ impl path::Conn for Conn {
     fn accept(&self, _hello: &PrivateData) -> Result {
         let pipe = self.0.data();
 
-        let mut sending = pipe.sending.lock();
-        match pipe.begin(&mut sending) {
-            Err(EAGAIN) => sending.stage = Stage::Waiting,
+        let mut life = pipe.life.lock();
+        match pipe.begin(&mut life) {
+            Err(EAGAIN) => life.stage = Stage::Waiting,
             begun => begun?,
         }
-        drop(sending);
+        drop(life);
         // What has come already was not reported.
         self.0.wake();
         Ok(())
@@ -421,29 +395,29 @@ impl path::Conn for Conn {
     /// Says that we send no more.
     fn hang_up(&self) {
         let pipe = self.0.data();
-        let mut sending = pipe.sending.lock();
+        let mut life = pipe.life.lock();
         let key = pipe.path.key();
         let is_dialed = Role::of(key.local, key.peer) == Role::Low;
-        if matches!(sending.stage, Stage::Held | Stage::Waiting)
-            || sending.stage == Stage::Dialing && is_dialed
+        if matches!(life.stage, Stage::Held | Stage::Waiting)
+            || life.stage == Stage::Dialing && is_dialed
         {
             // What it has brought was acknowledged, too.
             let receiver = Receiver::new(pipe.path.clone(), pipe.link.clone());
-            pipe.connection.handler().open(receiver);
+            pipe.connection().handler().open(receiver);
         }
-        let was_used = pipe.connection.handler().is_open();
+        let was_used = pipe.connection().handler().is_open();
 
-        sending.stage = Stage::Over;
+        life.stage = Stage::Over;
         // It fails if the peer was faster.
-        let _ = pipe.connection.end();
-        sending.lingers = was_used.then(|| clock::now().after(LINGER_NS));
+        let _ = pipe.connection().end();
+        life.lingers = was_used.then(|| clock::now().after(LINGER_NS));
     }
 
     /// Takes in what the peer has sent until it says that it sends no more, too: it was acknowledged.
     fn lingers(&self) -> Option<Delta> {
         let pipe = self.0.data();
-        let mut sending = pipe.sending.lock();
-        let end = sending.lingers?;
+        let mut life = pipe.life.lock();
+        let end = life.lingers?;
         let is_ended = pipe.is_ended();
         let read = pipe.read();
         let now = clock::now();
@@ -453,23 +427,20 @@ impl path::Conn for Conn {
                 None => return Some(SOON),
                 Some(true) => {
                     // What has come waits for memory, or for who is to read: it must not be lost.
-                    sending.lingers = Some(now.after(LINGER_NS));
+                    life.lingers = Some(now.after(LINGER_NS));
                     return Some(LOOK);
                 }
                 Some(false) if !is_ended && now < end => return Some(LOOK),
                 Some(false) => {}
             }
         }
-        sending.lingers = None;
-        pipe.settle(&mut sending);
+        life.lingers = None;
+        pipe.settle();
         None
     }
 
     fn close(self) {
-        let pipe = self.0.data().clone();
-
         self.0.close();
-        pipe.connection.handler().close();
     }
 }
 

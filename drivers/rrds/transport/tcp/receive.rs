@@ -3,7 +3,7 @@
 //! What comes in on a connection.
 
 use super::{
-    link::Link,
+    link,
     marker::Tcp, //
 };
 use crate::{
@@ -38,6 +38,9 @@ use rds_proto::{
         Fragment, //
     },
 };
+
+/// A connection of RDS.
+pub(crate) type Link = link::Link<Events>;
 
 /// Memory for the data of a fragment, unless a message has taken it.
 struct Buffer(Option<KVec<u8>>);
@@ -134,6 +137,16 @@ impl Receiver {
         receipt.is_taken
     }
 
+    /// Tells the path what TCP has acknowledged. Returns whether something waits to be sent, and there is room.
+    fn settle(&mut self) -> bool {
+        let (acked, _) = self.link.settle();
+
+        if let Some(acked) = acked {
+            self.path.acked(self.link.conn(), acked);
+        }
+        self.link.is_unblocked()
+    }
+
     /// Ends a batch: has the path send what follows from it.
     fn finish(&mut self) {
         self.link.shown().on_received(self.deframer.missing());
@@ -145,7 +158,7 @@ impl Receiver {
 
 /// What TCP calls.
 #[pin_data]
-pub(super) struct Events {
+pub(crate) struct Events {
     /// Wakes the job of the connection.
     #[pin]
     waker: SpinLockIrq<Option<Waker>>,
@@ -265,7 +278,10 @@ impl Handler for Events {
     }
 
     fn write_space(&self) {
-        self.wake();
+        // Who has the receiver does not look for what is acknowledged.
+        if self.with(Receiver::settle) != Some(false) {
+            self.wake();
+        }
     }
 
     fn state_changed(&self, _state: State) {
