@@ -341,7 +341,10 @@ impl<C: Carrier> Path<C> {
         }
         let link = guard.link.clone();
         drop(guard);
-        if let Some((link, acked)) = link.and_then(|link| link.send().map(|acked| (link, acked))) {
+        let Some(link) = link else {
+            return;
+        };
+        if let Some(acked) = link.send() {
             self.acked(link.conn(), acked);
         }
     }

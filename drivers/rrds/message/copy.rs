@@ -11,10 +11,7 @@ use super::{
     spares::Spares, //
 };
 use kernel::prelude::*;
-use krdma::{
-    net::SendMsg,
-    page::SharedPage, //
-};
+use krdma::net::SendMsg;
 use rds_proto::consts::FRAGMENT_BYTES;
 
 /// Where the data of a message is copied from.
@@ -69,11 +66,9 @@ fn copy_pieces(
 
     while left > 0 {
         let part = left.min(FRAGMENT_BYTES);
-        if part == FRAGMENT_BYTES && wants_pages {
-            let mut page = match spares.take_page() {
-                Some(page) => page,
-                None => SharedPage::new(flags)?,
-            };
+        let is_full = part == FRAGMENT_BYTES;
+        if is_full && wants_pages {
+            let mut page = spares.get_page(flags)?;
             // Somebody may look at all pages of the host just now.
             if let Some(bytes) = page.bytes_mut() {
                 msg.read(bytes)?;
@@ -82,10 +77,7 @@ fn copy_pieces(
                 continue;
             }
         }
-        let mut piece = (part == FRAGMENT_BYTES)
-            .then(|| spares.take())
-            .flatten()
-            .unwrap_or_default();
+        let mut piece = is_full.then(|| spares.take()).flatten().unwrap_or_default();
         msg.take(part, &mut piece, flags)?;
         left = left.saturating_sub(piece.len());
         payload.push(piece, flags)?;

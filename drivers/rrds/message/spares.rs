@@ -53,8 +53,18 @@ impl Spares {
     }
 
     /// Returns a page, if there is any.
-    pub(crate) fn take_page(&self) -> Option<SharedPage> {
+    fn take_page(&self) -> Option<SharedPage> {
         self.pages.lock().pop()
+    }
+
+    /// Returns a page: new one, if there is none.
+    ///
+    /// Errors: [`ENOMEM`].
+    pub(crate) fn get_page(&self, flags: kernel::alloc::Flags) -> Result<SharedPage> {
+        match self.take_page() {
+            Some(page) => Ok(page),
+            None => SharedPage::new(flags),
+        }
     }
 
     /// Returns memory of [`FRAGMENT_BYTES`]: new one, if there is none.
