@@ -11,6 +11,15 @@ use std::time::{Duration, Instant};
 /// How often it is looked whether everything is acknowledged, if no answer comes.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How long it is until then, if there is an end; `TimedOut` if it is over.
+fn left_until(end: Option<Instant>) -> io::Result<Option<Duration>> {
+    let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+    if left == Some(Duration::ZERO) {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    Ok(left)
+}
+
 impl Socket {
     /// Waits until the kernel of `to` has everything that was sent to it from this socket so far.
     /// Before that, closing the socket takes messages back.
@@ -44,10 +53,7 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
+            let left = left_until(end)?;
             let wait = left.unwrap_or(LOOK).min(LOOK);
             let came = probe.wait(Interest::READABLE, Some(wait))?;
             // The peer may be one that does not answer pings.
@@ -69,10 +75,7 @@ impl Socket {
                 Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {}
                 Err(error) => return Err(error),
             }
-            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
+            let left = left_until(end)?;
             std::thread::sleep(left.unwrap_or(pause).min(pause));
             pause = (pause * 2).min(LOOK);
         }

@@ -192,7 +192,7 @@ impl Machine {
     /// The port of RDS over TCP: rrds may have another one.
     pub fn tcp_port(&self) -> u16 {
         self.read("proc/sys/net/rds/parameters/tcp_port")
-            .and_then(|text| text.trim().parse().ok())
+            .and_then(|text| text.parse().ok())
             .unwrap_or(rds::TCP_PORT)
     }
 
