@@ -29,6 +29,7 @@ turn() {
 	local name="$1"
 
 	shift
+	barrier "$name"
 	if [ "$NODE" = a ]; then
 		check "$name" "$@"
 		barrier "$name a"
