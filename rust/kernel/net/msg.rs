@@ -98,9 +98,11 @@ impl BitOr for MsgFlags {
 ///
 /// # Invariants
 ///
-/// `msg` is a message to send that only the current task uses for `'a`, whose iterator is a source.
+/// `msg` is a message to send that only the current task uses for `'a`, whose iterator is a source. There were `len` bytes
+/// in the iterator at first.
 pub struct SendMsg<'a> {
     msg: *mut bindings::msghdr,
+    len: usize,
     _caller: PhantomData<&'a mut bindings::msghdr>,
 }
 
@@ -111,11 +113,24 @@ impl SendMsg<'_> {
     ///
     /// What the type invariant says must hold for the lifetime.
     pub(crate) unsafe fn from_raw(msg: *mut bindings::msghdr) -> Self {
-        // INVARIANT: By the function's requirements.
-        Self {
+        // INVARIANT: By the function's requirements. The length is taken below, before anything else is.
+        let mut this = Self {
             msg,
+            len: 0,
             _caller: PhantomData,
-        }
+        };
+
+        this.len = this.remaining();
+        this
+    }
+
+    /// Gives back all bytes that were taken, for whoever calls again with the same message, as `io_uring` does when it has
+    /// waited for room.
+    pub(crate) fn rewind(&mut self) {
+        let taken = self.len.saturating_sub(self.remaining());
+
+        // SAFETY: By the type invariant, so many bytes lie between the iterator's beginning and where it is.
+        unsafe { self.iter().revert(taken) };
     }
 
     /// Returns the flags.

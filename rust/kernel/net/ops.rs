@@ -255,7 +255,7 @@ impl<T: Family> Ops<T> {
         // SAFETY: The socket is open during the call, and `msg` is ours until then, a source.
         let (sock, mut msg) = unsafe { (Open::<T>::from_raw(socket), SendMsg::from_raw(msg)) };
 
-        from_result(|| count(T::send(&sock, &mut msg, len)?))
+        from_result(|| count(T::send(&sock, &mut msg, len).inspect_err(|_| msg.rewind())?))
     }
 
     /// # Safety

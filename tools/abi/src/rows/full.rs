@@ -3,8 +3,8 @@
 //! A send buffer that is full, because the peer cannot be reached, and what empties it.
 
 use crate::table::{addr, Fd, Table, Want, World, SETUP};
-use libc::{EAGAIN, EMSGSIZE, ETIMEDOUT, MSG_DONTWAIT, POLLOUT};
-use raw_calls::{call, Addr, Call, Got};
+use libc::{EAGAIN, EMSGSIZE, EOPNOTSUPP, ETIMEDOUT, MSG_DONTWAIT, POLLOUT};
+use raw_calls::{call, Addr, Call, Entry, Got, Request, Ring};
 
 const SOL_RDS: i32 = 276;
 const BUFFER: usize = 8192;
@@ -117,6 +117,31 @@ pub fn add(t: &mut Table) {
             .map_err(|_| SETUP)?;
         send(w, &fd, 1, MSG_DONTWAIT)
     });
+    t.add(
+        "a ring waits for room, and sends it all",
+        Want::Is(100),
+        |w| {
+            let fd = holding(w, &[BUFFER])?;
+            w.connect(&fd, &addr(NOWHERE)).map_err(|_| SETUP)?;
+            let mut ring = Ring::new(1).map_err(|_| SETUP)?;
+            ring.push(Entry {
+                request: Request::Send(fd.0, w.arena.room(2, 100), 100, 0),
+                flags: 0,
+                number: 0,
+            });
+            ring.submit(0).map_err(|_| SETUP)?;
+            if let Some((_, got, _)) = ring.complete() {
+                return got;
+            }
+            cancel(w, &fd, NOWHERE)?;
+            ring.submit(1).map_err(|_| SETUP)?;
+            ring.complete().ok_or(SETUP)?.1
+        },
+    )
+    .but_c(
+        Want::Err(EOPNOTSUPP),
+        "it refuses NOSIGNAL, which io_uring adds",
+    );
     t.add("nothing keeps it from being closed", Want::Is(0), |w| {
         let fd = holding(w, &[100, 200, 0])?;
         let result = call(Call::Close(fd.0));
