@@ -39,8 +39,8 @@ use crate::{
     },
     message::{
         self,
-        Lent,
         Payload, //
+        Pooled,
     },
     params,
     socket::{
@@ -264,7 +264,7 @@ impl Core {
             false,
         )?;
 
-        Ok(Data::from_lent(Lent::new(
+        Ok(Data::from_pooled(Pooled::new(
             payload,
             socket::spares(space, len),
         )))

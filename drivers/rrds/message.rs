@@ -3,6 +3,7 @@
 //! Messages: what sockets hand to paths, and paths to sockets.
 
 mod copy;
+mod loan;
 mod payload;
 mod piece;
 mod spares;
@@ -12,13 +13,18 @@ pub(crate) use copy::{
     copy,
     Source, //
 };
+pub(crate) use loan::{
+    Lender,
+    Loan,
+    Receipt, //
+};
 pub(crate) use payload::{
     Payload,
     SHORT, //
 };
 pub(crate) use piece::Piece;
 pub(crate) use spares::{
-    Lent,
+    Pooled,
     Spares, //
 };
 
@@ -86,7 +92,7 @@ const NOBODY: u32 = u32::MAX;
 /// A message to send. It does not change once it is made, so that a device may read it while others
 /// do.
 pub(crate) struct Message {
-    payload: Lent,
+    payload: Pooled,
     source: Endpoint,
     dest: Endpoint,
     /// The number that its path gave it; 0 before.
@@ -178,11 +184,11 @@ impl Draft {
     pub(crate) fn new<T: Family>(
         sock: &Sock<T>,
         user: Option<u32>,
-        payload: Lent,
+        payload: Pooled,
         source: Endpoint,
         dest: Endpoint,
         flags: kernel::alloc::Flags,
-    ) -> Result<Self, Lent>
+    ) -> Result<Self, Pooled>
     where
         Sock<T>: Sender,
     {
@@ -218,8 +224,8 @@ impl Draft {
     }
 
     /// Takes the data back.
-    pub(crate) fn into_payload(mut self) -> Lent {
-        mem::replace(&mut self.0.payload, Lent::empty())
+    pub(crate) fn into_payload(mut self) -> Pooled {
+        mem::replace(&mut self.0.payload, Pooled::empty())
     }
 }
 
@@ -334,7 +340,7 @@ impl Stamps {
 pub(crate) enum Body {
     /// It was received from another host, whose account it is charged to, or made by us.
     Own {
-        payload: Lent,
+        payload: Pooled,
         charge: Option<Charge>,
     },
     /// It was sent on this host, and is shared with what was sent.
@@ -431,10 +437,10 @@ impl Incoming {
     }
 
     /// Takes the data out, and what it is charged. None if the message is shared with whoever sent it; it is dropped then.
-    pub(crate) fn into_payload(message: Arc<Self>) -> Option<(Lent, Option<Charge>)> {
+    pub(crate) fn into_payload(message: Arc<Self>) -> Option<(Pooled, Option<Charge>)> {
         let mut message = Arc::into_unique_or_drop(message)?;
         let empty = Body::Own {
-            payload: Lent::empty(),
+            payload: Pooled::empty(),
             charge: None,
         };
 

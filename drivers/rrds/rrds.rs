@@ -14,7 +14,7 @@
 //! | [`Sock::lock`](krdma::net::Sock::lock) | addresses, transport and options of a socket | yes |
 //! | that of a path | the connection to a peer, and what is sent on it | no |
 //! | [`Registry`](registry::Registry) | which sockets there are, and which watch for congestion | no |
-//! | sends, receives, names of a socket | its queues, their accounts, what lists show | no |
+//! | sends, receives, names, lends of a socket | its queues, their accounts, what lists show, cookies of lent memory | no |
 //! | [`congestion`], [`Space`](space::Space), the table of [bound sockets](socket::directory::Directory) | maps of ports, of addresses, of sockets | no |
 //!
 //! All but the first disable interrupts: completions may be handled in softirq context. Data is copied

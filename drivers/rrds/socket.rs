@@ -8,6 +8,7 @@
 //! | What is checked before a message is sent, and what does sending wait for? | [`send`], [`control`] |
 //! | What does recvmsg give, and in which order? | [`receive`] |
 //! | What can be set, got and asked? | [`options`] |
+//! | Which memory is sent without a copy, and when is the program told that it is its own again? | [`lends`] |
 //! | What carries messages? | [`seam`], [`loopback`] |
 //! | What does a socket of the kernel's own have besides? | [`tap`] |
 
@@ -15,6 +16,7 @@ mod bind;
 mod binds;
 mod control;
 pub(crate) mod directory;
+mod lends;
 pub(crate) mod loopback;
 pub(crate) mod names;
 mod options;
@@ -96,6 +98,7 @@ use krdma::{
     },
     user, //
 };
+use lends::Lends;
 use rds_proto::{
     account::{
         Change,
@@ -126,6 +129,9 @@ pub(crate) struct Socket {
     sends: SpinLockIrq<Sends>,
     #[pin]
     receives: SpinLockIrq<Receives>,
+    /// The cookies of memory that it has lent.
+    #[pin]
+    lends: Lends,
     /// The addresses, for listings.
     #[pin]
     names: SpinLockIrq<Names>,
@@ -228,6 +234,7 @@ impl Family for Socket {
             directory,
             sends <- new_spinlock_irq!(Sends::new(), "rrds::Socket::sends"),
             receives <- new_spinlock_irq!(Receives::new(), "rrds::Socket::receives"),
+            lends <- Lends::new(),
             names <- new_spinlock_irq!(Names::default(), "rrds::Socket::names"),
             landlord,
             maker: Atomic::new(0),
@@ -311,8 +318,9 @@ impl Family for Socket {
             events |= Events::OUT | Events::WRNORM;
         }
 
+        let has_cookies = !this.lends.is_empty();
         let mut receives = this.receives.lock();
-        if receives.is_readable() {
+        if receives.is_readable() || has_cookies {
             events |= Events::IN | Events::RDNORM;
         }
         if mem::take(&mut receives.updated) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <linux/mm.h>
+#include <linux/uio.h>
 
 /* Whether memory is in the linear mapping, so that it can be mapped for DMA. */
 __rust_helper bool rust_helper_krdma_is_linear(const void *addr, size_t len)
@@ -21,4 +22,18 @@ __rust_helper bool rust_helper_krdma_page_is_shared(const struct page *page)
 __rust_helper void *rust_helper_krdma_page_address(const struct page *page)
 {
 	return page_address(page);
+}
+
+__rust_helper void rust_helper_krdma_put_page(struct page *page)
+{
+	put_page(page);
+}
+
+/*
+ * Whether it gives memory that is mapped by a program, and a reference with each
+ * page: others do not always.
+ */
+__rust_helper bool rust_helper_krdma_iter_is_user(const struct iov_iter *iter)
+{
+	return user_backed_iter(iter);
 }

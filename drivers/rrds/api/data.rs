@@ -7,9 +7,9 @@ use crate::{
     backlog::Charge,
     message::{
         Incoming,
-        Lent,
         Payload,
         Piece,
+        Pooled,
         Source,
         SHORT, //
     }, //
@@ -28,7 +28,7 @@ pub const FRAGMENT: usize = FRAGMENT_BYTES;
 
 /// Data to be sent without being copied.
 pub struct Data {
-    lent: Lent,
+    pooled: Pooled,
     /// What its sender is charged as long as it is not sent, if it was received.
     charge: Option<Charge>,
 }
@@ -52,7 +52,7 @@ impl Data {
             // There is room, and they are as long as they must be.
             let _ = payload.push(page, flags);
         }
-        Ok(Self::from_lent(Lent::new(payload, None)))
+        Ok(Self::from_pooled(Pooled::new(payload, None)))
     }
 
     /// Checks the lengths of pages, and makes what is to list them.
@@ -74,7 +74,7 @@ impl Data {
 
     /// Takes the memory back, in any order. What is not in pages is dropped.
     pub fn into_pages(self) -> impl Iterator<Item = KVec<u8>> {
-        let pieces = self.lent.into_payload().into_pieces();
+        let pieces = self.pooled.into_payload().into_pieces();
 
         // What modules send and receive is never in pages that the network may refer to.
         pieces.filter_map(|piece| match piece {
@@ -94,7 +94,7 @@ impl Data {
                 to.copy_from_slice(bytes);
                 Ok(())
             })?;
-            return Ok(Self::from_lent(Lent::new(payload, None)));
+            return Ok(Self::from_pooled(Pooled::new(payload, None)));
         }
 
         let len = u32::try_from(len).map_err(|_| EMSGSIZE)?;
@@ -115,12 +115,12 @@ impl Data {
             piece.extend_from_slice(from, flags)?;
             payload.push(piece, flags)?;
         }
-        Ok(Self::from_lent(Lent::new(payload, None)))
+        Ok(Self::from_pooled(Pooled::new(payload, None)))
     }
 
     /// Returns the length in bytes.
     pub fn len(&self) -> usize {
-        u32_as_usize(self.lent.payload().len())
+        u32_as_usize(self.pooled.payload().len())
     }
 
     /// Whether there are no bytes.
@@ -130,19 +130,19 @@ impl Data {
 
     /// Returns the pieces, in order.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        self.lent.payload().pieces()
+        self.pooled.payload().pieces()
     }
 
-    pub(super) fn from_lent(lent: Lent) -> Self {
-        Self::from_parts(lent, None)
+    pub(super) fn from_pooled(pooled: Pooled) -> Self {
+        Self::from_parts(pooled, None)
     }
 
-    pub(super) fn from_parts(lent: Lent, charge: Option<Charge>) -> Self {
-        Self { lent, charge }
+    pub(super) fn from_parts(pooled: Pooled, charge: Option<Charge>) -> Self {
+        Self { pooled, charge }
     }
 
-    pub(super) fn into_parts(self) -> (Lent, Option<Charge>) {
-        (self.lent, self.charge)
+    pub(super) fn into_parts(self) -> (Pooled, Option<Charge>) {
+        (self.pooled, self.charge)
     }
 }
 
@@ -225,8 +225,8 @@ impl Message {
     pub fn into_data(self, flags: kernel::alloc::Flags) -> Result<Data> {
         if !self.0.is_shared() {
             // Nobody else can have it.
-            let (lent, charge) = Incoming::into_payload(self.0).ok_or(EBUSY)?;
-            return Ok(Data::from_parts(lent, charge));
+            let (pooled, charge) = Incoming::into_payload(self.0).ok_or(EBUSY)?;
+            return Ok(Data::from_parts(pooled, charge));
         }
 
         Data::copy_pieces(self.0.payload().len(), self.pieces(), flags)

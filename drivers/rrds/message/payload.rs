@@ -2,12 +2,15 @@
 
 //! The data of a message.
 
-use super::piece::Piece;
+use super::{
+    loan::Loan,
+    piece::Piece, //
+};
 use kernel::{
     num::casts::u32_as_usize,
     prelude::*, //
 };
-use krdma::page::SharedPage;
+use krdma::page::PagePart;
 use rds_proto::consts::{
     FRAGMENT_BYTES,
     MAX_MESSAGE_LEN, //
@@ -27,17 +30,19 @@ enum First {
     /// Less than a fragment: as many bytes of these as the message has.
     Short([u8; SHORT]),
     Piece(Piece),
+    /// All pieces, in memory that is the program's. It can only be given to who takes pages.
+    Lent(Loan),
 }
 
-/// The data of a message, in kernel memory.
+/// The data of a message, in kernel memory or, if it is [lent](Payload::set_lent), in the sender's.
 ///
-/// It is cut as it is on the wire: each piece is one that a frame carries, and is in one piece in
+/// It is cut as it is on the wire: each piece is one that a frame carries. Unless it is lent it is in one piece in
 /// memory, in the linear mapping, so that it can be mapped for a device. What is short is in place.
 ///
 /// # Invariants
 ///
 /// Every piece but the last has [`FRAGMENT_BYTES`] bytes, the last has at least one, and all together
-/// have `len`, in memory of `room` bytes.
+/// have `len`, in memory of `room` bytes. If they are lent there is no list of them, and `room` is what the loan takes.
 #[derive(Default)]
 pub(crate) struct Payload {
     /// The first piece. Most messages have only this one.
@@ -45,7 +50,7 @@ pub(crate) struct Payload {
     /// The others, if there may be any.
     rest: Option<KVec<Piece>>,
     len: u32,
-    /// The memory of all pieces.
+    /// The memory of all pieces, or what a loan takes beside the program's.
     room: u32,
 }
 
@@ -140,12 +145,32 @@ impl Payload {
         Ok(())
     }
 
+    /// Makes an empty message one of memory that its sender has lent.
+    ///
+    /// Errors: [`EINVAL`] if it is not empty, [`EMSGSIZE`] if that is more than a message may have. The memory is given back
+    /// then.
+    pub(crate) fn set_lent(&mut self, loan: Loan) -> Result {
+        if self.len != 0 {
+            return Err(EINVAL);
+        }
+        let len = u32::try_from(loan.len())
+            .ok()
+            .filter(|len| *len <= MAX_MESSAGE_LEN)
+            .ok_or(EMSGSIZE)?;
+
+        self.room = u32::try_from(loan.room()).unwrap_or(u32::MAX);
+        self.first = First::Lent(loan);
+        // INVARIANT: There is no list of pieces yet.
+        self.len = len;
+        Ok(())
+    }
+
     /// Takes the pieces out that have memory of their own, in any order.
     pub(crate) fn into_pieces(self) -> impl Iterator<Item = Piece> {
         let rest = self.rest.into_iter().flatten();
         let first = match self.first {
             First::Piece(piece) => Some(piece),
-            First::None | First::Short(_) => None,
+            First::None | First::Short(_) | First::Lent(_) => None,
         };
 
         Iterator::chain(rest, first)
@@ -168,7 +193,7 @@ impl Payload {
         self.room.saturating_add(beside)
     }
 
-    /// Returns the most memory that a message of `len` bytes takes.
+    /// Returns the most memory that a message of `len` bytes takes that is received.
     pub(crate) fn true_size_of(len: u32) -> u32 {
         // OVERFLOW: No message is that long.
         len.min(MAX_MESSAGE_LEN)
@@ -176,7 +201,7 @@ impl Payload {
             .saturating_add(OVERHEAD as u32)
     }
 
-    /// Returns the piece that holds the byte at `offset`, from there on, if there is such a byte.
+    /// Returns the piece that holds the byte at `offset`, from there on, if there is such a byte, and it is not lent.
     ///
     /// For the offset of a frame this is the data of the frame.
     pub(crate) fn piece_at(&self, offset: u32) -> Option<&[u8]> {
@@ -191,25 +216,35 @@ impl Payload {
             .filter(|rest| !rest.is_empty())
     }
 
-    /// Returns the page that is the piece from `offset` on, if it is one.
-    pub(crate) fn page_at(&self, offset: u32) -> Option<&SharedPage> {
-        let offset = u32_as_usize(offset);
-        if offset % FRAGMENT_BYTES != 0 {
-            return None;
-        }
-        let piece = match ((offset / FRAGMENT_BYTES).checked_sub(1), &self.first) {
-            (None, First::Piece(piece)) => piece,
-            (None, _) => return None,
-            (Some(index), _) => self.rest.as_ref()?.get(index)?,
-        };
+    /// Whether the piece at `offset`, of a frame, is in pages.
+    pub(crate) fn is_in_pages(&self, offset: u32) -> bool {
+        self.part(offset, 0, 1).is_some()
+    }
 
-        match piece {
-            Piece::Page(page) => Some(page),
-            Piece::Slab(_) => None,
+    /// Returns the bytes from `from` on of the piece at `offset`, of a frame, as far as `end` and a page reach, if they are in
+    /// pages.
+    pub(crate) fn part(&self, offset: u32, from: usize, end: usize) -> Option<PagePart<'_>> {
+        let offset = u32_as_usize(offset);
+
+        if let First::Lent(loan) = &self.first {
+            return loan.part(offset.saturating_add(from), offset.saturating_add(end));
+        }
+        match self.piece(offset / FRAGMENT_BYTES)? {
+            Piece::Page(page) if offset % FRAGMENT_BYTES == 0 => page.part(from, end),
+            Piece::Page(_) | Piece::Slab(_) => None,
         }
     }
 
-    /// Returns the pieces, in order.
+    /// Returns a piece that has memory of its own.
+    fn piece(&self, index: usize) -> Option<&Piece> {
+        match (index.checked_sub(1), &self.first) {
+            (None, First::Piece(piece)) => Some(piece),
+            (None, _) => None,
+            (Some(index), _) => self.rest.as_ref()?.get(index),
+        }
+    }
+
+    /// Returns the pieces, in order; none that are lent.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let rest = self.rest.iter().flatten();
 
@@ -221,6 +256,7 @@ impl Payload {
             First::None => None,
             First::Short(bytes) => bytes.get(..u32_as_usize(self.len)),
             First::Piece(piece) => Some(piece),
+            First::Lent(_) => None,
         }
     }
 }

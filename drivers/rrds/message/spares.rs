@@ -104,12 +104,12 @@ fn keep_one<T>(list: &SpinLockIrq<KVec<T>>, memory: T) {
 }
 
 /// The data of a message, whose memory goes back to where it is from.
-pub(crate) struct Lent {
+pub(crate) struct Pooled {
     payload: Payload,
     spares: Option<Arc<Spares>>,
 }
 
-impl Lent {
+impl Pooled {
     /// Data whose pieces are to go to `spares`, if there is such and a fragment fits into them, and else
     /// to the allocator.
     pub(crate) fn new(payload: Payload, spares: Option<Arc<Spares>>) -> Self {
@@ -135,7 +135,7 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for Pooled {
     fn drop(&mut self) {
         if let Some(spares) = &self.spares {
             spares.keep(core::mem::take(&mut self.payload));
@@ -165,7 +165,7 @@ mod tests {
 
         // Whatever the list has for them: it is of so many, and does not grow.
         for _ in 0..=MOST {
-            drop(Lent::new(piece(FRAGMENT_BYTES)?, Some(spares.clone())));
+            drop(Pooled::new(piece(FRAGMENT_BYTES)?, Some(spares.clone())));
         }
         for left in (0..MOST).rev() {
             let kept = spares.take().ok_or(ENOENT)?;
@@ -198,7 +198,7 @@ mod tests {
         let spares = Spares::new()?;
 
         for len in [1, 100, FRAGMENT_BYTES / 2] {
-            drop(Lent::new(piece(len)?, Some(spares.clone())));
+            drop(Pooled::new(piece(len)?, Some(spares.clone())));
             assert!(spares.take().is_none());
         }
         // What was cut off is there again, and tells nothing.
@@ -206,13 +206,13 @@ mod tests {
         cut.truncate(10);
         let mut payload = Payload::empty();
         payload.push(cut, GFP_KERNEL)?;
-        drop(Lent::new(payload, Some(spares.clone())));
+        drop(Pooled::new(payload, Some(spares.clone())));
         let kept = spares.take().ok_or(ENOENT)?;
         assert_eq!(kept.len(), FRAGMENT_BYTES);
         assert!(kept.iter().skip(10).all(|byte| *byte == 0));
         // A message that is kept itself has its memory.
-        let lent = Lent::new(piece(FRAGMENT_BYTES)?, Some(spares.clone()));
-        assert_eq!(lent.into_payload().len(), FRAGMENT_BYTES as u32);
+        let pooled = Pooled::new(piece(FRAGMENT_BYTES)?, Some(spares.clone()));
+        assert_eq!(pooled.into_payload().len(), FRAGMENT_BYTES as u32);
         assert!(spares.take().is_none());
         Ok(())
     }
@@ -229,10 +229,17 @@ mod tests {
             payload.push(SharedPage::new(GFP_KERNEL)?, GFP_KERNEL)?;
         }
         payload.push(KVec::from_elem(1, 10, GFP_KERNEL)?, GFP_KERNEL)?;
-        assert!(payload.page_at(0).is_some() && payload.page_at(PAGE_SIZE as u32).is_some());
-        assert!(payload.page_at(1).is_none() && payload.page_at(2 * PAGE_SIZE as u32).is_none());
+        let page = PAGE_SIZE as u32;
+        assert!(payload.is_in_pages(0) && payload.is_in_pages(page));
+        assert!(!payload.is_in_pages(2 * page) && !payload.is_in_pages(3 * page));
+        assert!(
+            !payload.is_in_pages(1)
+                && payload
+                    .part(page, 7, 10)
+                    .is_some_and(|part| part.len() == 3)
+        );
 
-        drop(Lent::new(payload, Some(spares.clone())));
+        drop(Pooled::new(payload, Some(spares.clone())));
         assert!(spares.take().is_none());
         assert!(spares.take_page().is_some() && spares.take_page().is_some());
         assert!(spares.take_page().is_none());

@@ -16,9 +16,9 @@ use crate::{
     message::{
         Body,
         Incoming,
-        Lent,
         Origin,
         Payload,
+        Pooled,
         Spares,
         Stamps,
         SHORT, //
@@ -256,7 +256,7 @@ impl<C: Carrier> Path<C> {
         };
         let spares = (u32_as_usize(header.len) > COPIED).then(|| spares.clone());
         let body = Body::Own {
-            payload: Lent::new(Payload::empty(), spares),
+            payload: Pooled::new(Payload::empty(), spares),
             charge: Some(charge),
         };
 

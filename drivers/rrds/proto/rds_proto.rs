@@ -28,6 +28,7 @@
 //! | How is a peer noticed that is gone? | [`probe`] |
 //! | May a socket send more, and has it received too much? | [`account`] |
 //! | Why was a connection dropped? | [`error`] |
+//! | Which memory is lent, and which programs are told that it is theirs again? | [`cookies`] |
 //! | Which user may queue one more message, and when do those try again who may not? | [`shares`], [`room`] |
 //! | What is counted? | [`stats`] |
 //! | Which numbers and layouts do programs use? | [`uapi`] |
@@ -56,6 +57,7 @@ pub mod account;
 pub mod cong;
 pub mod conn;
 pub mod consts;
+pub mod cookies;
 pub mod error;
 pub mod incarnation;
 pub mod limits;

@@ -22,7 +22,8 @@ use rds_proto::uapi::{
         RDMA_DEST_LEN,
         RDMA_MAP,
         RDMA_MAP_LEN,
-        ZCOPY_COOKIE, //
+        ZCOPY_COOKIE,
+        ZCOPY_COOKIE_LEN, //
     },
     SOL_RDS, //
 };
@@ -120,17 +121,24 @@ fn check_local(args: &[u8]) -> Result {
     Ok(())
 }
 
-/// Does what the control messages ask for.
+/// Does what the control messages ask for. Returns the last cookie, if the call `lends` memory.
 ///
 /// Errors: [`EOPNOTSUPP`] for RDMA and atomic operations, [`EINVAL`] for those that are malformed, or
-/// name memory that is not registered, which none is.
-pub(super) fn execute(cmsgs: Cmsgs<'_>) -> Result {
+/// name memory that is not registered, which none is, or is not lent.
+pub(super) fn execute(cmsgs: Cmsgs<'_>, lends: bool) -> Result<Option<u32>> {
+    let mut cookie = None;
+
     for cmsg in cmsgs {
         let cmsg = cmsg?;
         if cmsg.level != SOL_RDS {
             continue;
         }
         let (least, error) = match cmsg.kind {
+            ZCOPY_COOKIE if lends => {
+                let bytes = cmsg.data.first_chunk::<ZCOPY_COOKIE_LEN>().ok_or(EINVAL)?;
+                cookie = Some(u32::from_ne_bytes(*bytes));
+                continue;
+            }
             RDMA_ARGS => (RDMA_ARGS_LEN, EOPNOTSUPP),
             RDMA_DEST => (RDMA_DEST_LEN, EINVAL),
             RDMA_MAP => (RDMA_MAP_LEN, EOPNOTSUPP),
@@ -145,5 +153,5 @@ pub(super) fn execute(cmsgs: Cmsgs<'_>) -> Result {
             error
         });
     }
-    Ok(())
+    Ok(cookie)
 }

@@ -22,10 +22,10 @@ use crate::{
     message::{
         Body,
         Incoming,
-        Lent,
         Message,
         Origin,
         Outgoing,
+        Pooled,
         Stamps, //
     },
     space::Space,
@@ -169,7 +169,7 @@ impl Route for LoopbackRoute {
             };
             (
                 Body::Own {
-                    payload: Lent::empty(),
+                    payload: Pooled::empty(),
                     charge: None,
                 },
                 origin,

@@ -77,6 +77,7 @@ pub(super) fn receive(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>) -> Result<
 
     let next = match sock.wait(&mut timeout, || next(sock, peek)) {
         Wait::Ready(next) => next,
+        Wait::TimedOut if nonblocking && tell_cookies(sock, msg) => return Ok(0),
         Wait::TimedOut if nonblocking => return Err(EAGAIN),
         Wait::TimedOut => return Err(ETIMEDOUT),
         Wait::Signal => return Err(ERESTARTSYS),
@@ -128,6 +129,18 @@ fn tell_congestion(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>, mask: u64) ->
         return Err(err);
     }
     Ok(0)
+}
+
+/// Tells cookies of memory that was lent, if the caller wants to know. Returns whether there were some.
+fn tell_cookies(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>) -> bool {
+    if !sock.is_zerocopy() {
+        return false;
+    }
+    sock.data().lends.tell(msg).unwrap_or_else(|_| {
+        // Others may have looked meanwhile.
+        sock.data_ready();
+        false
+    })
 }
 
 /// Copies the data of a message to the caller, as far as there is room, and returns how much.
@@ -183,6 +196,7 @@ fn finish(
         msg.set_flags(MsgFlags::TRUNC);
     }
     put_all(sock, msg, message).map_err(|_| EFAULT)?;
+    tell_cookies(sock, msg);
     let stats = &sock.data().space.stats;
     stats.recv_delivered.add(1);
     stats.copy_to_user.add(u64::try_from(copied).unwrap_or(0));

@@ -200,7 +200,8 @@ pub(crate) trait Route: Send + Sync {
         may_sleep: bool,
     ) -> Result<(), Refused>;
 
-    /// Whether the data of long messages had better be in pages.
+    /// Whether data may be in pages, also of memory that programs [lend](crate::message::Loan). That of long messages had better
+    /// be.
     fn takes_pages(&self) -> bool {
         false
     }

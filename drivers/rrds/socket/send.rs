@@ -17,10 +17,13 @@ use crate::{
         copy,
         Draft,
         Endpoint,
-        Lent,
+        Lender,
+        Loan,
         Message,
         Outgoing,
         Payload,
+        Pooled,
+        Receipt,
         Sender,
         Spares, //
     },
@@ -55,6 +58,7 @@ use rds_proto::{
         PROBE_PORT, //
     },
     send::Outcome,
+    uapi::option::transport, //
 };
 
 /// What flags a message may have.
@@ -82,6 +86,15 @@ impl Sender for Sock<Socket> {
 
         message.set_number(None);
         drop(sent);
+    }
+}
+
+impl Lender for Sock<Socket> {
+    fn returned(&self, cookie: Option<u32>) {
+        self.data().lends.give_back(cookie);
+        if cookie.is_some() {
+            self.data_ready();
+        }
     }
 }
 
@@ -251,6 +264,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
     }
     let nonblocking = flags.contains(MsgFlags::DONTWAIT);
     let controlled = !msg.cmsgs().is_empty();
+    let lends = flags.contains(MsgFlags::ZEROCOPY) && sock.is_zerocopy();
     let named = match msg.name() {
         Some(name) => Some(names::check(name).map_err(|_| EINVAL)?),
         None => None,
@@ -274,7 +288,8 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         if len.max(rdma_bytes) > u32_as_usize(MAX_MESSAGE_LEN) || len > u32_as_usize(sndbuf(sock)) {
             return Err(EMSGSIZE);
         }
-        if flags.contains(MsgFlags::ZEROCOPY) && sock.is_zerocopy() {
+        let transport = locked.transport.as_ref();
+        if lends && transport.is_some_and(|transport| transport.number() != transport::TCP) {
             return Err(EOPNOTSUPP);
         }
         if controlled || flags.contains(MsgFlags::ZEROCOPY) {
@@ -305,27 +320,69 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         flags: GFP_KERNEL_ACCOUNT,
         ..Caller::in_process(sock, sock.send_timeout(nonblocking))
     };
-    let payload = Lent::new(Payload::empty(), spares(&this.space, len));
+    let payload = Pooled::new(Payload::empty(), spares(&this.space, len));
     let mut draft = caller
         .draft(payload, source, dest)
         .map_err(|_payload| ENOMEM)?;
-    copy(
-        draft.payload_mut(),
-        msg,
-        len,
-        &this.space.spares,
-        caller.flags,
-        len >= PAGES_FROM && route.takes_pages(),
-    )?;
-    this.space.stats.copy_from_user.add(len as u64);
-    if controlled {
-        control::execute(msg.cmsgs())?;
+    let receipt = match lends {
+        true => Some(receipt(sock, msg, len, caller.flags)?),
+        false => None,
+    };
+    let refused = |err| {
+        if let Some(receipt) = &receipt {
+            receipt.void();
+        }
+        err
+    };
+    match &receipt {
+        Some(receipt) if route.takes_pages() => {
+            let pages = msg.lend(len, caller.flags).map_err(refused)?;
+
+            draft
+                .payload_mut()
+                .set_lent(Loan::new(pages, receipt.clone()))
+                .map_err(refused)?;
+        }
+        // What is lent in vain is the program's again when this returns.
+        _ => {
+            let wants_pages = len >= PAGES_FROM && route.takes_pages();
+            let (payload, spares) = (draft.payload_mut(), &this.space.spares);
+
+            copy(payload, msg, len, spares, caller.flags, wants_pages).map_err(refused)?;
+            this.space.stats.copy_from_user.add(len as u64);
+        }
+    }
+    if controlled && !lends {
+        control::execute(msg.cmsgs(), false)?;
     }
 
     match caller.submit(&route, draft, None) {
         Ok(()) => Ok(len),
-        Err((err, _draft)) => Err(err),
+        Err((err, _draft)) => Err(refused(err)),
     }
+}
+
+/// Makes what the program gets its cookie by, of a message of so many bytes. May sleep.
+///
+/// Errors: [`EINVAL`] if the caller names no cookie, or there are no bytes; [`ENOBUFS`] if the program does not fetch its
+/// cookies; [`ENOMEM`].
+fn receipt(
+    sock: &Open<'_, Socket>,
+    msg: &SendMsg<'_>,
+    len: usize,
+    flags: kernel::alloc::Flags,
+) -> Result<Arc<Receipt>> {
+    let lends = &sock.data().lends;
+    let cookie = control::execute(msg.cmsgs(), true)?.ok_or(EINVAL)?;
+    if len == 0 {
+        return Err(EINVAL);
+    }
+
+    lends.reserve(flags)?;
+    Receipt::new(sock, cookie, flags).map_err(|_| {
+        lends.give_back(None);
+        ENOMEM
+    })
 }
 
 /// Where the memory of what is sent goes when that is done with, if a fragment fits into it.
@@ -386,10 +443,10 @@ impl<'a> Caller<'a> {
     #[inline(always)] // As what it calls.
     pub(crate) fn draft(
         &self,
-        payload: Lent,
+        payload: Pooled,
         source: Endpoint,
         dest: Endpoint,
-    ) -> Result<Draft, Lent> {
+    ) -> Result<Draft, Pooled> {
         Draft::new(
             self.sock,
             self.sock.data().user(),
@@ -686,7 +743,7 @@ pub(super) fn demand(sock: &Open<'_, Socket>, timeout: &mut Timeout) -> Result {
             ..Caller::in_process(sock, *timeout)
         };
         let draft = caller
-            .draft(Lent::empty(), source, dest)
+            .draft(Pooled::empty(), source, dest)
             .map_err(|_payload| ENOMEM)?;
         let sent = caller.submit(&route, draft, None);
         *timeout = caller.timeout;

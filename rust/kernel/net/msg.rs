@@ -9,7 +9,10 @@ use super::{
     Name,
     NameIn, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    page::LentPages, //
+};
 use core::{
     marker::PhantomData,
     ops::BitOr,
@@ -208,6 +211,14 @@ impl SendMsg<'_> {
         Ok(())
     }
 
+    /// Borrows the memory of the next `len` bytes, in place of a copy. The caller may change what is there all the while.
+    ///
+    /// Errors: [`ENOMEM`], also if the caller's user has too much locked memory (`RLIMIT_MEMLOCK`); [`EFAULT`] if the memory
+    /// can't be read or is no memory of programs, or there are fewer bytes; [`EINVAL`] if there are none. Sleeps.
+    pub fn lend(&mut self, len: usize, flags: kernel::alloc::Flags) -> Result<LentPages> {
+        LentPages::take(self.iter(), len, flags)
+    }
+
     fn iter(&mut self) -> &mut IovIterSource<'_> {
         // SAFETY: By the type invariant; the result borrows `self` exclusively.
         unsafe { IovIterSource::from_raw(&raw mut (*self.msg).msg_iter) }
@@ -292,11 +303,21 @@ impl RecvMsg<'_> {
         }
     }
 
-    /// Returns how many bytes of control messages there is room for.
+    /// Returns how many bytes of control messages there is room for, 0 without a buffer.
     #[inline]
     pub fn control_room(&self) -> usize {
-        // SAFETY: By the type invariant.
-        unsafe { (*self.msg).msg_controllen }
+        // SAFETY: By the type invariant. Both variants of the union are pointers.
+        let (control, len) = unsafe {
+            (
+                (*self.msg).__bindgen_anon_1.msg_control,
+                (*self.msg).msg_controllen,
+            )
+        };
+
+        if control.is_null() {
+            return 0;
+        }
+        len
     }
 
     /// Returns how much of [`control_room`](Self::control_room) a control message with `len` bytes

@@ -38,5 +38,23 @@ pub const ATOMIC_LEN: usize = 72;
 
 /// Most parts of a message's way of which [`RXPATH_LATENCY`] tells the time.
 pub const MAX_TRACES: usize = 3;
+/// Length of a cookie, which [`ZCOPY_COOKIE`] carries.
+pub const ZCOPY_COOKIE_LEN: usize = 4;
 /// Most cookies in one [`ZCOPY_COMPLETION`].
 pub const MAX_ZCOPY_COOKIES: usize = 8;
+/// Length of `struct rds_zcopy_cookies`, which [`ZCOPY_COMPLETION`] carries.
+pub const ZCOPY_COMPLETION_LEN: usize = 36;
+
+/// Returns a `struct rds_zcopy_cookies` of the first cookies, so many as it has places for.
+pub fn zcopy_completion(cookies: &[u32]) -> [u8; ZCOPY_COMPLETION_LEN] {
+    let mut raw = [0; ZCOPY_COMPLETION_LEN];
+    let (number, places) = raw.split_at_mut(4);
+    let mut count = 0_u32;
+
+    for (place, cookie) in places.chunks_exact_mut(4).zip(cookies) {
+        place.copy_from_slice(&cookie.to_ne_bytes());
+        count = count.saturating_add(1);
+    }
+    number.copy_from_slice(&count.to_ne_bytes());
+    raw
+}

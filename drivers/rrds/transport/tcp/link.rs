@@ -35,7 +35,7 @@ use krdma::{
         Handler,
         MAX_PIECES, //
     },
-    page::SharedPage,
+    page::PagePart,
     work::Waker,
 };
 use rds_proto::{
@@ -54,7 +54,7 @@ use rds_proto::{
 /// Frames that may be on their way, or wait to be sent.
 pub(super) const RING: usize = 253;
 
-/// Frames that are given to TCP by one call: a header and data each.
+/// Frames that are given to TCP by one call if they are copied: a header and data each.
 const BATCH: usize = MAX_PIECES / 2;
 
 /// How often a connection is looked at while something is on its way to the peer.
@@ -274,27 +274,46 @@ impl Sending {
 
     /// Gives bytes to TCP, and returns how many it has taken. `follows` tells whether there will be more at once.
     fn give<H: Handler>(&self, connection: &Connection<H>, follows: bool) -> Result<usize> {
-        match self.segments.get(0).and_then(|first| first.page(self.done)) {
-            Some((_, from)) => {
-                let count = self.pages().count();
-                let follows = follows || count < self.segments.len();
-                connection.send_pages(self.pages(), from, follows)
-            }
-            None => self.give_copied(connection, follows),
+        let count: usize = self.parts().map(|part| part.len()).sum();
+
+        if count == 0 {
+            return self.give_copied(connection, follows);
         }
+        connection.send_pages(self.parts(), follows || count < self.left())
     }
 
-    /// Returns the pages that come next.
-    fn pages(&self) -> impl Iterator<Item = &SharedPage> {
-        (0..self.segments.len()).map_while(|index| {
-            let done = if index == 0 { self.done } else { 0 };
-            let (page, _) = self.segments.get(index)?.page(done)?;
+    /// Returns how many bytes TCP does not have.
+    fn left(&self) -> usize {
+        let all: usize = (0..self.segments.len())
+            .filter_map(|index| self.segments.get(index))
+            .map(Segment::len)
+            .sum();
 
-            Some(page)
+        all.saturating_sub(self.done)
+    }
+
+    /// Returns what comes next and is in pages, as much as one call takes.
+    fn parts(&self) -> impl Iterator<Item = PagePart<'_>> {
+        let (mut index, mut done) = (0, self.done);
+
+        core::iter::from_fn(move || loop {
+            let segment = self.segments.get(index)?;
+            if let Some(part) = segment.part(done) {
+                // OVERFLOW: It is at most what the frame has.
+                done += part.len();
+                return Some(part);
+            }
+            // Up to a header, or data that is copied.
+            if done < segment.len() {
+                return None;
+            }
+            // OVERFLOW: It counts segments.
+            (index, done) = (index + 1, 0);
         })
+        .take(MAX_PIECES)
     }
 
-    /// Gives bytes to TCP up to the next page, to be copied.
+    /// Gives bytes to TCP up to the next that are in pages, to be copied.
     fn give_copied<H: Handler>(&self, connection: &Connection<H>, follows: bool) -> Result<usize> {
         let mut pieces = [&[][..]; MAX_PIECES];
         let mut slots = pieces.iter_mut();
@@ -316,7 +335,7 @@ impl Sending {
                     count += 1;
                 }
             }
-            if segment.page(segment.head_len()).is_some() {
+            if segment.is_in_pages() {
                 follows = true;
                 break;
             }

@@ -11,7 +11,7 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use krdma::page::SharedPage;
+use krdma::page::PagePart;
 use rds_proto::{
     consts::HEADER_LEN,
     send::{
@@ -36,8 +36,8 @@ pub(super) struct Segment {
 /// The data of a frame.
 enum Piece {
     None,
-    /// From this byte of the message on.
-    Message(Arc<Message>, u32),
+    /// So many bytes of the message, from this one on.
+    Message(Arc<Message>, u32, usize),
     Map(KVec<u8>),
 }
 
@@ -69,8 +69,12 @@ impl Segment {
         match *data {
             Data::None => {}
             Data::Message {
-                message, offset, ..
-            } => segment.data = Piece::Message(message.message().clone(), offset),
+                message,
+                offset,
+                len,
+            } => {
+                segment.data = Piece::Message(message.message().clone(), offset, u32_as_usize(len));
+            }
             Data::CongMap { offset, len } => {
                 let mut bytes = KVec::from_elem(0, u32_as_usize(len), GFP_ATOMIC)?;
 
@@ -83,47 +87,48 @@ impl Segment {
 
     /// Returns how many bytes it has.
     pub(super) fn len(&self) -> usize {
-        self.bytes(0).iter().map(|piece| piece.len()).sum()
+        let data = match &self.data {
+            Piece::None => 0,
+            Piece::Message(_, _, len) => *len,
+            Piece::Map(bytes) => bytes.len(),
+        };
+
+        self.head_len().saturating_add(data)
     }
 
-    /// Returns the page that is what is left of it when the first `done` bytes are sent, and from where on; none if that
-    /// is no page.
-    pub(super) fn page(&self, done: usize) -> Option<(&SharedPage, usize)> {
-        let from = done.checked_sub(self.head_len())?;
-
-        Some((self.data_page()?, from))
-    }
-
-    /// Returns how long its header is.
-    pub(super) fn head_len(&self) -> usize {
-        self.head.as_ref().map_or(0, |head| head.len())
-    }
-
-    fn data_page(&self) -> Option<&SharedPage> {
+    /// Whether its data is in pages.
+    pub(super) fn is_in_pages(&self) -> bool {
         match &self.data {
-            Piece::Message(message, offset) => message.payload().page_at(*offset),
+            Piece::Message(message, offset, _) => message.payload().is_in_pages(*offset),
+            Piece::None | Piece::Map(_) => false,
+        }
+    }
+
+    /// Returns what comes next when the first `done` bytes are sent, as far as a page reaches, if that is in pages.
+    pub(super) fn part(&self, done: usize) -> Option<PagePart<'_>> {
+        match &self.data {
+            Piece::Message(message, offset, len) => {
+                let from = done.checked_sub(self.head_len())?;
+
+                message.payload().part(*offset, from, *len)
+            }
             Piece::None | Piece::Map(_) => None,
         }
     }
 
-    /// Returns what is left of its header when the first `done` bytes are sent, and of its data, if that is no page.
-    pub(super) fn copied(&self, done: usize) -> [&[u8]; 2] {
-        let [head, data] = self.bytes(done);
-
-        match self.data_page() {
-            Some(_) => [head, &[]],
-            None => [head, data],
-        }
+    /// Returns how long its header is.
+    fn head_len(&self) -> usize {
+        self.head.as_ref().map_or(0, |head| head.len())
     }
 
-    /// Returns its bytes but for the first `done`: those of the header, and the data.
-    fn bytes(&self, done: usize) -> [&[u8]; 2] {
+    /// Returns what is left of its header when the first `done` bytes are sent, and of its data, if that is not in pages.
+    pub(super) fn copied(&self, done: usize) -> [&[u8]; 2] {
         let head = self.head.as_ref().map_or(&[][..], |head| head);
         let data = match &self.data {
-            Piece::None => &[][..],
-            Piece::Message(message, offset) => {
+            Piece::Message(message, offset, _) if !self.is_in_pages() => {
                 message.payload().piece_at(*offset).unwrap_or_default()
             }
+            Piece::None | Piece::Message(..) => &[][..],
             Piece::Map(bytes) => bytes,
         };
 

@@ -22,10 +22,7 @@ use crate::{
     account::Charge,
     bindings,
     net::Namespace,
-    page::{
-        SharedPage,
-        PAGE_SIZE, //
-    },
+    page::PagePart,
     reaper::Deferred, //
 };
 use core::{
@@ -139,12 +136,11 @@ impl<H: Handler> Connection<H> {
         usize::try_from(ret).map_err(|_| Error::from_errno(ret))
     }
 
-    /// Sends the bytes of at most [`MAX_PIECES`] pages, from byte `from` of the first one on, without a copy: the network
-    /// refers to the pages until they are acknowledged, or longer. Otherwise as [`send`](Self::send).
+    /// Sends the bytes of at most [`MAX_PIECES`] parts of pages, without a copy: the network refers to the pages until they
+    /// are acknowledged, or longer. Otherwise as [`send`](Self::send).
     pub fn send_pages<'a>(
         &self,
-        pages: impl IntoIterator<Item = &'a SharedPage>,
-        from: usize,
+        parts: impl IntoIterator<Item = PagePart<'a>>,
         more: bool,
     ) -> Result<usize> {
         let mut vec = [const {
@@ -156,21 +152,15 @@ impl<H: Handler> Connection<H> {
         }; MAX_PIECES];
         let mut count = 0;
         let mut len = 0usize;
-        let mut offset = from.min(PAGE_SIZE);
 
-        for (slot, page) in vec.iter_mut().zip(pages) {
-            let part = PAGE_SIZE - offset;
-
-            slot.bv_page = page.as_raw();
-            // CAST: A page is not that long.
-            slot.bv_len = part as c_uint;
-            slot.bv_offset = offset as c_uint;
+        for (slot, part) in vec.iter_mut().zip(parts) {
+            *slot = part.to_raw();
             count += 1;
-            len += part;
-            offset = 0;
+            len += part.len();
         }
-        // SAFETY: By the type invariant of `RawSocket`. The pages are valid, and no pages of slabs. TCP gets references of
-        // its own, and marks its buffers as sharing them (`SKBFL_SHARED_FRAG`), so that nobody writes there.
+        // SAFETY: By the type invariant of `RawSocket`. The parts are valid, and the network may hold on to their pages. It gets
+        // references of its own, and marks its buffers as sharing the pages (`SKBFL_SHARED_FRAG`), so that it does not write
+        // there.
         let ret = unsafe {
             bindings::krdma_sock_send_pages(
                 self.0.socket.as_raw(),
