@@ -3,15 +3,15 @@
 # The table says what the specification does; that holds for rrds without exceptions. It says the same
 # of the C implementation, see abi_c.
 
-plan 9
+plan 11
 
 veth_pair v0 v1 10.9.0.1 10.9.0.2 || die "no veth"
 ip addr add fd00:9::1/64 dev v0 nodad || die "no IPv6 address"
 rxe_add rxe0 v0 || die "no rxe0"
 
-# table FAMILY: every call, for the sockets of this number.
+# table FAMILY OPTION...: every call, for the sockets of this number.
 table() {
-	/lab/bin/rds-abi --family "$1" --local 10.9.0.1 --local6 fd00:9::1
+	/lab/bin/rds-abi --family "$@" --local 10.9.0.1 --local6 fd00:9::1
 }
 
 modprobe rds_rdma || die "no rds_rdma"
@@ -29,4 +29,8 @@ rmmod rds_rdma
 rmmod rds
 check "alone it loads with the usual number" load rrds
 check "every call gives what the table says, again" table 21
+diag "$(tail -n 1 "$CHECK_OUT")"
+unload rrds || die "rrds stays"
+check "it loads with TCP" load rrds tcp=1
+check "so does every call over TCP" table 21 --tcp
 diag "$(tail -n 1 "$CHECK_OUT")"

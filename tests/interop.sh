@@ -5,7 +5,7 @@
 
 . /lab/lib/rds.sh
 
-plan $((14 + 3 * TCP))
+plan $((14 + 6 * TCP))
 
 US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
 US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
@@ -82,6 +82,12 @@ exchange "from a to b" b 5000 "$US" "$PEER" -s "$sizes"
 exchange "from b to a" a 5001 "$US" "$PEER" -s "$sizes"
 exchange "from a to b over IPv6" b 5002 "[$US6]" "[$PEER6]" -s "$sizes"
 exchange "from b to a over IPv6" a 5003 "[$US6]" "[$PEER6]" -s "$sizes"
+if [ "$TCP" = 1 ]; then
+	copied=$(counted copy_from_user)
+	exchange "lent memory from a to b" b 5006 "$US" "$PEER" -s "$sizes" --zerocopy --pieces 3
+	exchange "lent memory from b to a" a 5007 "$US" "$PEER" -s "$sizes" --zerocopy --pieces 300
+	check_eq "what is lent is not copied" "$(counted copy_from_user)" "$copied"
+fi
 MESSAGES=20
 exchange "long messages from a to b" b 5004 "$US" "$PEER" -s 1M
 exchange "long messages from b to a" a 5005 "$US" "$PEER" -s 1M

@@ -5,13 +5,21 @@
 mod address;
 mod create;
 mod full;
+mod lend;
 mod options;
 mod receive;
 mod send;
 
 use crate::table::Table;
 
-/// All of them.
+/// Those that need TCP.
+pub fn tcp() -> Table {
+    let mut table = Table::default();
+    lend::add(&mut table);
+    table
+}
+
+/// All others.
 pub fn all() -> Table {
     let mut table = Table::default();
     create::add(&mut table);

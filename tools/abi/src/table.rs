@@ -206,6 +206,17 @@ impl World {
         Ok(fd)
     }
 
+    /// Bound to the same address, over TCP.
+    pub fn bound_tcp(&self) -> Result<Fd, i32> {
+        let fd = self.socket()?;
+        self.set(&fd, 276, 8, &2_i32.to_ne_bytes())
+            .map_err(|_| SETUP)?;
+        let local = self.local.ok_or(SETUP)?;
+        self.bind(&fd, &sockaddr((local, 0).into()))
+            .map_err(|_| SETUP)?;
+        Ok(fd)
+    }
+
     /// The port that it is bound to.
     pub fn port(&self, fd: &Fd) -> Result<u16, i32> {
         let room = self.arena.room(0, 28);

@@ -8,6 +8,7 @@ mod context;
 mod doctor;
 mod failure;
 mod info;
+mod lender;
 mod pages;
 mod parse;
 mod paths;

@@ -4,6 +4,7 @@
 
 use crate::context::{buffer_argument, set_buffers, source_argument, tos_argument, Context};
 use crate::failure::{printed, Failure, Outcome};
+use crate::lender::{How, Lender};
 use crate::parse;
 use crate::streams::{Step, Streams};
 use crate::stress::pattern::Pattern;
@@ -51,6 +52,20 @@ pub fn send_command() -> Command {
                 .value_parser(value_parser!(u64))
                 .conflicts_with("file")
                 .help("Send this many messages that `rds recv --pattern` can verify"),
+        )
+        .arg(
+            Arg::new("zerocopy")
+                .long("zerocopy")
+                .action(ArgAction::SetTrue)
+                .help("Have the kernel read what is sent in place (MSG_ZEROCOPY; over TCP)"),
+        )
+        .arg(
+            Arg::new("pieces")
+                .long("pieces")
+                .value_name("N")
+                .value_parser(value_parser!(u64).range(1..=1024))
+                .default_value("1")
+                .help("Give each message to the kernel in so many pieces of memory"),
         )
         .arg(end_argument("Send an empty message at the end"))
         .arg(timeout_argument(
@@ -151,17 +166,6 @@ fn timeout_argument(help: &'static str) -> Arg {
         .help(help)
 }
 
-/// Sends one message, waiting as long as it takes.
-fn send_one(socket: &Socket, to: SocketAddr, data: &[u8]) -> Result<(), Failure> {
-    loop {
-        match socket.send_to(data, to) {
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Failure::system(format!("send to {to}"), &error)),
-        }
-    }
-}
-
 /// Fills the buffer as far as the input reaches.
 fn read_full(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
@@ -202,16 +206,22 @@ pub fn send(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
 
     let began = Instant::now();
     let (mut messages, mut bytes) = (0_u64, 0_u64);
-    let mut buffer = vec![0; longest];
+    let how = How {
+        lends: args.get_flag("zerocopy"),
+        pieces: args.get_one::<u64>("pieces").map_or(1, |&n| n as usize),
+    };
+    let mut lender = Lender::new(&socket, to, longest, how)?;
     let mut sizes = sizes.iter().copied().cycle();
     let mut next = || sizes.next().unwrap_or(0);
     if let Some(&count) = args.get_one::<u64>("pattern") {
         for number in 0..count {
-            let data = &mut buffer[..next()];
-            Pattern::of_message(number).fill(data);
-            send_one(&socket, to, data)?;
+            let size = next();
+            lender.send(|memory| {
+                Pattern::of_message(number).fill(&mut memory[..size]);
+                Ok(Some(size))
+            })?;
             messages += 1;
-            bytes += data.len() as u64;
+            bytes += size as u64;
         }
     } else {
         if longest == 0 {
@@ -229,22 +239,27 @@ pub fn send(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
         };
         loop {
             let size = next();
-            let filled = read_full(&mut input, &mut buffer[..size])
-                .map_err(|error| Failure::system(&name, &error))?;
-            if filled > 0 || size == 0 {
-                send_one(&socket, to, &buffer[..filled])?;
+            let sent = lender.send(|memory| {
+                let filled = read_full(&mut input, &mut memory[..size])
+                    .map_err(|error| Failure::system(&name, &error))?;
+                Ok((filled > 0 || size == 0).then_some(filled))
+            })?;
+            if let Some(filled) = sent {
                 messages += 1;
                 bytes += filled as u64;
             }
-            if filled < size {
+            if sent.is_none_or(|filled| filled < size) {
                 break;
             }
         }
     }
     if args.get_flag("end") {
-        send_one(&socket, to, &[])?;
+        lender.send(|_| Ok(Some(0)))?;
     }
-    settle(&socket, to, args.get_one("timeout").copied())?;
+    let timeout = args.get_one("timeout").copied();
+    let end = timeout.map(|timeout: Duration| Instant::now() + timeout);
+    settle(&socket, to, timeout)?;
+    lender.finish(end)?;
     summary(context, "sent", messages, bytes, began.elapsed())?;
     Ok(Outcome::Good)
 }
