@@ -5,7 +5,7 @@
 
 . /lab/lib/rds.sh
 
-plan $((14 + 6 * TCP))
+plan $((14 + 7 * TCP))
 
 US=$(addr4 "$NODE") PEER=$(addr4 "$(peers)")
 US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
@@ -14,6 +14,8 @@ US6=$(addr6 "$NODE") PEER6=$(addr6 "$(peers)")
 connections=$((3 - TCP))
 carriers_up || die "no rxe"
 is_rrds=0
+# Another one than the default. Connections have that of the listener, or of the namespace.
+[ "$TCP" = 0 ] || echo reno >/proc/sys/net/ipv4/tcp_congestion_control
 if [ "$NODE" = "$OURS" ] || [ "$BOTH" = 1 ]; then
 	is_rrds=1
 	load_rrds || die "the modules do not load"
@@ -44,6 +46,11 @@ turn() {
 # buffered BYTES: how many connections of RDS have so much for what they receive.
 buffered() {
 	ss -tmnH '( sport = :16385 or dport = :16385 )' | grep -c ",rb$1,"
+}
+
+# controlled NAME: how many connections of RDS have this congestion control.
+controlled() {
+	ss -tinH '( sport = :16385 or dport = :16385 )' | grep -c "^[[:space:]]*$1 "
 }
 
 # resets_and_pings: a ping from each of some ports, so by several lanes, after all connections were reset here.
@@ -105,6 +112,7 @@ check "the connections are listed and up" within 20 connections_up "$connections
 if [ "$TCP" = 1 ]; then
 	# Each has eight lanes.
 	check "so is what they have of TCP" within 20 tcp_listed $((8 * connections))
+	check_eq "their congestion control is the namespace's" "$(controlled reno)" $((8 * connections))
 	check_eq "connections whose buffer is as asked for" "$(buffered 98304)" $((is_rrds * 8 * connections))
 fi
 [ "$TCP" = 0 ] || turn "pings when all connections were reset" resets_and_pings
