@@ -32,6 +32,7 @@ use flow::Turns;
 pub const OVERHEAD: u32 = 256;
 
 /// What a message of `len` bytes is charged.
+#[inline]
 pub const fn charge(len: u32) -> u64 {
     // CAST: widening; `From` is not const.
     (len as u64).saturating_add(OVERHEAD as u64)

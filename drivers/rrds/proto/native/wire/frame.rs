@@ -70,6 +70,7 @@ impl FrameType {
 }
 
 /// The first bytes of a frame whose rest, its body, is `len` bytes long; longer ones cannot be.
+#[inline]
 pub const fn frame_header(kind: FrameType, flags: u8, len: u16) -> [u8; FRAME_HEADER_LEN] {
     let [high, low] = len.to_be_bytes();
     [kind.number(), flags, high, low]

@@ -66,6 +66,7 @@ fn parse_head(bytes: &[u8; 12]) -> Message {
 }
 
 /// Length of the body of a frame, whose flags say whether there are extension headers.
+#[inline]
 fn body_len(fixed: usize, ext: bool, data: u32) -> Option<u16> {
     let fixed = fixed.saturating_sub(FRAME_HEADER_LEN);
     let ext = if ext { EXT_LEN } else { 0 };
