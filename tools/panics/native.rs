@@ -200,7 +200,7 @@ pub fn emit(
     ack.emit(to)
         && hello.emit(to)
         && gone.emit(to)
-        && LaneAddresses::emit(addresses, to)
+        && LaneAddresses::emit(1, addresses, to)
         && endpoint.emit(to)
         && MapUpdate::emit_ports(1, &[(1, true)], to)
         && MapUpdate::emit_blocks(1, 0xffff, true, map, to)

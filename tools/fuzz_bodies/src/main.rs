@@ -333,11 +333,7 @@ fn native_packets() -> Vec<(&'static str, Vec<u8>)> {
         (
             "lanes",
             packet(|w| {
-                LaneAddresses::emit(&[address], w)
-                    && w.put(&[7, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8])
-                    && w.put(&[
-                        8, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 0, 99, 0, 0, 1, 0,
-                    ])
+                LaneAddresses::emit(1, &[address], w) && w.put(&[9, 0, 0, 0, 99, 0, 0, 1, 0])
             }),
         ),
     ]

@@ -83,11 +83,9 @@ fn emit(frame: &Frame<'_>, w: &mut Writer<'_>) -> bool {
             }
             MapUpdate::emit_blocks(*serial, *mask, *rest_clear, &map, w)
         }
-        Frame::Lanes(lanes) => LaneAddresses::emit(&lanes.entries().collect::<Vec<_>>(), w),
-        Frame::Challenge(number) => {
-            w.put(&frame_header(FrameType::Challenge, 0, 8)) && w.put(number)
+        Frame::Lanes(lanes) => {
+            LaneAddresses::emit(lanes.serial, &lanes.entries().collect::<Vec<_>>(), w)
         }
-        Frame::Response(number) => w.put(&frame_header(FrameType::Response, 0, 8)) && w.put(number),
         Frame::Ping => w.put(&frame_header(FrameType::Ping, 0, 0)),
         Frame::Reset(reset) => reset.emit(w),
         Frame::Bye(bye) => bye.emit(w),

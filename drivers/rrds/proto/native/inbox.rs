@@ -12,7 +12,7 @@ mod slot;
 mod tests;
 
 use super::outbox::charge;
-use super::wire::{GoneEntry, MapUpdate, Message, Part, PART_UNIT};
+use super::wire::{GoneEntry, LaneAddresses, MapUpdate, Message, Part, PART_UNIT};
 use crate::consts::{EXT_LEN, MAX_MESSAGE_LEN};
 use core::ops::DerefMut;
 
@@ -62,6 +62,11 @@ pub trait Upper {
     /// The peer's congestion map changes. Blocks to be cleared that the update does not have are the bits
     /// of `clear`; all that are not have never been set, or are clear.
     fn map(&mut self, update: &MapUpdate<'_>, clear: u16);
+
+    /// The peer can be reached at these addresses, and at no others.
+    fn addresses(&mut self, list: &LaneAddresses<'_>) {
+        let _ = list;
+    }
 
     /// Makes `count` empty slots, a power of two. `None` if there is no memory.
     fn slots(&mut self, count: usize) -> Option<Self::Slots>;

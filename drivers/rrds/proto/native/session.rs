@@ -211,6 +211,12 @@ pub struct Session<T: Types> {
     serial: u32,
     /// The newest serial that the peer used.
     heard: u32,
+    /// How many lists of our addresses were built, wrapping: the serial of the last one.
+    addresses_told: u32,
+    /// The newest list of the peer's life that has come.
+    addresses_heard: Option<u32>,
+    /// The peer is to be told our addresses.
+    addresses_due: bool,
     in_flight: u32,
     /// Those among them that may have large messages.
     bulk: u32,
@@ -275,6 +281,9 @@ impl<T: Types> Session<T> {
             room: 1,
             serial: 0,
             heard: 0,
+            addresses_told: 0,
+            addresses_heard: None,
+            addresses_due: false,
             in_flight: 0,
             bulk: 0,
             unasked: 0,
@@ -328,6 +337,11 @@ impl<T: Types> Session<T> {
         if self.peer.is_some() {
             self.maps.change(port);
         }
+    }
+
+    /// The addresses at which this host can be reached have changed, which [`Sink::addresses`] gives.
+    pub fn addresses_changed(&mut self) {
+        self.addresses_due = self.peer.is_some();
     }
 
     // Lanes.
@@ -475,6 +489,7 @@ impl<T: Types> Session<T> {
             if control & build::MAP != 0 {
                 self.maps.on_lost();
             }
+            self.addresses_due |= control & build::ADDRESSES != 0;
             self.outbox.on_lost(record);
         }
     }

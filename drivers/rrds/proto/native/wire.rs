@@ -24,7 +24,7 @@ pub use endpoint::{EndpointData, GidList, QpnList, SIDR_REPLY_LEN, SIDR_REQUEST_
 pub use error::PacketError;
 pub use frame::{frame_header, Frame, FrameType, Frames, FRAME_HEADER_LEN};
 pub use hello::{Hello, LaneData, LaneKind, HELLO_LEN, LANE_MAJOR};
-pub use lanes::{LaneAddress, LaneAddresses, LANE_ADDRESS_LEN};
+pub use lanes::{LaneAddress, LaneAddresses, LANES_MAX_LEN, LANE_ADDRESS_LEN, MAX_ADDRESSES};
 pub use map::{MapUpdate, Ports, BLOCKS, BLOCK_LEN};
 pub use message::{Message, Part, EXT_FLAG, MESSAGE_HEADER_LEN, PART_HEADER_LEN, PART_UNIT};
 pub use packet::{PacketFlags, PacketHeader, PacketType, PACKET_HEADER_LEN, VERSION};

@@ -8,7 +8,7 @@ use rds_proto::native::inbox::{unit_words, Info, Slot, Upper};
 use rds_proto::native::lane::Datagram;
 use rds_proto::native::outbox::{Entry, Flow, Outbox, Record, Ticket};
 use rds_proto::native::session::{Session, Sink, Types, Way};
-use rds_proto::native::wire::MapUpdate;
+use rds_proto::native::wire::{LaneAddress, LaneAddresses, MapUpdate, MAX_ADDRESSES};
 use rds_proto::send::Payload;
 use std::num::NonZeroU32;
 
@@ -81,6 +81,8 @@ pub struct Holder {
     pub memory: u64,
     /// The peer's congestion map.
     pub map: Vec<u8>,
+    /// The peer's address.
+    pub address: u32,
 }
 
 impl std::fmt::Debug for Holder {
@@ -156,6 +158,10 @@ impl Upper for Holder {
         }
     }
 
+    fn addresses(&mut self, list: &LaneAddresses<'_>) {
+        self.address = list.entries().next().expect("one is told").qpn;
+    }
+
     fn slots(&mut self, count: usize) -> Option<Self::Slots> {
         (!self.fails()).then(|| (0..count).map(|_| None).collect())
     }
@@ -175,9 +181,9 @@ impl Types for Kinds {
     type Upper = Holder;
 }
 
-/// A packet that is being built.
+/// A packet that is being built, and the address of who sends it.
 #[derive(Debug, Default)]
-pub struct Packet(pub Vec<u8>);
+pub struct Packet(pub Vec<u8>, pub u32);
 
 impl Sink<Message> for Packet {
     fn bytes(&mut self, bytes: &[u8]) {
@@ -187,6 +193,11 @@ impl Sink<Message> for Packet {
     fn data(&mut self, message: &Message, offset: u32, len: u32) {
         let byte = |at| Message::byte(message.number, at);
         self.0.extend((offset..offset + len).map(byte));
+    }
+
+    fn addresses(&mut self, list: &mut [LaneAddress; MAX_ADDRESSES]) -> usize {
+        list[0].qpn = self.1;
+        1
     }
 }
 
@@ -217,6 +228,8 @@ pub struct Node {
     pub ends: Vec<End>,
     /// Its congestion map.
     pub map: Vec<u8>,
+    /// Its address: another one each time that it changes.
+    pub address: u32,
 }
 
 impl Node {
@@ -257,6 +270,7 @@ impl Node {
             epoch,
             ends,
             map: vec![0; 8192],
+            address: 1 + u32::from(epoch) * 10_000,
         }
     }
 }

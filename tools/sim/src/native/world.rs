@@ -265,7 +265,7 @@ impl World {
         for lane in 0..self.config.lanes.len() as u8 {
             let link = self.link_of(node, peer, lane);
             loop {
-                let mut packet = Packet::default();
+                let mut packet = Packet(Vec::new(), self.nodes[node].address);
                 let settings = self.config.settings;
                 // A hostile peer may say that it takes longer packets than it does.
                 let taken = match self.hostile(peer) {
@@ -640,6 +640,13 @@ impl World {
                 self.pump(node, other);
             }
         }
+        if self.rng.one_in(20) {
+            self.nodes[node].address += 1;
+            for other in (0..self.nodes.len()).filter(|n| *n != node) {
+                self.nodes[node].ends[other].session.addresses_changed();
+                self.pump(node, other);
+            }
+        }
         if self.rng.one_in(50) {
             let outbox = self.nodes[node].ends[peer].session.outbox();
             let _ = outbox.grow_flows(vec![Flow::default(); 1 << self.rng.below(6)]);
@@ -723,6 +730,7 @@ impl World {
                     continue;
                 }
                 let map = self.nodes[peer].map.clone();
+                let address = self.nodes[peer].address;
                 let end = &mut self.nodes[node].ends[peer];
                 assert!(end.session.outbox().is_empty(), "not empty: {end:?}");
                 assert!(!end.session.outbox().has_work());
@@ -734,6 +742,7 @@ impl World {
                     assert_eq!(way.lane().in_flight(), 0, "in flight: {end:?}");
                 }
                 assert!(end.holder.map == map, "the map differs");
+                assert_eq!(end.holder.address, address, "the address differs");
             }
         }
     }

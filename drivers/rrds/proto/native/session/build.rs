@@ -6,8 +6,9 @@ use super::{Session, Types, Way, FEATURES, MIN_PACKET};
 use crate::native::lane::Departure;
 use crate::native::outbox::{Class, Taken};
 use crate::native::wire::{
-    frame_header, Bye, FrameType, Hello, LaneKind, PacketFlags, PacketHeader, PacketType, Reason,
-    Reset, Writer, ACK_MAX_LEN, FRAME_HEADER_LEN, MESSAGE_HEADER_LEN, PACKET_HEADER_LEN,
+    frame_header, Bye, FrameType, Hello, LaneAddress, LaneAddresses, LaneKind, PacketFlags,
+    PacketHeader, PacketType, Reason, Reset, Writer, ACK_MAX_LEN, FRAME_HEADER_LEN, LANES_MAX_LEN,
+    MAX_ADDRESSES, MESSAGE_HEADER_LEN, PACKET_HEADER_LEN,
 };
 use crate::time::Instant;
 
@@ -17,6 +18,8 @@ pub(super) const HELLO: u8 = 1;
 pub(super) const MAP: u8 = 2;
 /// A packet may have large messages.
 pub(super) const BULK: u8 = 4;
+/// A packet has a list of addresses.
+pub(super) const ADDRESSES: u8 = 8;
 
 /// Most packets of the peer's room that small messages, or large ones, take: they leave an eighth to each
 /// other, and one at least if there is more than one.
@@ -32,6 +35,13 @@ pub trait Sink<M> {
     /// Appends `len` bytes of a message from `offset` on. Who does not copy them holds a reference of the
     /// packet's own to them: see [`Transmit::Packet`].
     fn data(&mut self, message: &M, offset: u32, len: u32);
+
+    /// Gives the addresses at which this host can be reached, the first of `list`, and returns how many. The peer is told when it
+    /// is new, and after [`Session::addresses_changed`], unless there never were any.
+    fn addresses(&mut self, list: &mut [LaneAddress; MAX_ADDRESSES]) -> usize {
+        let _ = list;
+        0
+    }
 }
 
 /// What [`Session::transmit`] did.
@@ -274,7 +284,7 @@ impl<T: Types> Session<T> {
 
     /// Whether messages of a class wait, or the congestion map, which may go with any.
     fn has_work_of(&self, class: Class) -> bool {
-        self.outbox.has_work_of(class) || self.maps.is_pending()
+        self.outbox.has_work_of(class) || self.maps.is_pending() || self.addresses_due
     }
 
     /// What of a class may leave, by the room of the peer. Large messages leave some of it to small ones,
@@ -362,6 +372,9 @@ impl<T: Types> Session<T> {
     ) {
         // There is always room for a request to acknowledge.
         packet.room = packet.room.saturating_sub(FRAME_HEADER_LEN);
+        if self.addresses_due {
+            self.say_addresses(packet);
+        }
         if self.maps.is_pending() {
             if let Some(update) = self.maps.take(packet.room) {
                 update.emit(map, |bytes| packet.put(bytes));
@@ -464,6 +477,25 @@ impl<T: Types> Session<T> {
         let mut w = Writer::new(&mut room);
         hello.emit(&mut w);
         packet.put(w.written());
+    }
+
+    fn say_addresses<S: Sink<T::Message>>(&mut self, packet: &mut Packet<'_, S>) {
+        let mut list = [LaneAddress::NONE; MAX_ADDRESSES];
+        let count = packet.sink.addresses(&mut list);
+        let list = list.get(..count).unwrap_or(&list);
+        let mut room = [0; LANES_MAX_LEN];
+        let mut w = Writer::new(&mut room);
+        let serial = self.addresses_told.wrapping_add(1);
+        let has_any = !list.is_empty() || self.addresses_told != 0;
+        if !(has_any && LaneAddresses::emit(serial, list, &mut w)) {
+            self.addresses_due = false;
+        } else if w.len() <= packet.room {
+            packet.put(w.written());
+            packet.control |= ADDRESSES;
+            packet.acked = true;
+            self.addresses_told = serial;
+            self.addresses_due = false;
+        }
     }
 
     fn say_bye<S: Sink<T::Message>>(&mut self, reason: Reason, packet: &mut Packet<'_, S>) {

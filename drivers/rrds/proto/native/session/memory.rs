@@ -29,6 +29,8 @@ pub struct Memory {
     room: u16,
     serial: u32,
     heard: u32,
+    addresses_told: u32,
+    addresses_heard: Option<u32>,
 }
 
 impl<T: Types> Session<T> {
@@ -50,11 +52,13 @@ impl<T: Types> Session<T> {
             room: self.room,
             serial: self.serial,
             heard: self.heard,
+            addresses_told: self.addresses_told,
+            addresses_heard: self.addresses_heard,
         })
     }
 
     /// A session that goes on where it was when it was parked. `outbox` has had nothing to send yet, and
-    /// `lanes` are empty. Its congestion map is told anew.
+    /// `lanes` are empty. Its congestion map is told anew, and so are its addresses.
     pub fn resume(
         memory: &Memory,
         outbox: Outbox<T::Message, T::Entries, T::Records, T::Flows>,
@@ -78,6 +82,9 @@ impl<T: Types> Session<T> {
         session.room = memory.room;
         session.serial = memory.serial;
         session.heard = memory.heard;
+        session.addresses_told = memory.addresses_told;
+        session.addresses_heard = memory.addresses_heard;
+        session.addresses_due = memory.peer.is_some();
         session
     }
 }

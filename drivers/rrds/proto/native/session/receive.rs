@@ -292,13 +292,21 @@ impl<T: Types> Session<T> {
                 }
                 self.end(bye.reason);
             }
-            // Addresses are for the caller, who validates them, and come with datagram lanes.
-            Frame::Lanes(_) | Frame::Challenge(_) | Frame::Response(_) | Frame::Skipped(_) => {}
+            Frame::Lanes(list) if way.open => {
+                // CAST: the difference of counts that wrap, as a signed number.
+                let is_newer = |heard| list.serial.wrapping_sub(heard) as i32 > 0;
+                if self.addresses_heard.is_none_or(is_newer) {
+                    self.addresses_heard = Some(list.serial);
+                    upper.addresses(&list);
+                }
+            }
+            Frame::Skipped(_) => {}
             Frame::Message(..)
             | Frame::Part(..)
             | Frame::Gone(_)
             | Frame::Ack(_)
-            | Frame::Map(_) => {
+            | Frame::Map(_)
+            | Frame::Lanes(_) => {
                 // Before the hello nothing else may come, but datagrams overtake each other.
                 return Err(match way.lane.kind() {
                     LaneKind::Reliable => Refusal::Violation,
@@ -354,7 +362,9 @@ impl<T: Types> Session<T> {
             self.inbox.restart(hello.first);
             self.peer_maps.restart();
             self.maps_wanted = true;
+            self.addresses_due = true;
             self.heard = hello.serial;
+            self.addresses_heard = None;
             self.room = hello.room;
         }
         self.peer = Some(told);

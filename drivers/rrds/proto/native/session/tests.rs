@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+mod addresses;
 mod bounds;
 mod hello;
 mod lanes;
@@ -10,7 +11,9 @@ use crate::native::arrivals::Mark;
 use crate::native::cc::{Config, Kind};
 use crate::native::inbox::{unit_words, Info, Slot};
 use crate::native::lane::{Datagram, Reliable};
-use crate::native::wire::{Frame, Frames, MapUpdate, PacketHeader, Writer};
+use crate::native::wire::{
+    Frame, Frames, LaneAddress, LaneAddresses, MapUpdate, PacketHeader, Writer, MAX_ADDRESSES,
+};
 use std::vec::Vec;
 
 struct Message(u16, Vec<u8>);
@@ -34,6 +37,8 @@ struct Up {
     got: Vec<(u16, usize)>,
     broke: bool,
     ports: Vec<(u16, bool)>,
+    /// Each list of addresses, by their numbers.
+    lists: Vec<Vec<u8>>,
 }
 
 impl Upper for Up {
@@ -68,6 +73,10 @@ impl Upper for Up {
         }
     }
 
+    fn addresses(&mut self, list: &LaneAddresses<'_>) {
+        self.lists.push(list.entries().map(|a| a.index).collect());
+    }
+
     fn slots(&mut self, count: usize) -> Option<Self::Slots> {
         Some((0..count).map(|_| None).collect())
     }
@@ -89,8 +98,9 @@ impl Types for Kinds {
     type Upper = Up;
 }
 
+/// A packet, and the addresses of who sends it.
 #[derive(Default)]
-struct Packet(Vec<u8>);
+struct Packet(Vec<u8>, Vec<u8>);
 
 impl Sink<Message> for Packet {
     fn bytes(&mut self, bytes: &[u8]) {
@@ -100,6 +110,13 @@ impl Sink<Message> for Packet {
     fn data(&mut self, message: &Message, offset: u32, len: u32) {
         self.0
             .extend_from_slice(&message.1[offset as usize..][..len as usize]);
+    }
+
+    fn addresses(&mut self, list: &mut [LaneAddress; MAX_ADDRESSES]) -> usize {
+        for (to, index) in list.iter_mut().zip(&self.1) {
+            to.index = *index;
+        }
+        self.1.len()
     }
 }
 
@@ -138,6 +155,7 @@ struct Pair {
     ups: [Up; 2],
     now: Instant,
     map: Vec<u8>,
+    addresses: [Vec<u8>; 2],
     packets: u32,
 }
 
@@ -153,6 +171,7 @@ impl Pair {
             ups: [Up::default(), Up::default()],
             now: Instant(0),
             map: std::vec![0; 8192],
+            addresses: [Vec::new(), Vec::new()],
             packets: 0,
         }
     }
@@ -167,7 +186,7 @@ impl Pair {
     fn take(&mut self, end: usize, lane: u8) -> Vec<Vec<u8>> {
         let mut packets = Vec::new();
         loop {
-            let mut p = Packet::default();
+            let mut p = Packet(Vec::new(), self.addresses[end].clone());
             let s = &mut self.ends[end];
             match s.transmit(self.now, lane, &self.map, &mut p) {
                 Transmit::Packet { len, .. } => {

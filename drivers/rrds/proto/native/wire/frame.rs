@@ -27,10 +27,6 @@ pub enum FrameType {
     Map = 5,
     /// Addresses at which the sender can be reached.
     Lanes = 6,
-    /// A number to be sent back.
-    Challenge = 7,
-    /// The number of a challenge.
-    Response = 8,
     /// Nothing but a reason to acknowledge.
     Ping = 9,
     /// The session that a packet named is not known.
@@ -52,8 +48,6 @@ impl FrameType {
             4 => Self::Ack,
             5 => Self::Map,
             6 => Self::Lanes,
-            7 => Self::Challenge,
-            8 => Self::Response,
             9 => Self::Ping,
             10 => Self::Reset,
             11 => Self::Bye,
@@ -91,10 +85,6 @@ pub enum Frame<'a> {
     Map(MapUpdate<'a>),
     /// Addresses at which the sender can be reached.
     Lanes(LaneAddresses<'a>),
-    /// A number to be sent back.
-    Challenge([u8; 8]),
-    /// The number of a challenge.
-    Response([u8; 8]),
     /// Nothing but a reason to acknowledge.
     Ping,
     /// The session that a packet named is not known.
@@ -127,8 +117,6 @@ impl<'a> Frame<'a> {
             FrameType::Ack => Self::Ack(Ack::parse(flags, body)?),
             FrameType::Map => Self::Map(MapUpdate::parse(flags, body)?),
             FrameType::Lanes => Self::Lanes(LaneAddresses::parse(body)?),
-            FrameType::Challenge => Self::Challenge(Reader::new(body).take()?),
-            FrameType::Response => Self::Response(Reader::new(body).take()?),
             FrameType::Ping => Self::Ping,
             FrameType::Reset => Self::Reset(Reset::parse(body)?),
             FrameType::Bye => Self::Bye(Bye::parse(body)?),
@@ -205,7 +193,7 @@ mod tests {
         for number in 0..=u8::MAX {
             match FrameType::from_number(number) {
                 Some(kind) => assert_eq!(kind.number(), number),
-                None => assert!(number > 12),
+                None => assert!(number > 12 || matches!(number, 7 | 8)),
             }
         }
     }
@@ -237,7 +225,7 @@ mod tests {
         for bytes in [
             &[9, 0, 0][..],
             &[200, 0, 0, 2, 1][..],
-            &[7, 0, 0, 2, 1, 1, 9, 0, 0, 0][..],
+            &[6, 0, 0, 2, 1, 1, 9, 0, 0, 0][..],
         ] {
             let mut frames = Frames::new(bytes);
             assert_eq!(frames.next(), Some(Err(PacketError::Truncated)));
@@ -262,21 +250,5 @@ mod tests {
             assert_eq!(frames.message(), None);
             assert_eq!(frames.next(), Frames::new(&other).next());
         }
-    }
-
-    #[test]
-    fn challenges_carry_eight_bytes() {
-        let bytes = [
-            7, 0, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8, 8, 0, 0, 8, 8, 7, 6, 5, 4, 3, 2, 1,
-        ];
-        let frames: Vec<_> = Frames::new(&bytes).collect();
-        assert_eq!(
-            frames,
-            [
-                Ok(Frame::Challenge([1, 2, 3, 4, 5, 6, 7, 8])),
-                Ok(Frame::Response([8, 7, 6, 5, 4, 3, 2, 1]))
-            ]
-        );
-        assert_eq!(frame_header(FrameType::Challenge, 0, 8), bytes[..4]);
     }
 }
