@@ -19,6 +19,7 @@
 
 mod data;
 mod handler;
+mod names;
 
 pub use data::{
     Data,
@@ -33,26 +34,9 @@ pub use handler::{
 };
 
 use crate::{
-    key::{
-        Endpoint,
-        RouteKey, //
-    },
-    message::{
-        self,
-        Payload, //
-        Pooled,
-    },
     params,
     socket::{
         self,
-        names::{
-            self,
-            Checked, //
-        },
-        seam::{
-            self,
-            Route, //
-        },
         tap::{
             self,
             Tap, //
@@ -64,32 +48,26 @@ use core::{
     marker::PhantomData,
     net::SocketAddr, //
 };
+use handler::Core;
 use kernel::{
-    new_spinlock_irq,
-    num::casts::u32_as_usize,
     prelude::*,
-    sync::{
-        aref::ARef,
-        Arc,
-        SpinLockIrq, //
-    },
+    sync::Arc, //
 };
 use krdma::{
     net::{
         KernelSocket,
-        Name,
         Namespace,
         Request,
-        Sock,
         Timeout,
         Wait, //
     },
     work::Job,
 };
-use rds_proto::{
-    consts::MAX_MESSAGE_LEN,
-    uapi::option::transport, //
+use names::{
+    check,
+    shown, //
 };
+use rds_proto::uapi::option::transport;
 
 /// What comes waits to be taken, by [`Socket::receive`].
 pub enum Queued {}
@@ -117,173 +95,6 @@ pub struct Socket<M = Queued> {
     core: Arc<Core>,
     owner: &'static ThisModule,
     _mode: PhantomData<fn() -> M>,
-}
-
-/// What a socket and its handler share.
-#[pin_data]
-struct Core {
-    sock: ARef<Sock<socket::Socket>>,
-    #[pin]
-    way: SpinLockIrq<Way>,
-    /// Who is told, if anybody is.
-    user: Option<(Arc<Tap>, Arc<dyn Handler>)>,
-    /// Here, as the job keeps this until the handler has ended: only then the socket is closed, wherever it
-    /// was dropped.
-    open: KernelSocket<socket::Socket>,
-}
-
-/// How messages leave. Unlike what the socket itself knows of this it can be looked at where one may not
-/// sleep.
-#[derive(Default)]
-struct Way {
-    source: Option<Endpoint>,
-    dest: Option<Checked>,
-    /// The interface of the bound address if it is link-local, else 0.
-    scope: u32,
-    tos: u8,
-    transport: Option<Arc<dyn seam::Transport>>,
-    /// That of the last message.
-    route: Option<Arc<dyn Route>>,
-}
-
-impl Core {
-    fn new(
-        open: KernelSocket<socket::Socket>,
-        user: Option<(Arc<Tap>, Arc<dyn Handler>)>,
-    ) -> Result<Arc<Self>> {
-        let sock = open.open().get();
-
-        Arc::pin_init(
-            pin_init!(Self {
-                sock,
-                way <- new_spinlock_irq!(Way::default(), "rrds::api::Core::way"),
-                user,
-                open,
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    /// Finds out how a message is to leave. `may_sleep` tells whether a path can be made if there is none.
-    fn route(
-        &self,
-        to: Option<SocketAddr>,
-        may_sleep: bool,
-    ) -> Result<(Endpoint, Endpoint, Arc<dyn Route>)> {
-        let to = to.map(check).transpose()?;
-        let (source, dest, key, transport) = {
-            let way = self.way.lock();
-            let source = way.source.ok_or(ENOTCONN)?;
-            let dest = to.or(way.dest).ok_or(ENOTCONN)?;
-
-            let key = RouteKey {
-                local: source.addr,
-                peer: dest.at.addr,
-                tos: way.tos,
-                lane: 0,
-                scope: dest.scope_from(source.addr, way.scope)?,
-            };
-            if let Some(route) = way.route.as_ref().filter(|route| route.key() == key) {
-                return Ok((source, dest.at, route.clone()));
-            }
-            (source, dest.at, key, way.transport.clone().ok_or(ENOTCONN)?)
-        };
-
-        let space = self.sock.data().space();
-        let route = match transport.find(space, key) {
-            Some(route) => route,
-            None if may_sleep => transport.route(space, key, self.sock.data().maker())?,
-            None => return Err(EHOSTUNREACH),
-        };
-        let old = self.way.lock().route.replace(route.clone());
-        drop(old);
-        Ok((source, dest, route))
-    }
-
-    /// Sends a message, of whoever `caller` says.
-    #[allow(clippy::result_large_err)] // To box it there may be no memory.
-    fn submit<'a>(
-        &self,
-        caller: impl Fn() -> Caller<'a>,
-        to: Option<SocketAddr>,
-        data: Data,
-        token: Option<u64>,
-    ) -> Result<(), (Error, Option<Data>)> {
-        match (self.submit_once(caller(), to, data, token), &self.user) {
-            (Err((err, Some(data))), Some((tap, _))) if err == EAGAIN || err == ENOBUFS => {
-                tap.on_refused();
-                // There may have got room before that was noted.
-                self.submit_once(caller(), to, data, token)
-            }
-            (other, _) => other,
-        }
-    }
-
-    #[allow(clippy::result_large_err)] // As above.
-    fn submit_once(
-        &self,
-        mut caller: Caller<'_>,
-        to: Option<SocketAddr>,
-        data: Data,
-        token: Option<u64>,
-    ) -> Result<(), (Error, Option<Data>)> {
-        if data.len() > u32_as_usize(socket::sndbuf(&self.sock)) {
-            return Err((EMSGSIZE, Some(data)));
-        }
-        let (source, dest, route) = match self.route(to, caller.may_sleep()) {
-            Ok(found) => found,
-            Err(err) => return Err((err, Some(data))),
-        };
-        let (payload, charge) = data.into_parts();
-        let draft = match caller.draft(payload, source, dest) {
-            Ok(draft) => draft,
-            Err(payload) => return Err((ENOMEM, Some(Data::from_parts(payload, charge)))),
-        };
-
-        caller.submit(&route, draft, token).map_err(|(err, draft)| {
-            let data = draft.map(|draft| Data::from_parts(draft.into_payload(), charge));
-            (err, data)
-        })
-    }
-
-    /// Copies what is to be sent.
-    fn copy(&self, parts: &[&[u8]], flags: kernel::alloc::Flags) -> Result<Data> {
-        let space = self.sock.data().space();
-        let len = parts
-            .iter()
-            .try_fold(0_usize, |sum, part| sum.checked_add(part.len()))
-            .filter(|len| *len <= u32_as_usize(MAX_MESSAGE_LEN))
-            .ok_or(EMSGSIZE)?;
-        let mut payload = Payload::empty();
-        message::copy(
-            &mut payload,
-            &mut data::Parts::new(parts),
-            len,
-            &space.spares,
-            flags,
-            false,
-        )?;
-
-        Ok(Data::from_pooled(Pooled::new(
-            payload,
-            socket::spares(space, len),
-        )))
-    }
-}
-
-/// Checks an address of a caller.
-fn check(addr: SocketAddr) -> Result<Checked> {
-    names::check_addr(addr).map_err(|_| EINVAL)
-}
-
-/// The form of an address for callers.
-fn shown(at: Endpoint, scope: u32) -> SocketAddr {
-    match names::show(at, scope) {
-        Name::V4(addr) => addr.into(),
-        Name::V6(addr) => addr.into(),
-        // No endpoint is shown like this.
-        Name::Unspecified => SocketAddr::from(([0, 0, 0, 0], 0)),
-    }
 }
 
 impl Socket<Queued> {

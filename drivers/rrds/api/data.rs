@@ -2,7 +2,7 @@
 
 //! What modules send and receive.
 
-use super::shown;
+use super::names::shown;
 use crate::{
     backlog::Charge,
     message::{

@@ -1,19 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Handlers: what modules do with what comes.
+//! Handlers: what modules do with what comes; and what a handler shares with its socket.
 
 use super::{
-    check,
-    shown,
-    Core,
-    Data,
-    Message, //
+    data::{
+        Data,
+        Message,
+        Parts, //
+    },
+    names::{
+        check,
+        shown, //
+    },
 };
 use crate::{
-    message::Endpoint,
+    key::{
+        Endpoint,
+        RouteKey, //
+    },
+    message::{
+        self,
+        Payload,
+        Pooled, //
+    },
     socket::{
         self,
-        tap,
+        names::Checked,
+        seam::{
+            Route,
+            Transport, //
+        },
+        tap::{
+            self,
+            Tap, //
+        },
         Caller, //
     },
 };
@@ -22,11 +42,24 @@ use core::net::{
     SocketAddr, //
 };
 use kernel::{
+    new_spinlock_irq,
+    num::casts::u32_as_usize,
     prelude::*,
-    sync::Arc,
+    sync::{
+        aref::ARef,
+        Arc,
+        SpinLockIrq, //
+    },
     time::Delta, //
 };
-use krdma::work::Work;
+use krdma::{
+    net::{
+        KernelSocket,
+        Sock, //
+    },
+    work::Work, //
+};
+use rds_proto::consts::MAX_MESSAGE_LEN;
 
 /// Things that are told before other work of the processor gets its turn.
 const BUDGET: usize = 64;
@@ -160,6 +193,158 @@ impl<'a> Turn<'a> {
 
         socket::cancel(&self.core.sock, to.map(|to| to.at));
         Ok(())
+    }
+}
+
+/// What a socket and its handler share.
+#[pin_data]
+pub(super) struct Core {
+    pub(super) sock: ARef<Sock<socket::Socket>>,
+    #[pin]
+    pub(super) way: SpinLockIrq<Way>,
+    /// Who is told, if anybody is.
+    pub(super) user: Option<(Arc<Tap>, Arc<dyn Handler>)>,
+    /// Here, as the job keeps this until the handler has ended: only then the socket is closed, wherever it
+    /// was dropped.
+    pub(super) open: KernelSocket<socket::Socket>,
+}
+
+/// How messages leave. Unlike what the socket itself knows of this it can be looked at where one may not
+/// sleep.
+#[derive(Default)]
+pub(super) struct Way {
+    pub(super) source: Option<Endpoint>,
+    pub(super) dest: Option<Checked>,
+    /// The interface of the bound address if it is link-local, else 0.
+    pub(super) scope: u32,
+    pub(super) tos: u8,
+    pub(super) transport: Option<Arc<dyn Transport>>,
+    /// That of the last message.
+    pub(super) route: Option<Arc<dyn Route>>,
+}
+
+impl Core {
+    pub(super) fn new(
+        open: KernelSocket<socket::Socket>,
+        user: Option<(Arc<Tap>, Arc<dyn Handler>)>,
+    ) -> Result<Arc<Self>> {
+        let sock = open.open().get();
+
+        Arc::pin_init(
+            pin_init!(Self {
+                sock,
+                way <- new_spinlock_irq!(Way::default(), "rrds::api::Core::way"),
+                user,
+                open,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Finds out how a message is to leave. `may_sleep` tells whether a path can be made if there is none.
+    pub(super) fn route(
+        &self,
+        to: Option<SocketAddr>,
+        may_sleep: bool,
+    ) -> Result<(Endpoint, Endpoint, Arc<dyn Route>)> {
+        let to = to.map(check).transpose()?;
+        let (source, dest, key, transport) = {
+            let way = self.way.lock();
+            let source = way.source.ok_or(ENOTCONN)?;
+            let dest = to.or(way.dest).ok_or(ENOTCONN)?;
+
+            let key = RouteKey {
+                local: source.addr,
+                peer: dest.at.addr,
+                tos: way.tos,
+                lane: 0,
+                scope: dest.scope_from(source.addr, way.scope)?,
+            };
+            if let Some(route) = way.route.as_ref().filter(|route| route.key() == key) {
+                return Ok((source, dest.at, route.clone()));
+            }
+            (source, dest.at, key, way.transport.clone().ok_or(ENOTCONN)?)
+        };
+
+        let space = self.sock.data().space();
+        let route = match transport.find(space, key) {
+            Some(route) => route,
+            None if may_sleep => transport.route(space, key, self.sock.data().maker())?,
+            None => return Err(EHOSTUNREACH),
+        };
+        let old = self.way.lock().route.replace(route.clone());
+        drop(old);
+        Ok((source, dest, route))
+    }
+
+    /// Sends a message, of whoever `caller` says.
+    #[allow(clippy::result_large_err)] // To box it there may be no memory.
+    pub(super) fn submit<'a>(
+        &self,
+        caller: impl Fn() -> Caller<'a>,
+        to: Option<SocketAddr>,
+        data: Data,
+        token: Option<u64>,
+    ) -> Result<(), (Error, Option<Data>)> {
+        match (self.submit_once(caller(), to, data, token), &self.user) {
+            (Err((err, Some(data))), Some((tap, _))) if err == EAGAIN || err == ENOBUFS => {
+                tap.on_refused();
+                // There may have got room before that was noted.
+                self.submit_once(caller(), to, data, token)
+            }
+            (other, _) => other,
+        }
+    }
+
+    #[allow(clippy::result_large_err)] // As above.
+    fn submit_once(
+        &self,
+        mut caller: Caller<'_>,
+        to: Option<SocketAddr>,
+        data: Data,
+        token: Option<u64>,
+    ) -> Result<(), (Error, Option<Data>)> {
+        if data.len() > u32_as_usize(socket::sndbuf(&self.sock)) {
+            return Err((EMSGSIZE, Some(data)));
+        }
+        let (source, dest, route) = match self.route(to, caller.may_sleep()) {
+            Ok(found) => found,
+            Err(err) => return Err((err, Some(data))),
+        };
+        let (payload, charge) = data.into_parts();
+        let draft = match caller.draft(payload, source, dest) {
+            Ok(draft) => draft,
+            Err(payload) => return Err((ENOMEM, Some(Data::from_parts(payload, charge)))),
+        };
+
+        caller.submit(&route, draft, token).map_err(|(err, draft)| {
+            let data = draft.map(|draft| Data::from_parts(draft.into_payload(), charge));
+            (err, data)
+        })
+    }
+
+    /// Copies what is to be sent.
+    pub(super) fn copy(&self, parts: &[&[u8]], flags: kernel::alloc::Flags) -> Result<Data> {
+        let space = self.sock.data().space();
+        let len = parts
+            .iter()
+            .try_fold(0_usize, |sum, part| sum.checked_add(part.len()))
+            .filter(|len| *len <= u32_as_usize(MAX_MESSAGE_LEN))
+            .ok_or(EMSGSIZE)?;
+        let mut payload = Payload::empty();
+        message::copy(
+            &mut payload,
+            &mut Parts::new(parts),
+            len,
+            &space.spares,
+            flags,
+            false,
+        )?;
+
+        Ok(Data::from_pooled(Pooled::new(
+            payload,
+            socket::spares(space, len),
+        )))
     }
 }
 
