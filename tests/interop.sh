@@ -45,19 +45,19 @@ turn() {
 
 # buffered BYTES: how many connections of RDS have so much for what they receive.
 buffered() {
-	ss -tmnH '( sport = :16385 or dport = :16385 )' | grep -c ",rb$1,"
+	rds_ss -tmnH | grep -c ",rb$1,"
 }
 
 # controlled NAME: how many connections of RDS have this congestion control.
 controlled() {
-	ss -tinH '( sport = :16385 or dport = :16385 )' | grep -c "^[[:space:]]*$1 "
+	rds_ss -tinH | grep -c "^[[:space:]]*$1 "
 }
 
 # resets_and_pings: a ping from each of some ports, so by several lanes, after all connections were reset here.
 resets_and_pings() {
 	local left=8
 
-	ss -K '( sport = :16385 or dport = :16385 )' >/dev/null
+	rds_ss -K >/dev/null
 	while [ "$left" -gt 0 ]; do
 		rds ping -c 1 -W 60s "$PEER" || return 1
 		left=$((left - 1))

@@ -179,7 +179,7 @@ happens() {
 		rxe_add rxe0 eth0
 		;;
 	reset)
-		ss -K '( sport = :16385 or dport = :16385 )' | grep -q 16385
+		rds_ss -K | grep -q 16385
 		;;
 	esac
 }

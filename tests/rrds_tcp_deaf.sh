@@ -10,7 +10,7 @@ PORT=5000 OTHER=5001
 
 # ends: those of all connections of RDS.
 ends() {
-	ss -tnH 'sport = :16385 or dport = :16385' | awk '$1 == "ESTAB" { print $4, $5 }' | sort
+	rds_ss -tnH | awk '$1 == "ESTAB" { print $4, $5 }' | sort
 }
 
 # closed_window: whether the peer takes no more. Say `within`.

@@ -47,6 +47,11 @@ tcp_listed() {
 	command rds info -n --tcp >/tmp/tcp && [ "$(grep -c -e ":16385 " /tmp/tcp)" = "$1" ]
 }
 
+# rds_ss OPTION...: ss of the TCP connections to or from RDS's port.
+rds_ss() {
+	ss "$@" '( sport = :16385 or dport = :16385 )'
+}
+
 # counted NAME: one of the counters.
 counted() {
 	command rds info --counters | awk -v name="$1" '$1 == name { sum = $2 } END { print sum + 0 }'

@@ -132,6 +132,11 @@ pub struct World {
 
 pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
+pub const SOL_RDS: i32 = 276;
+
+/// Of an address that no host has.
+pub const NOWHERE: &str = "192.0.2.77:9";
+
 /// A socket that is closed when its row is done.
 pub struct Fd(pub i32);
 
@@ -198,7 +203,7 @@ impl World {
     /// Bound to the RDMA device's address, without loopback.
     pub fn bound_rdma(&self) -> Result<Fd, i32> {
         let fd = self.socket()?;
-        self.set(&fd, 276, 8, &0_i32.to_ne_bytes())
+        self.set(&fd, SOL_RDS, 8, &0_i32.to_ne_bytes())
             .map_err(|_| SETUP)?;
         let local = self.local.ok_or(SETUP)?;
         self.bind(&fd, &sockaddr((local, 0).into()))
@@ -209,7 +214,7 @@ impl World {
     /// Bound to the same address, over TCP.
     pub fn bound_tcp(&self) -> Result<Fd, i32> {
         let fd = self.socket()?;
-        self.set(&fd, 276, 8, &2_i32.to_ne_bytes())
+        self.set(&fd, SOL_RDS, 8, &2_i32.to_ne_bytes())
             .map_err(|_| SETUP)?;
         let local = self.local.ok_or(SETUP)?;
         self.bind(&fd, &sockaddr((local, 0).into()))
@@ -246,6 +251,24 @@ impl World {
     pub fn set(&self, fd: &Fd, level: i32, name: i32, value: &[u8]) -> Got {
         let at = self.arena.place(2, value);
         call(Call::Setsockopt(fd.0, level, name, at, value.len() as i32))
+    }
+
+    /// `SO_ZEROCOPY`.
+    pub fn set_zerocopy(&self, fd: &Fd, on: i32) -> Got {
+        self.set(fd, libc::SOL_SOCKET, libc::SO_ZEROCOPY, &on.to_ne_bytes())
+    }
+
+    /// `RDS_CANCEL_SENT_TO`.
+    pub fn cancel(&self, fd: &Fd, to: &str) -> Got {
+        self.set(fd, SOL_RDS, 1, &addr(to))
+    }
+
+    /// `poll` for these events, without waiting.
+    pub fn poll(&self, fd: &Fd, events: i16) -> Got {
+        let mut entry = fd.0.to_ne_bytes().to_vec();
+        entry.extend(events.to_ne_bytes());
+        entry.extend([0; 2]);
+        call(Call::Poll(self.arena.place(2, &entry), 1, 0))
     }
 
     /// `getsockopt` with room for `len` bytes.

@@ -69,19 +69,18 @@ impl<'a> Lender<'a> {
                 None => self.take_back(LOOK)?,
             }
         };
-        let sent = match fill(&mut self.memory[number])? {
-            None => None,
-            Some(len) => {
-                // What is empty takes no memory, and is refused.
-                if self.how.lends && len > 0 {
-                    self.lend(number, len)?;
-                    return Ok(Some(len));
-                }
-                self.call(number, len, &[], SendFlags::NONE)
-                    .map_err(|error| self.failed(&error))?;
-                Some(len)
+        let sent = fill(&mut self.memory[number])?;
+        match sent {
+            // What is empty takes no memory, and is refused.
+            Some(len) if self.how.lends && len > 0 => {
+                self.lend(number, len)?;
+                return Ok(sent);
             }
-        };
+            Some(len) => self
+                .call(number, len, &[], SendFlags::NONE)
+                .map_err(|error| self.failed(&error))?,
+            None => {}
+        }
         self.free.push(number);
         Ok(sent)
     }

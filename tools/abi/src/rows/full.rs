@@ -2,14 +2,11 @@
 
 //! A send buffer that is full, because the peer cannot be reached, and what empties it.
 
-use crate::table::{addr, Fd, Table, Want, World, SETUP};
+use crate::table::{addr, Fd, Table, Want, World, NOWHERE, SETUP};
 use libc::{EAGAIN, EMSGSIZE, EOPNOTSUPP, ETIMEDOUT, MSG_DONTWAIT, POLLOUT};
 use raw_calls::{call, Addr, Call, Entry, Got, Request, Ring};
 
-const SOL_RDS: i32 = 276;
 const BUFFER: usize = 8192;
-/// Of an address that no host has.
-const NOWHERE: &str = "192.0.2.77:9";
 
 fn send(w: &World, fd: &Fd, len: usize, flags: i32) -> Got {
     let name = w.arena.place(0, &addr(NOWHERE));
@@ -35,16 +32,9 @@ fn holding(w: &World, lens: &[usize]) -> Result<Fd, i32> {
     Ok(fd)
 }
 
-fn cancel(w: &World, fd: &Fd, to: &str) -> Got {
-    w.set(fd, SOL_RDS, 1, &addr(to))
-}
-
 /// Whether poll calls it writable.
 fn writable(w: &World, fd: &Fd) -> Got {
-    let mut entry = fd.0.to_ne_bytes().to_vec();
-    entry.extend(POLLOUT.to_ne_bytes());
-    entry.extend([0; 2]);
-    call(Call::Poll(w.arena.place(2, &entry), 1, 0))
+    w.poll(fd, POLLOUT)
 }
 
 pub fn add(t: &mut Table) {
@@ -91,12 +81,12 @@ pub fn add(t: &mut Table) {
     });
     t.add("CANCEL_SENT_TO makes room", Want::Is(1), |w| {
         let fd = holding(w, &[BUFFER])?;
-        cancel(w, &fd, NOWHERE)?;
+        w.cancel(&fd, NOWHERE)?;
         send(w, &fd, 1, MSG_DONTWAIT)
     });
     t.add("CANCEL_SENT_TO makes it writable", Want::Is(1), |w| {
         let fd = holding(w, &[BUFFER])?;
-        cancel(w, &fd, NOWHERE)?;
+        w.cancel(&fd, NOWHERE)?;
         writable(w, &fd)
     });
     for other in ["192.0.2.77:10", "192.0.2.78:9"] {
@@ -105,7 +95,7 @@ pub fn add(t: &mut Table) {
             EAGAIN,
             move |w| {
                 let fd = holding(w, &[BUFFER])?;
-                cancel(w, &fd, other)?;
+                w.cancel(&fd, other)?;
                 send(w, &fd, 1, MSG_DONTWAIT)
             },
         );
@@ -133,7 +123,7 @@ pub fn add(t: &mut Table) {
             if let Some((_, got, _)) = ring.complete() {
                 return got;
             }
-            cancel(w, &fd, NOWHERE)?;
+            w.cancel(&fd, NOWHERE)?;
             ring.submit(1).map_err(|_| SETUP)?;
             ring.complete().ok_or(SETUP)?.1
         },

@@ -2,30 +2,21 @@
 
 //! Memory that is sent without a copy, over TCP.
 
-use crate::table::{addr, cmsg, sockaddr, Fd, Header, Table, Want, World, SETUP};
+use crate::table::{addr, cmsg, sockaddr, Fd, Header, Table, Want, World, NOWHERE, SETUP, SOL_RDS};
 use libc::{EAGAIN, EFAULT, EINVAL, ENOBUFS, ENOMEM, MSG_DONTWAIT, MSG_ZEROCOPY, POLLIN};
 use raw_calls::{call, Addr, Call, Got};
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 use rustix::thread::{capabilities, set_capabilities, CapabilitySet};
 
-const SOL_RDS: i32 = 276;
 const COOKIE: i32 = 12;
 const COMPLETION: i32 = 13;
-/// Of an address that no host has.
-const NOWHERE: &str = "192.0.2.77:9";
 /// A control message with cookies.
 const ROOM: usize = 56;
 
 /// A socket that may lend memory, whose messages stay with it.
 fn lender(w: &World) -> Result<Fd, i32> {
     let fd = w.bound_tcp()?;
-    w.set(
-        &fd,
-        libc::SOL_SOCKET,
-        libc::SO_ZEROCOPY,
-        &1_i32.to_ne_bytes(),
-    )
-    .map_err(|_| SETUP)?;
+    w.set_zerocopy(&fd, 1).map_err(|_| SETUP)?;
     w.connect(&fd, &addr(NOWHERE)).map_err(|_| SETUP)?;
     Ok(fd)
 }
@@ -68,9 +59,8 @@ fn lent(w: &World, cookies: &[u32]) -> Result<Fd, i32> {
     Ok(fd)
 }
 
-fn cancel(w: &World, fd: &Fd) -> Result<(), i32> {
-    w.set(fd, SOL_RDS, 1, &addr(NOWHERE)).map_err(|_| SETUP)?;
-    Ok(())
+fn cancel(w: &World, fd: &Fd) -> Got {
+    w.cancel(fd, NOWHERE).map_err(|_| SETUP)
 }
 
 /// What recvmsg gives with so much room for control messages.
@@ -152,9 +142,7 @@ fn calls(t: &mut Table) {
     });
     t.err("without SO_ZEROCOPY", EINVAL, |w| {
         let fd = lender(w)?;
-        let off = 0_i32.to_ne_bytes();
-        w.set(&fd, libc::SOL_SOCKET, libc::SO_ZEROCOPY, &off)
-            .map_err(|_| SETUP)?;
+        w.set_zerocopy(&fd, 0).map_err(|_| SETUP)?;
         lend(w, &fd, 4, 1)
     });
     t.err("memory that is not there", EFAULT, |w| {
@@ -235,12 +223,9 @@ fn completions(t: &mut Table) {
             } else {
                 lending(w, &[1])?
             };
-            let mut entry = fd.0.to_ne_bytes().to_vec();
-            entry.extend(POLLIN.to_ne_bytes());
-            entry.extend([0; 2]);
             // The first call tells of congestion maps, too.
-            let _ = call(Call::Poll(w.arena.place(2, &entry), 1, 0));
-            call(Call::Poll(w.arena.place(2, &entry), 1, 0))
+            let _ = w.poll(&fd, POLLIN);
+            w.poll(&fd, POLLIN)
         });
     }
     t.add("one at once if the peer is on the host", Want::Is(7), |w| {
@@ -257,9 +242,7 @@ fn completions(t: &mut Table) {
     );
     t.add("not with the option off", Want::Err(EAGAIN), |w| {
         let fd = lent(w, &[1])?;
-        let off = 0_i32.to_ne_bytes();
-        w.set(&fd, libc::SOL_SOCKET, libc::SO_ZEROCOPY, &off)
-            .map_err(|_| SETUP)?;
+        w.set_zerocopy(&fd, 0).map_err(|_| SETUP)?;
         cookies(w, &fd)
     });
 }

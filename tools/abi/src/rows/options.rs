@@ -2,11 +2,10 @@
 
 //! setsockopt, getsockopt, information records, ioctl, poll.
 
-use crate::table::{addr, sockaddr, Fd, Table, Want, World, LOOPBACK, SETUP};
+use crate::table::{addr, sockaddr, Fd, Table, Want, World, LOOPBACK, SETUP, SOL_RDS};
 use libc::{EFAULT, EINVAL, ENOPROTOOPT, ENOSPC, ENOTCONN, ENOTTY, EOPNOTSUPP};
 use raw_calls::{call, Addr, Call, Got};
 
-const SOL_RDS: i32 = 276;
 const ONE: [u8; 4] = 1_i32.to_ne_bytes();
 
 /// Sets an option of a new socket, with a value of this length; memory ends where it does.
@@ -535,10 +534,7 @@ fn ioctl(t: &mut Table) {
 fn poll(t: &mut Table) {
     const OUT: i16 = libc::POLLOUT | libc::POLLWRNORM;
     let events = |w: &World, fd: &Fd| {
-        let mut entry = fd.0.to_ne_bytes().to_vec();
-        entry.extend((!0_i16).to_ne_bytes());
-        entry.extend([0; 2]);
-        call(Call::Poll(w.arena.place(2, &entry), 1, 0))?;
+        w.poll(fd, !0)?;
         let bytes = w.arena.read(2, 8);
         Ok::<_, i32>(i16::from_ne_bytes([bytes[6], bytes[7]]))
     };

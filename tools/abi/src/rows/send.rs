@@ -2,11 +2,11 @@
 
 //! sendmsg, sendto, write: flags, names, data, control, sizes, and which check comes first.
 
-use crate::table::{addr, cmsg, sockaddr, Fd, Header, Table, Want, World, LOOPBACK, SETUP};
+use crate::table::{
+    addr, cmsg, sockaddr, Fd, Header, Table, Want, World, LOOPBACK, SETUP, SOL_RDS,
+};
 use libc::{EFAULT, EINVAL, EMSGSIZE, ENOBUFS, ENOTCONN, EOPNOTSUPP};
 use raw_calls::{call, marks_compat, Addr, Call, Got, MSG_CMSG_COMPAT};
-
-const SOL_RDS: i32 = 276;
 
 /// Four bytes by sendmsg, with these flags.
 fn flagged(w: &World, fd: &Fd, flags: i32) -> Got {
@@ -97,13 +97,7 @@ fn flags(t: &mut Table) {
     });
     t.err("ZEROCOPY with SO_ZEROCOPY", EOPNOTSUPP, |w| {
         let fd = w.joined()?;
-        w.set(
-            &fd,
-            libc::SOL_SOCKET,
-            libc::SO_ZEROCOPY,
-            &1_i32.to_ne_bytes(),
-        )
-        .map_err(|errno| match errno {
+        w.set_zerocopy(&fd, 1).map_err(|errno| match errno {
             // Under another number than RDS's own, the kernel itself says so.
             EOPNOTSUPP => EOPNOTSUPP,
             _ => SETUP,
