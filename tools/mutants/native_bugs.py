@@ -45,8 +45,15 @@ NATIVE = [
         "native-refused",
         "a packet is acknowledged although there was no memory for it",
         "Session::take_packet",
-        "if went.refused {",
-        "if went.refused && !went.wanted {",
+        "went.refused || is_unknown",
+        "went.refused && !went.wanted || is_unknown",
+    ),
+    Mutant(
+        "native-unknown",
+        "a datagram counts that came before the hello, whoever sent it",
+        "Session::take_packet",
+        "went.refused || is_unknown",
+        "went.refused",
     ),
     Mutant(
         "native-piece-lost",

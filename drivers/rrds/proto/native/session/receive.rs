@@ -168,7 +168,10 @@ impl<T: Types> Session<T> {
                 return Received::Ended;
             }
         }
-        if went.refused {
+        // A datagram that comes before the hello may be by an earlier life of the peer, whose numbers are not
+        // those of the one that says it.
+        let is_unknown = !way.open && way.lane.kind() == LaneKind::Datagram;
+        if went.refused || is_unknown {
             return Received::Refused;
         }
         let packet = Packet {

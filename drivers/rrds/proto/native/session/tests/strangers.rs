@@ -4,7 +4,7 @@
 
 use super::lanes::{open, run, run_with};
 use super::*;
-use crate::native::wire::{Ack, Bye, Hello, Reset};
+use crate::native::wire::{frame_header, Ack, Bye, FrameType, Hello, Reset};
 
 /// A header without a number of a session.
 const NAMELESS: PacketHeader = PacketHeader {
@@ -188,6 +188,38 @@ fn a_lane_outlives_a_life() {
         assert_eq!(got, [(0, 64), (1, 64), (2, 64)], "{lost:b}");
         assert_eq!(p.ups[0].got, [(60, 64)], "{lost:b}");
         assert_eq!((p.done(0), p.done(1)), (3, 1), "{lost:b}");
+        assert_eq!(p.ends.each_ref().map(|end| end.ended()), [None; 2]);
+    }
+}
+
+/// A datagram that comes before any hello does not count among the numbers of who says one.
+#[test]
+fn what_an_earlier_life_sent_before_its_hello_is_not_acknowledged() {
+    // With another lane that leads to the earlier life, and as long as no lane does.
+    for lane in [1, 0] {
+        let mut p = Pair::new();
+        for lane in 0..=lane {
+            for end in &mut p.ends {
+                assert!(end.lane_up(lane, datagram(Role::Any)).is_ok());
+            }
+        }
+        let until = p.now.after(10_000_000);
+        run(&mut p, &[lane], until);
+        let header = PacketHeader {
+            session: 11,
+            lane,
+            ..NAMELESS
+        };
+        let ping = packet_of(header, |w| w.put(&frame_header(FrameType::Ping, 0, 0)));
+        assert_eq!(p.give(0, lane, &ping), PacketResult::Refused);
+        restart(&mut p, 1, 33, 3);
+        assert!(p.ends[1].lane_up(lane, datagram(Role::Any)).is_ok());
+        p.send(0, 1, 64);
+        p.send(1, 2, 64);
+        let until = p.now.after(10_000_000_000);
+        run(&mut p, &[], until);
+        assert_eq!(p.ups[0].got, [(2, 64)]);
+        assert_eq!((p.done(0), p.done(1)), (1, 1));
         assert_eq!(p.ends.each_ref().map(|end| end.ended()), [None; 2]);
     }
 }
