@@ -56,6 +56,20 @@ NATIVE = [
         "went.refused",
     ),
     Mutant(
+        "native-hidden",
+        "a message behind a cancelled one of the other class waits for the next event",
+        "Outbox::rotate",
+        "*moved = true;",
+        "",
+    ),
+    Mutant(
+        "native-hidden-lane",
+        "no timer tells that a lane has left something to another one",
+        "Session::next_timeout",
+        "return Instant(0);",
+        "return Instant::NEVER;",
+    ),
+    Mutant(
         "native-piece-lost",
         "the rest of a lost piece starts where the piece did",
         "Outbox::take_piece",

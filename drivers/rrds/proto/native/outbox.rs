@@ -106,6 +106,8 @@ pub struct Outbox<M, E, R, F> {
     limit: u32,
     /// Something waits for quota or window.
     blocked: bool,
+    /// A flow went over to the other class, by the class that it is in now.
+    moved: [bool; 2],
     marker: core::marker::PhantomData<M>,
 }
 
@@ -136,6 +138,7 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             whole: 0,
             limit: small.min(MAX_SMALL),
             blocked: false,
+            moved: [false; 2],
             marker: core::marker::PhantomData,
         };
         outbox.flows.iter_mut().for_each(|f| *f = Flow::default());
@@ -191,6 +194,27 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             Class::Small => self.has_class(0),
             Class::Bulk => self.has_class(1),
         }
+    }
+
+    /// Whether a flow has gone over to a class since something was [taken](Self::take) of that one: lanes
+    /// that carry it may have been looked at before.
+    pub(super) const fn has_moved(&self, class: Class) -> bool {
+        let [small, bulk] = self.moved;
+        match class {
+            Class::Any => small || bulk,
+            Class::Small => small,
+            Class::Bulk => bulk,
+        }
+    }
+
+    /// Forgets that: a lane that carries the class is looked at.
+    #[inline]
+    pub(super) fn forget_moved(&mut self, class: Class) {
+        self.moved = match (class, self.moved) {
+            (Class::Any, _) => [false; 2],
+            (Class::Small, [_, bulk]) => [false, bulk],
+            (Class::Bulk, [small, _]) => [small, false],
+        };
     }
 
     /// Whether something can be sent without quota or a number: nothing of it has to wait for the peer.

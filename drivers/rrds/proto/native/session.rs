@@ -503,7 +503,8 @@ impl<T: Types> Session<T> {
 
     // Time.
 
-    /// When to call [`Session::transmit`] for a lane at the latest, if nothing else happens.
+    /// When to call [`Session::transmit`] for a lane at the latest, if nothing else happens; a time that is
+    /// past if one lane has left something to another that was looked at before.
     pub fn next_timeout(&self) -> Option<Instant> {
         let has_ended = self.ended.is_some();
         let lanes = self.lanes.iter().flatten();
@@ -513,6 +514,9 @@ impl<T: Types> Session<T> {
             if way.lane.is_full() {
                 // The rest waits for a packet that completes.
                 return timer;
+            }
+            if way.class.is_some_and(|class| self.outbox.has_moved(class)) {
+                return Instant(0);
             }
             let due = way.received.due().unwrap_or(Instant::NEVER);
             let leaves = if way.paced {

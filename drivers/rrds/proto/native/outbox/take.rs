@@ -67,7 +67,7 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         match class {
             Class::Small => self.take_class(0, room, record),
             Class::Bulk => self.take_class(1, room, record),
-            Class::Any => {
+            Class::Any => loop {
                 let first = usize::from(self.bulk_first);
                 if self.has_class(first) {
                     let taken = self.take_class(first, room, record);
@@ -75,11 +75,18 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
                         return taken;
                     }
                 }
+                self.forget_moved(class);
                 if self.has_class(first ^ 1) {
-                    return self.take_class(first ^ 1, room, record);
+                    let taken = self.take_class(first ^ 1, room, record);
+                    if taken.is_some() {
+                        return taken;
+                    }
                 }
-                None
-            }
+                // A cancelled message may have hidden one of the class that was looked at first.
+                if !self.has_moved(class) {
+                    return None;
+                }
+            },
         }
     }
 
@@ -373,6 +380,11 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         }
         if next.is_none_or(|(next, _)| next != class) {
             f.deficit = 0;
+        }
+        if let Some((next, _)) = next.filter(|(next, _)| *next != class) {
+            if let Some(moved) = self.moved.get_mut(next) {
+                *moved = true;
+            }
         }
         if let Some(turns) = self.turns.get_mut(class) {
             turns.pop_front(&mut self.flows, begun);

@@ -216,6 +216,9 @@ impl<T: Types> Session<T> {
             self.say_hello(&mut packet);
             return self.finish(now, way, packet);
         }
+        if let Some(class) = way.class {
+            self.outbox.forget_moved(class);
+        }
         // The hello and the requests for acknowledgements do not wait for their turn.
         let greets = !way.hello_sent;
         let asks = way.asks;

@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::native::loss::MOST_WAIT_NS;
+use crate::native::outbox::Cancel;
 use crate::native::wire::Ack;
 
 /// Its number, what makes it, and what travels on it.
@@ -271,4 +272,38 @@ fn small_and_large_messages_have_lanes_of_their_own_kind() {
     let until = p.now.after(500_000_000);
     run(&mut p, &[], until);
     assert_eq!(p.ups[1].got, [(2, 64), (1, 1 << 16)]);
+}
+
+/// What was cancelled before it was sent hides what is behind it, which may belong elsewhere.
+#[test]
+fn cancelled_messages_hide_nothing() {
+    let lanes: [&[NewLane]; 3] = [
+        &[(0, long_queue, Role::Any)],
+        &[(0, long_queue, Role::Small), (1, long_queue, Role::Bulk)],
+        &[(0, long_queue, Role::Bulk), (1, long_queue, Role::Small)],
+    ];
+    for lanes in lanes {
+        for (turns, hidden) in [(0, 1), (1, 1), (0, 2), (1, 2), (0, 3), (1, 3)] {
+            let mut p = open(lanes);
+            for _ in 0..turns {
+                p.send(0, 9, 10);
+                let until = p.now.after(10_000_000);
+                run(&mut p, &[], until);
+            }
+            p.ups[1].got.clear();
+            for n in 0..hidden {
+                let len = if n % 2 == 0 { 5000 } else { 10 };
+                let message = Message(1, std::vec![5; len]);
+                let ticket = p.ends[0].outbox().queue(message).ok().unwrap();
+                assert!(matches!(p.ends[0].outbox().cancel(ticket), Cancel::Now(_)));
+            }
+            let len = if hidden % 2 == 0 { 5000 } else { 10 };
+            p.send(0, 1, len);
+            let until = p.now.after(10_000_000);
+            run(&mut p, &[], until);
+            assert_eq!(p.ups[1].got, [(1, len)], "{lanes:?} {turns} {hidden}");
+            p.done(0);
+            assert!(p.ends[0].outbox().is_empty());
+        }
+    }
 }
