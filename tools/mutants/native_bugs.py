@@ -56,6 +56,20 @@ NATIVE = [
         "went.refused",
     ),
     Mutant(
+        "bbr-probe-wait",
+        "on a path of 100 ms a flow probes as often as on one of 1 ms",
+        "Bbr::pick_probe_wait",
+        ".max(WAIT_RTT_US);",
+        ".min(WAIT_RTT_US).max(WAIT_RTT_US);",
+    ),
+    Mutant(
+        "bbr-two-packets",
+        "each probe has two packets more than its gain says",
+        "Bbr::quantization_budget",
+        "self.state == State::ProbeUp && is_short",
+        "self.state == State::ProbeUp",
+    ),
+    Mutant(
         "native-hidden",
         "a message behind a cancelled one of the other class waits for the next event",
         "Outbox::rotate",

@@ -10,6 +10,8 @@ use crate::native::cc::units::{saturate, Gain, Rate};
 pub(super) const BETA: Gain = Gain(70);
 /// Packets of the smallest window.
 const MIN_PIPE_PACKETS: u32 = 4;
+/// Packets of a window in ProbeBW_UP of which the gain alone is less than two.
+const SHORT_PACKETS: u32 = 18;
 /// Share of the long-term bound that is left to others.
 const HEADROOM: Gain = Gain(15);
 
@@ -149,7 +151,8 @@ impl Bbr {
     /// A volume that bursts and late acknowledgements need not stall.
     fn quantization_budget(&self, volume: u32) -> u32 {
         let volume = volume.max(self.quantum).max(self.min_pipe_cwnd());
-        if self.state == State::ProbeUp {
+        let is_short = volume < self.mss.saturating_mul(SHORT_PACKETS);
+        if self.state == State::ProbeUp && is_short {
             volume.saturating_add(self.mss.saturating_mul(2))
         } else {
             volume

@@ -7,10 +7,12 @@ use crate::native::cc::delivery::{Delivery, Sample};
 use crate::native::cc::units::{saturate, Gain};
 use crate::time::Instant;
 
-/// A flow waits two to three seconds at most before it probes again,
-const WAIT_NS: u32 = 2_000_000_000;
+/// A flow waits two seconds and a quarter at most before it probes again, in microseconds,
+const WAIT_US: u64 = 2_000_000;
 /// drawn from so much,
-const WAIT_SPREAD_NS: u64 = 1_000_000_000;
+const WAIT_SPREAD_US: u64 = 250_000;
+/// and on a path that is longer than this, as many of its round trips as on this one,
+const WAIT_RTT_US: u64 = 45_000;
 /// and as many rounds as the path holds packets, but no more than these: as often as Reno would.
 const MOST_ROUNDS: u32 = 63;
 /// The growth of the long-term bound doubles so many times at most.
@@ -31,8 +33,10 @@ impl Bbr {
     fn pick_probe_wait(&mut self) {
         let random = self.random();
         self.rounds_since_probe_up = random & 1;
-        let spread = u64::from(random >> 1).saturating_mul(WAIT_SPREAD_NS) >> 31;
-        self.probe_wait_ns = WAIT_NS.saturating_add(saturate(spread));
+        let spread = u64::from(random >> 1).saturating_mul(WAIT_SPREAD_US) >> 31;
+        let rtt = self.min_rtt().map_or(0, |ns| ns / 1000).max(WAIT_RTT_US);
+        let wait = WAIT_US.saturating_add(spread).saturating_mul(rtt);
+        self.probe_wait_us = saturate(wait / WAIT_RTT_US);
     }
 
     /// Slower than the path delivers.
