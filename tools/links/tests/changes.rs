@@ -32,6 +32,41 @@ fn until(w: &mut World, state: State) {
 }
 
 #[test]
+fn on_a_very_long_path_more_is_found_in_spite_of_probe_rtt() {
+    for rtt in [100 * MS, 200 * MS, 225 * MS, 300 * MS, 400 * MS] {
+        let mut w = World::new(1, &LinkConfig::new(SLOW, rtt));
+        w.add(FlowConfig::new(Kind::Bbr, MSS));
+        w.run_until(30 * SECOND);
+        w.link().rate = 2 * SLOW;
+        w.link().buffer *= 2;
+        let rate = |w: &World| w.bbr(0).max_bw().0;
+        w.run_while(90 * SECOND, |w| rate(w) < 2 * SLOW * 9 / 10);
+        assert!(
+            rate(&w) >= 2 * SLOW * 9 / 10,
+            "{} ms: {}",
+            rtt / MS,
+            rate(&w)
+        );
+    }
+}
+
+#[test]
+fn a_queue_of_others_does_not_keep_a_flow_from_probing() {
+    for buffer in [100, 200, 400, 800] {
+        let mut w = World::new(1, &LinkConfig::new(FAST, 100 * MS).with_buffer(buffer));
+        w.add(FlowConfig::new(Kind::Bbr, MSS));
+        w.add(FlowConfig::new(Kind::Cubic, MSS).starting(100 * MS));
+        w.run_until(60 * SECOND);
+        for probe in 0..5 {
+            until(&mut w, State::ProbeUp);
+            let began = w.now();
+            until(&mut w, State::ProbeCruise);
+            assert!(w.now() > began, "probe {probe}, buffer {buffer}");
+        }
+    }
+}
+
+#[test]
 fn case_15_ten_times_the_rate_is_found() {
     // A shallow buffer, so that the long-term bound is set.
     let slow = LinkConfig {

@@ -106,9 +106,9 @@ fn equal_flows_get_equal_shares() {
     for (place, flows, from, to) in [
         (&fast, 2, SECOND, 3 * SECOND),
         (&fast, 10, SECOND, 3 * SECOND),
-        (&slow, 2, 40 * SECOND, 100 * SECOND),
-        (&slow, 10, 40 * SECOND, 100 * SECOND),
-        (&slow, 100, 40 * SECOND, 100 * SECOND),
+        (&slow, 2, 40 * SECOND, 160 * SECOND),
+        (&slow, 10, 40 * SECOND, 160 * SECOND),
+        (&slow, 100, 40 * SECOND, 160 * SECOND),
         (&slowest, 2, 60 * SECOND, 360 * SECOND),
         (&slowest, 10, 60 * SECOND, 360 * SECOND),
         (&slowest, 100, 60 * SECOND, 360 * SECOND),
@@ -133,10 +133,11 @@ fn equal_flows_get_equal_shares() {
 
 #[test]
 fn beside_cubic_neither_starves() {
-    for place in places() {
+    let both = [[Kind::Bbr, Kind::Cubic], [Kind::Cubic, Kind::Bbr]];
+    for (place, kinds) in places().iter().flat_map(|p| both.map(|kinds| (p, kinds))) {
         let mut w = World::new(1, &place.link);
-        w.add(FlowConfig::new(Kind::Bbr, place.mss));
-        w.add(FlowConfig::new(Kind::Cubic, place.mss).starting(place.link.rtt));
+        w.add(FlowConfig::new(kinds[0], place.mss));
+        w.add(FlowConfig::new(kinds[1], place.mss).starting(place.link.rtt));
         let (from, to) = (place.long / 2, 2 * place.long);
         w.run_until(to);
         for flow in [0, 1] {

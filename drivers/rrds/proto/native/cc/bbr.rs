@@ -14,16 +14,16 @@
 //! | the first rate assumes 1 ms | corrected at the first sample, down as well as up | 10 µs to 200 ms |
 //! | nothing is said about marks (ECN) | a marked byte counts as a lost one | marks are congestion |
 //! | a window has 4 packets at least | the same | a receiver may wait with acknowledgements |
-//! | a flow waits 2 to 3 s before it probes | 2 to 2.25 s, and longer above 45 ms | [see below](#probes) |
-//! | a probe has two packets more than its gain says | only if its gain is less than two | short queues |
+//! | a flow waits 2 to 3 s before it probes, or 63 rounds | 2.5 to 2.75 s, and longer above 50 ms | [see below](#probes) |
+//! | a probe has two packets more than its gain says | if its gain is less than two | short queues |
 //! | any loss rate above 2 % is too high | [see below](#random-loss) | links that lose by themselves |
 //!
 //! # Probes
 //!
 //! The draft's two to three seconds are fifty round trips or more up to 40 ms, but only twenty at 100 ms. There a
 //! flow probes so often that CUBIC, which needs nine seconds between losses, gets an eighth of its share. So from
-//! 45 ms on a flow waits as many round trips as at 45 ms. It draws the time from a narrow span: flows that probe
-//! at about the same time find equal shares sooner.
+//! 50 ms on a flow waits as many round trips as at 50 ms, up to 5 s: after a ProbeRTT, every ten seconds, it waits
+//! anew. It draws the time from a narrow span: flows that probe at about the same time find equal shares sooner.
 //!
 //! # Random loss
 //!

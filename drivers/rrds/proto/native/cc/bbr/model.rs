@@ -10,8 +10,8 @@ use crate::native::cc::units::{saturate, Gain, Rate};
 pub(super) const BETA: Gain = Gain(70);
 /// Packets of the smallest window.
 const MIN_PIPE_PACKETS: u32 = 4;
-/// Packets of a window in ProbeBW_UP of which the gain alone is less than two.
-const SHORT_PACKETS: u32 = 18;
+/// Packets of a path of which a quarter, the gain of ProbeBW_UP, is two.
+const SHORT_PACKETS: u32 = 8;
 /// Share of the long-term bound that is left to others.
 const HEADROOM: Gain = Gain(15);
 
@@ -151,7 +151,7 @@ impl Bbr {
     /// A volume that bursts and late acknowledgements need not stall.
     fn quantization_budget(&self, volume: u32) -> u32 {
         let volume = volume.max(self.quantum).max(self.min_pipe_cwnd());
-        let is_short = volume < self.mss.saturating_mul(SHORT_PACKETS);
+        let is_short = self.bdp() < self.mss.saturating_mul(SHORT_PACKETS);
         if self.state == State::ProbeUp && is_short {
             volume.saturating_add(self.mss.saturating_mul(2))
         } else {

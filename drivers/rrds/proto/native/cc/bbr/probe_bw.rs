@@ -7,12 +7,14 @@ use crate::native::cc::delivery::{Delivery, Sample};
 use crate::native::cc::units::{saturate, Gain};
 use crate::time::Instant;
 
-/// A flow waits two seconds and a quarter at most before it probes again, in microseconds,
-const WAIT_US: u64 = 2_000_000;
-/// drawn from so much,
+/// A flow waits so long at most before it probes again, in microseconds,
+const WAIT_US: u64 = 2_500_000;
+/// and a bit longer, drawn from so much;
 const WAIT_SPREAD_US: u64 = 250_000;
-/// and on a path that is longer than this, as many of its round trips as on this one,
-const WAIT_RTT_US: u64 = 45_000;
+/// on a path that is longer than this, as many of its round trips as on this one,
+const WAIT_RTT_US: u64 = 50_000;
+/// but no longer than half of the time between two ProbeRTT, after each of which it waits anew;
+const MOST_WAIT_US: u64 = 5_000_000;
 /// and as many rounds as the path holds packets, but no more than these: as often as Reno would.
 const MOST_ROUNDS: u32 = 63;
 /// The growth of the long-term bound doubles so many times at most.
@@ -36,7 +38,7 @@ impl Bbr {
         let spread = u64::from(random >> 1).saturating_mul(WAIT_SPREAD_US) >> 31;
         let rtt = self.min_rtt().map_or(0, |ns| ns / 1000).max(WAIT_RTT_US);
         let wait = WAIT_US.saturating_add(spread).saturating_mul(rtt);
-        self.probe_wait_us = saturate(wait / WAIT_RTT_US);
+        self.probe_wait_us = saturate((wait / WAIT_RTT_US).min(MOST_WAIT_US));
     }
 
     /// Slower than the path delivers.
