@@ -563,6 +563,13 @@ impl<M: Medium> Lane<M> {
         }
     }
 
+    /// What the peer has counted on the lane begins anew.
+    pub fn on_peer_anew(&mut self) {
+        if let Some(datagram) = self.medium.datagram_mut() {
+            datagram.on_peer_anew();
+        }
+    }
+
     /// Gives up what is under way: it is to leave on another lane.
     pub fn abandon<P: Packet, S: Slots<P>>(&mut self, slab: &mut Slab<P, S>) -> List {
         let mut given_up = List::NONE;

@@ -41,6 +41,9 @@ pub const fn charge(len: u32) -> u64 {
 /// What large messages leave of the peer's quota to small ones.
 pub const SMALL_SHARE: u64 = 64 << 10;
 
+/// Messages that were cancelled before they were sent, of which so many at least are left in their flows.
+const MOST_HIDDEN: u32 = 64;
+
 /// Longest message that can count as small.
 const MAX_SMALL: u32 = 16 << 10;
 
@@ -106,8 +109,10 @@ pub struct Outbox<M, E, R, F> {
     limit: u32,
     /// Something waits for quota or window.
     blocked: bool,
-    /// A flow went over to the other class, by the class that it is in now.
-    moved: [bool; 2],
+    /// How often a flow went over to the other class, wrapping.
+    moves: u32,
+    /// Messages that were cancelled before they were sent, and are in their flow still.
+    hidden: u32,
     marker: core::marker::PhantomData<M>,
 }
 
@@ -138,7 +143,8 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             whole: 0,
             limit: small.min(MAX_SMALL),
             blocked: false,
-            moved: [false; 2],
+            moves: 0,
+            hidden: 0,
             marker: core::marker::PhantomData,
         };
         outbox.flows.iter_mut().for_each(|f| *f = Flow::default());
@@ -196,25 +202,10 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         }
     }
 
-    /// Whether a flow has gone over to a class since something was [taken](Self::take) of that one: lanes
-    /// that carry it may have been looked at before.
-    pub(super) const fn has_moved(&self, class: Class) -> bool {
-        let [small, bulk] = self.moved;
-        match class {
-            Class::Any => small || bulk,
-            Class::Small => small,
-            Class::Bulk => bulk,
-        }
-    }
-
-    /// Forgets that: a lane that carries the class is looked at.
+    /// How often a flow went over to the other class, wrapping: another lane may carry that.
     #[inline]
-    pub(super) fn forget_moved(&mut self, class: Class) {
-        self.moved = match (class, self.moved) {
-            (Class::Any, _) => [false; 2],
-            (Class::Small, [_, bulk]) => [false, bulk],
-            (Class::Bulk, [small, _]) => [small, false],
-        };
+    pub(super) const fn moves(&self) -> u32 {
+        self.moves
     }
 
     /// Whether something can be sent without quota or a number: nothing of it has to wait for the peer.
@@ -286,9 +277,13 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         }
         match entry.state {
             State::Waiting => match entry.message.take() {
-                // What is left of it is taken out when its turn comes.
+                // What is left of it is taken out when its turn comes, or there is much of it.
                 Some(message) => {
                     entry.cancelled = true;
+                    self.hidden = self.hidden.saturating_add(1);
+                    if self.hidden > MOST_HIDDEN && self.hidden > self.len() >> 1 {
+                        self.sweep();
+                    }
                     Cancel::Now(message)
                 }
                 None => Cancel::Unknown,
@@ -303,6 +298,30 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             }
             State::Gone => Cancel::Unknown,
         }
+    }
+
+    /// Takes what was cancelled before it was sent out of the flows.
+    #[cold]
+    fn sweep(&mut self) {
+        for at in 0..self.flows.len() {
+            let Some(flow) = self.flows.get_mut(at) else {
+                continue;
+            };
+            let mut queue = core::mem::take(&mut flow.queue);
+            while let Some(at) = queue.pop_front(&mut self.entries) {
+                let Some(entry) = self.entries.get_mut(at) else {
+                    break;
+                };
+                if entry.cancelled && entry.state == State::Waiting {
+                    entry.state = State::Done;
+                    self.done.push_back(&mut self.entries, at);
+                } else {
+                    flow.queue.push_back(&mut self.entries, at);
+                }
+            }
+        }
+        self.hidden = 0;
+        self.line_up();
     }
 
     /// Returns the messages that are done with, each with how it ended.
@@ -353,6 +372,8 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         }
         self.again = [List::default(); 2];
         self.done = List::default();
+        self.hidden = 0;
+        self.blocked = false;
         self.large = 0;
         self.wanted = 0;
         self.kept = 0;
@@ -632,6 +653,7 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
     /// Gives every flow that has something to send its turn.
     fn line_up(&mut self) {
         self.turns = [Turns::default(); 2];
+        self.moves = self.moves.wrapping_add(1);
         for at in 0..self.flows.len() {
             let Some(flow) = self.flows.get_mut(at) else {
                 continue;

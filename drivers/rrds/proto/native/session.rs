@@ -72,6 +72,12 @@ pub const MIN_PACKET: u32 = 1024;
 /// What this implementation can do beyond the rules of all: nothing yet.
 const FEATURES: u32 = 0;
 
+/// The bit of a lane.
+const fn lane_bit(at: usize) -> u8 {
+    // CAST: below MAX_LANES.
+    1_u8.wrapping_shl(at as u32)
+}
+
 /// The types that a session is made of.
 pub trait Types {
     /// What lanes are made over.
@@ -217,6 +223,9 @@ pub struct Session<T: Types> {
     addresses_heard: Option<u32>,
     /// The peer is to be told our addresses.
     addresses_due: bool,
+    /// Lanes that may have got something to send since they were asked last, by their bits.
+    look: u8,
+    /// Packets under way on all lanes that have more than a hello or a question.
     in_flight: u32,
     /// Those among them that may have large messages.
     bulk: u32,
@@ -284,6 +293,7 @@ impl<T: Types> Session<T> {
             addresses_told: 0,
             addresses_heard: None,
             addresses_due: false,
+            look: 0,
             in_flight: 0,
             bulk: 0,
             unasked: 0,
@@ -472,7 +482,9 @@ impl<T: Types> Session<T> {
     #[inline]
     fn land(&mut self, record: u32) -> u8 {
         let control = self.outbox.records().get(record).map_or(0, |r| r.control);
-        self.in_flight = self.in_flight.saturating_sub(1);
+        if control & build::FREE == 0 {
+            self.in_flight = self.in_flight.saturating_sub(1);
+        }
         if control & build::BULK != 0 {
             self.bulk = self.bulk.saturating_sub(1);
         }
@@ -503,19 +515,20 @@ impl<T: Types> Session<T> {
 
     // Time.
 
-    /// When to call [`Session::transmit`] for a lane at the latest, if nothing else happens; a time that is
-    /// past if one lane has left something to another that was looked at before.
+    /// When to call [`Session::transmit`] for all lanes at the latest, if nothing else happens; a time that is
+    /// past if one lane has left something to another that was asked before.
     pub fn next_timeout(&self) -> Option<Instant> {
         let has_ended = self.ended.is_some();
-        let lanes = self.lanes.iter().flatten();
-        let lanes = lanes.filter(|way| !(way.dead || has_ended && way.said_bye));
-        let of = |way: &Way<T::Medium>| {
+        let lanes = self.lanes.iter().enumerate();
+        let lanes = lanes.filter_map(|(at, way)| Some((at, way.as_ref()?)));
+        let lanes = lanes.filter(|(_, way)| !(way.dead || has_ended && way.said_bye));
+        let of = |(at, way): (usize, &Way<T::Medium>)| {
             let timer = self.timer(way).unwrap_or(Instant::NEVER);
             if way.lane.is_full() {
                 // The rest waits for a packet that completes.
                 return timer;
             }
-            if way.class.is_some_and(|class| self.outbox.has_moved(class)) {
+            if way.class.is_some() && self.look & lane_bit(at) != 0 {
                 return Instant(0);
             }
             let due = way.received.due().unwrap_or(Instant::NEVER);
@@ -551,8 +564,11 @@ impl<T: Types> Session<T> {
 
     /// Whether nothing but a question tells when the peer raises the quota: something waits for it, and
     /// nothing is under way on any lane that would be acknowledged. The first lane that asks is the only one.
-    const fn asks_for_quota(&self) -> bool {
-        self.in_flight == 0 && self.outbox.is_blocked() && self.outbox.has_work()
+    fn asks_for_quota(&self) -> bool {
+        let lanes = self.lanes.iter().flatten();
+        self.outbox.is_blocked()
+            && self.outbox.has_work()
+            && lanes.fold(0, |count, way| way.lane.in_flight() | count) == 0
     }
 
     /// Does what is due on a lane, which is not among the others now.

@@ -17,6 +17,8 @@ pub struct Faults {
     pub kill: u64,
     /// A lane falls silent for a while.
     pub silence: u64,
+    /// One end of a lane of datagrams is made anew, and the other is not told.
+    pub remake: u64,
     /// A datagram is lost.
     pub lose: u64,
     /// A datagram comes twice.
@@ -104,6 +106,7 @@ impl Config {
         let mut faults = Faults {
             kill: fault(4),
             silence: fault(3),
+            remake: fault(4),
             lose: fault(10),
             double: fault(20),
             crash: fault(30),

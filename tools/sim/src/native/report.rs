@@ -33,7 +33,9 @@ pub struct Report {
     pub ended: u64,
     /// Sessions that were put away while they had no lane.
     pub parked: u64,
-    /// Lanes of datagrams that one end still had when the other was in another life.
+    /// Lanes of datagrams of which one end was made anew.
+    pub remade: u64,
+    /// Lanes of datagrams that one end still had when the other had lost it.
     pub outlived: u64,
 }
 
@@ -54,6 +56,7 @@ impl Report {
         self.changed += other.changed;
         self.ended += other.ended;
         self.parked += other.parked;
+        self.remade += other.remade;
         self.outlived += other.outlived;
     }
 }

@@ -365,7 +365,7 @@ impl World {
             in_flight += u32::from(way.lane().in_flight());
             self.report.quarantined += u64::from(way.lane().is_quarantined());
         }
-        let most = room + 4 * u32::from(lanes);
+        let most = room + 8 * u32::from(lanes);
         assert!(
             in_flight <= most || self.hostile(peer),
             "{in_flight} under way"
@@ -584,12 +584,27 @@ impl World {
             let link = self.rng.index(self.links.len());
             self.hush(link);
         }
+        if self.rng.one_in(self.config.faults.remake) {
+            let link = self.rng.index(self.links.len());
+            let side = self.rng.index(2);
+            self.remake(link, side);
+        }
         if self.rng.one_in(self.config.faults.crash) {
             let node = self.rng.index(self.nodes.len());
             if self.nodes[node].alive {
                 self.crash(node);
             }
         }
+    }
+
+    /// An end takes its lane down and up again, and nothing tells the other one.
+    fn remake(&mut self, link: usize, side: Side) {
+        let l = &self.links[link];
+        if !(l.works && l.datagrams && l.up == [true; 2]) {
+            return;
+        }
+        self.report.remade += 1;
+        self.take_down(link, side);
     }
 
     fn crash(&mut self, node: usize) {

@@ -136,6 +136,11 @@ impl Datagram {
         }
     }
 
+    /// The peer counts marks from 0.
+    pub(super) fn on_peer_anew(&mut self) {
+        self.marked = 0;
+    }
+
     /// Takes in how many marks the peer has counted.
     fn take_marks(&mut self, now: Instant, marked: u32, newest: &Snapshot, acking: &Acking) {
         let new = marked.wrapping_sub(self.marked);

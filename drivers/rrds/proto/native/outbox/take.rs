@@ -68,14 +68,13 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             Class::Small => self.take_class(0, room, record),
             Class::Bulk => self.take_class(1, room, record),
             Class::Any => loop {
-                let first = usize::from(self.bulk_first);
+                let (first, moves) = (usize::from(self.bulk_first), self.moves);
                 if self.has_class(first) {
                     let taken = self.take_class(first, room, record);
                     if taken.is_some() {
                         return taken;
                     }
                 }
-                self.forget_moved(class);
                 if self.has_class(first ^ 1) {
                     let taken = self.take_class(first ^ 1, room, record);
                     if taken.is_some() {
@@ -83,7 +82,7 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
                     }
                 }
                 // A cancelled message may have hidden one of the class that was looked at first.
-                if !self.has_moved(class) {
+                if self.moves == moves {
                     return None;
                 }
             },
@@ -359,6 +358,7 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             } else {
                 // Nobody heard of it; the message was returned.
                 entry.state = State::Done;
+                self.hidden = self.hidden.saturating_sub(1);
                 self.done.push_back(&mut self.entries, at);
             }
         }
@@ -381,10 +381,8 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
         if next.is_none_or(|(next, _)| next != class) {
             f.deficit = 0;
         }
-        if let Some((next, _)) = next.filter(|(next, _)| *next != class) {
-            if let Some(moved) = self.moved.get_mut(next) {
-                *moved = true;
-            }
+        if next.is_some_and(|(next, _)| next != class) {
+            self.moves = self.moves.wrapping_add(1);
         }
         if let Some(turns) = self.turns.get_mut(class) {
             turns.pop_front(&mut self.flows, begun);

@@ -589,3 +589,45 @@ fn pairs_of_ports_share_a_flow_by_chance() {
         }
     }
 }
+
+/// As long as nothing can be sent nothing is taken out by its turn.
+#[test]
+fn what_is_cancelled_at_once_takes_no_room() {
+    let mut o = outbox(4);
+    let more = (0..512).map(|_| Entry::default()).collect();
+    o.grow_entries(more).unwrap();
+    o.set_window(0);
+    let mut kept = Vec::new();
+    for n in 0..10_000_u16 {
+        let len = if n % 3 == 0 { 5000 } else { 10 };
+        let ticket = o.queue(Message(n % 7, len)).unwrap();
+        if n % 1000 == 1 {
+            kept.push((n % 7, len));
+        } else {
+            assert_eq!(o.cancel(ticket), Cancel::Now(Message(n % 7, len)));
+            assert_eq!(o.cancel(ticket), Cancel::Unknown);
+        }
+        o.reap(|_, _| panic!("it was given back"));
+    }
+    assert!(o.len() < 300, "{}", o.len());
+    o.set_window(1000);
+    let mut got = Vec::new();
+    loop {
+        let (_, frames) = packet(&mut o, Class::Any, 60_000);
+        if frames.is_empty() {
+            break;
+        }
+        got.extend(frames);
+    }
+    got.sort_by_key(|is| match is {
+        Is::Whole(port, id, _) => (*port, *id),
+        other => panic!("{other:?}"),
+    });
+    let ports: Vec<_> = got
+        .iter()
+        .map(|is| if let Is::Whole(p, ..) = is { *p } else { 0 })
+        .collect();
+    let mut expected: Vec<_> = kept.iter().map(|(port, _)| *port).collect();
+    expected.sort_unstable();
+    assert_eq!(ports, expected);
+}

@@ -2,7 +2,7 @@
 
 //! Building packets.
 
-use super::{Session, Types, Way, FEATURES, MIN_PACKET};
+use super::{lane_bit, Session, Types, Way, FEATURES, MIN_PACKET};
 use crate::native::lane::Departure;
 use crate::native::outbox::{Class, Taken};
 use crate::native::wire::{
@@ -11,6 +11,7 @@ use crate::native::wire::{
     MAX_ADDRESSES, MESSAGE_HEADER_LEN, PACKET_HEADER_LEN,
 };
 use crate::time::Instant;
+use core::num::NonZeroU32;
 
 /// A packet has a hello.
 pub(super) const HELLO: u8 = 1;
@@ -20,6 +21,8 @@ pub(super) const MAP: u8 = 2;
 pub(super) const BULK: u8 = 4;
 /// A packet has a list of addresses.
 pub(super) const ADDRESSES: u8 = 8;
+/// A packet has a hello or a question at most: it takes none of the peer's room.
+pub(super) const FREE: u8 = 16;
 
 /// Most packets of the peer's room that small messages, or large ones, take: they leave an eighth to each
 /// other, and one at least if there is more than one.
@@ -79,6 +82,8 @@ struct Packet<'a, S> {
     control: u8,
     /// There is a frame that wants an acknowledgement.
     acked: bool,
+    /// There is one that is neither a hello nor a question.
+    fills: bool,
 }
 
 impl<S> Packet<'_, S> {
@@ -127,7 +132,8 @@ impl<T: Types> Session<T> {
         sink: &mut S,
     ) -> Transmit {
         let at = usize::from(lane);
-        self.expire(now, at);
+        let moves = self.outbox.moves();
+        let has_expired = self.expire(now, at);
         let Some(mut way) = self.lanes.get_mut(at).and_then(Option::take) else {
             return Transmit::Idle;
         };
@@ -135,19 +141,24 @@ impl<T: Types> Session<T> {
         if let Some(slot) = self.lanes.get_mut(at) {
             *slot = Some(way);
         }
+        self.look &= !lane_bit(at);
+        if has_expired || self.outbox.moves() != moves {
+            // Others may have to send what this one has given up or come upon.
+            self.look |= !lane_bit(at);
+        }
         result
     }
 
-    /// Does what is due on a lane, if its time has come.
+    /// Does what is due on a lane, if its time has come; whether it had.
     #[inline]
-    fn expire(&mut self, now: Instant, at: usize) {
+    fn expire(&mut self, now: Instant, at: usize) -> bool {
         let way = self.lanes.get(at).and_then(Option::as_ref);
         let time = way.and_then(|way| self.timer(way));
         if time.is_none_or(|time| now < time) {
-            return;
+            return false;
         }
         let Some(mut way) = self.lanes.get_mut(at).and_then(Option::take) else {
-            return;
+            return false;
         };
         self.on_timer(now, &mut way);
         if let Some(slot) = self.lanes.get_mut(at) {
@@ -156,6 +167,7 @@ impl<T: Types> Session<T> {
         if self.shifted {
             self.share_out(now);
         }
+        true
     }
 
     fn build<S: Sink<T::Message>>(
@@ -184,6 +196,7 @@ impl<T: Types> Session<T> {
             record: None,
             control: 0,
             acked: false,
+            fills: false,
         };
         if way.dead {
             return Transmit::Idle;
@@ -215,9 +228,6 @@ impl<T: Types> Session<T> {
             packet.header.session = core::mem::take(&mut self.answer.1);
             self.say_hello(&mut packet);
             return self.finish(now, way, packet);
-        }
-        if let Some(class) = way.class {
-            self.outbox.forget_moved(class);
         }
         // The hello and the requests for acknowledgements do not wait for their turn.
         let greets = !way.hello_sent;
@@ -269,9 +279,8 @@ impl<T: Types> Session<T> {
             self.acknowledge(now, lane, way, &mut packet);
         }
         if let (true, Some(class), Some(record)) = (works, admitted, packet.record) {
-            let acked = packet.acked;
             self.fill(class, map, record, &mut packet);
-            if packet.acked == acked {
+            if !packet.fills {
                 way.lane.on_nothing_to_send();
             }
         }
@@ -328,7 +337,7 @@ impl<T: Types> Session<T> {
         &mut self,
         now: Instant,
         way: &mut Way<T::Medium>,
-        packet: Packet<'_, S>,
+        mut packet: Packet<'_, S>,
     ) -> Transmit {
         if !packet.acked {
             if let Some(record) = packet.record {
@@ -341,12 +350,15 @@ impl<T: Types> Session<T> {
         let bytes = u32::try_from(packet.len).unwrap_or(u32::MAX);
         if let (true, Some(record)) = (packet.acked, packet.record) {
             let records = self.outbox.records();
+            if !packet.fills {
+                packet.control = (packet.control & !BULK) | FREE;
+            }
             if let Some(r) = records.get_mut(record) {
                 r.control = packet.control;
             }
             let at_once = packet.header.flags.contains(PacketFlags::ACK_NOW);
             way.lane.on_sent(records, record, now, bytes, at_once);
-            self.in_flight = self.in_flight.saturating_add(1);
+            self.in_flight = self.in_flight.saturating_add(u32::from(packet.fills));
             if packet.control & BULK != 0 {
                 self.bulk = self.bulk.saturating_add(1);
             }
@@ -382,7 +394,7 @@ impl<T: Types> Session<T> {
             if let Some(update) = self.maps.take(packet.room) {
                 update.emit(map, |bytes| packet.put(bytes));
                 packet.control |= MAP;
-                packet.acked = true;
+                packet.fills = true;
             }
         }
         if class != Class::Small && self.outbox.has_work_of(Class::Bulk) {
@@ -396,13 +408,13 @@ impl<T: Types> Session<T> {
                 packet.data(Some(message), 0, len);
             };
             if self.outbox.take_run(class, room, record, put) {
-                packet.acked = true;
+                packet.fills = true;
                 continue;
             }
             let Some(taken) = self.outbox.take(class, room, record) else {
                 break;
             };
-            packet.acked = true;
+            packet.fills = true;
             match taken {
                 Taken::Message(message, entry) => {
                     let data = self.outbox.message(entry);
@@ -433,6 +445,7 @@ impl<T: Types> Session<T> {
             }
         }
         packet.room = packet.room.saturating_add(FRAME_HEADER_LEN);
+        packet.acked |= packet.fills;
     }
 
     fn acknowledge<S: Sink<T::Message>>(
@@ -464,7 +477,7 @@ impl<T: Types> Session<T> {
         let hello = Hello {
             session: self.number,
             incarnation: self.incarnation,
-            peer: self.peer.map(|peer| peer.incarnation),
+            peer: self.peer.and_then(|peer| NonZeroU32::new(peer.session)),
             features: FEATURES,
             first: self.outbox.first(),
             base: self.inbox.base(),
@@ -495,7 +508,7 @@ impl<T: Types> Session<T> {
         } else if w.len() <= packet.room {
             packet.put(w.written());
             packet.control |= ADDRESSES;
-            packet.acked = true;
+            packet.fills = true;
             self.addresses_told = serial;
             self.addresses_due = false;
         }

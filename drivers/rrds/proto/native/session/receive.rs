@@ -117,12 +117,13 @@ impl<T: Types> Session<T> {
             // The peer does not know our number before our hello has come.
             LaneKind::Reliable if !named && way.open => return Received::Stray,
             LaneKind::Datagram if !named || begins_with_hello(frames) => {
-                if let Some(doubted) = self.vet(lane, way, named, frames) {
+                if let Some(doubted) = self.vet(lane, way, named, frames, header.number) {
                     return doubted;
                 }
             }
             _ => {}
         }
+        let is_anyones = !named && way.lane.kind() == LaneKind::Datagram;
         if way.received.look(header.number) != Arrival::New {
             way.received.demand(now);
             return Received::Duplicate;
@@ -130,7 +131,7 @@ impl<T: Types> Session<T> {
         let mut went = Frames_::default();
         let mut frames = Frames::new(frames);
         loop {
-            if way.open {
+            if way.open && !is_anyones {
                 while let Some((message, data)) = frames.message() {
                     went.wanted = true;
                     match self
@@ -149,10 +150,19 @@ impl<T: Types> Session<T> {
             let Some(frame) = frames.next() else {
                 break;
             };
-            let Ok(frame) = frame else {
-                self.end(Reason::Violation);
-                return Received::Ended;
+            let frame = match frame {
+                Ok(frame) => frame,
+                // Anybody may have sent it.
+                Err(_) if is_anyones => return Received::Refused,
+                Err(_) => {
+                    self.end(Reason::Violation);
+                    return Received::Ended;
+                }
             };
+            if is_anyones && !matches!(frame, Frame::Hello(_) | Frame::Ack(_) | Frame::Ping) {
+                went.refused = true;
+                continue;
+            }
             went.wanted |= frame.wants_ack();
             if matches!(frame, Frame::Map(_)) && core::mem::replace(&mut went.mapped, true) {
                 // One is under way at a time.
@@ -162,6 +172,7 @@ impl<T: Types> Session<T> {
             match self.take_frame(now, lane, way, frame, upper) {
                 Ok(at_once) => went.at_once |= at_once,
                 Err(Refusal::Memory) => went.refused = true,
+                Err(Refusal::Violation) if is_anyones => went.refused = true,
                 Err(Refusal::Violation) => self.end(Reason::Violation),
             }
             if self.ended.is_some() {
@@ -201,10 +212,11 @@ impl<T: Types> Session<T> {
         way: &mut Way<T::Medium>,
         named: bool,
         frames: &[u8],
+        number: u64,
     ) -> Option<Received> {
         let hello = match Frames::new(frames).next() {
             Some(Ok(Frame::Hello(hello))) => hello,
-            Some(Ok(Frame::Reset(reset))) if !named && self.is_named_by(&reset) => {
+            Some(Ok(Frame::Reset(reset))) if !named && self.knows_by(&reset) => {
                 self.end(reset.reason);
                 return Some(Received::Ended);
             }
@@ -212,8 +224,22 @@ impl<T: Types> Session<T> {
         };
         let kin = self.kin(&hello);
         match kin {
-            Kin::Same => return None,
-            Kin::Unknown if !named => return None,
+            Kin::Same => {
+                if !named && way.open && way.received.look(number) == Arrival::New {
+                    // The peer's end of the lane may be a new one, which has not got our hello.
+                    self.answer = (lane, hello.session);
+                    way.lane.on_peer_anew();
+                }
+                return None;
+            }
+            Kin::Unknown if !named => {
+                if !self.is_acceptable(&hello) {
+                    // It may be nobody's: who gets the answer says it with our number.
+                    self.answer = (lane, hello.session);
+                    return Some(Received::Refused);
+                }
+                return None;
+            }
             Kin::Older => return Some(Received::Stray),
             Kin::Other if named => {
                 // The numbers of its packets have started over, and nothing else would be looked at.
@@ -320,17 +346,27 @@ impl<T: Types> Session<T> {
         Ok(false)
     }
 
+    /// Whether a hello is one that anybody can say.
+    const fn is_possible(hello: &Hello) -> bool {
+        hello.max_packet >= super::MIN_PACKET && hello.quota >= MIN_QUOTA
+    }
+
+    /// Whether a hello of a peer that nothing is known of can be followed.
+    fn is_acceptable(&self, hello: &Hello) -> bool {
+        Self::is_possible(hello) && hello.base <= self.outbox.next()
+    }
+
     fn take_hello(
         &mut self,
         lane: u8,
         way: &mut Way<T::Medium>,
         hello: &Hello,
     ) -> Result<(), Refusal> {
-        if hello.peer.is_some_and(|us| us != self.incarnation) {
-            // It takes us for our last life, and says another hello when ours has come.
+        if hello.peer.is_some_and(|us| us.get() != self.number) {
+            // It takes us for who we were, and says another hello when ours has come.
             return Ok(());
         }
-        if hello.max_packet < super::MIN_PACKET || hello.quota < MIN_QUOTA {
+        if !Self::is_possible(hello) {
             self.refused = (lane, hello.session);
             return Err(Refusal::Violation);
         }
@@ -342,16 +378,18 @@ impl<T: Types> Session<T> {
         };
         let kin = self.kin(hello);
         if kin == Kin::Older || (kin == Kin::Same && way.open) {
-            // It says nothing new.
+            // It says nothing new of who the peer is.
+            if kin == Kin::Same {
+                self.hear(hello.serial, hello.room);
+            }
             return Ok(());
         }
         // A lane is between two lives, and one session of theirs; each side remembers what was sent,
-        // and what was handed up.
-        if kin == Kin::Other
-            || way.open
-            || (kin == Kin::Same && hello.first > self.inbox.base())
-            || hello.base > self.outbox.next()
-        {
+        // and what was handed up. One that comes late says what held then, perhaps to somebody else.
+        let is_late = kin == Kin::Same && !self.is_news(hello.serial);
+        let differs = (kin == Kin::Same && hello.first > self.inbox.base())
+            || hello.base > self.outbox.next();
+        if kin == Kin::Other || way.open || (differs && !is_late) {
             self.refused = (lane, hello.session);
             self.end(Reason::Conflict);
             return Ok(());
@@ -413,8 +451,14 @@ impl<T: Types> Session<T> {
     /// What was said on a lane holds no longer.
     fn start_over(&mut self, way: &mut Way<T::Medium>) {
         self.give_up(way);
+        way.lane.on_peer_anew();
         way.hello_sent = false;
         way.greeted = false;
+    }
+
+    /// Whether a reset is about the session of a peer that is known.
+    fn knows_by(&self, reset: &Reset) -> bool {
+        self.peer.is_some() && self.is_named_by(reset)
     }
 
     /// Whether a reset is about what we call the peer's session.
@@ -425,11 +469,17 @@ impl<T: Types> Session<T> {
     /// Takes what the peer says of its room, unless it said something newer before.
     #[inline]
     fn hear(&mut self, serial: u32, room: u16) {
-        // CAST: the difference of counts that wrap, as a signed number.
-        if serial.wrapping_sub(self.heard) as i32 > 0 {
+        if self.is_news(serial) {
             self.heard = serial;
             self.room = room;
         }
+    }
+
+    /// Whether the peer has said what has this serial after all that was heard of it.
+    #[inline]
+    const fn is_news(&self, serial: u32) -> bool {
+        // CAST: the difference of counts that wrap, as a signed number.
+        serial.wrapping_sub(self.heard) as i32 > 0
     }
 
     #[inline]

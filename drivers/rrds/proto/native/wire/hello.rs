@@ -47,7 +47,7 @@ pub struct Hello {
     pub session: u32,
     /// Incarnation of the sender.
     pub incarnation: NonZeroU32,
-    /// Incarnation of the receiver that the session is with; `None` if the sender does not know.
+    /// What the receiver calls the session, by its last hello; `None` if the sender knows of none.
     pub peer: Option<NonZeroU32>,
     /// What the sender can do beyond the rules of all, as bits; none has a meaning yet.
     pub features: u32,

@@ -36,31 +36,40 @@ pub(super) fn run(p: &mut Pair, dead: &[u8], until: Instant) {
     run_with(p, until, |_, lane| !dead.contains(&lane));
 }
 
-/// Lets both ends send until they are quiet; `arrives` tells whether a packet on a lane does.
+/// Lets both ends send until they are quiet, each lane once when something has come or a timer has run out; `arrives`
+/// tells whether a packet on a lane does.
 pub(super) fn run_with(
     p: &mut Pair,
     until: Instant,
     mut arrives: impl FnMut(&mut Pair, u8) -> bool,
 ) {
+    let mut woken = [true; 2];
     loop {
-        let mut any = false;
         for end in 0..2 {
+            let is_due = |time| time <= p.now;
+            let is_woken = std::mem::take(&mut woken[end]);
+            if !is_woken && !p.ends[end].next_timeout().is_some_and(is_due) {
+                continue;
+            }
             for lane in 0..4 {
                 for packet in p.take(end, lane) {
-                    any = true;
                     if arrives(p, lane) {
                         p.give(1 - end, lane, &packet);
+                        woken[1 - end] = true;
                     }
                 }
             }
         }
-        if any {
+        if woken != [false; 2] {
             continue;
         }
         let next = p.ends.iter().filter_map(|end| end.next_timeout()).min();
         match next {
             Some(time) if time <= until => p.now = p.now.max(time),
-            _ => return,
+            _ => {
+                p.now = p.now.max(until);
+                return;
+            }
         }
     }
 }
@@ -191,7 +200,7 @@ fn silence(lanes: &[NewLane]) {
     run(&mut p, &[0], until);
     let silent = p.ends[0].lane(0).unwrap();
     assert!(silent.lane().detector().timeouts() > 12);
-    assert_eq!((silent.lane().in_flight(), p.ends[0].in_flight), (1, 1));
+    assert_eq!((silent.lane().in_flight(), p.ends[0].in_flight), (1, 0));
     assert_eq!(p.done(0), 9);
     // It is answered.
     p.send(0, 1, 64);
@@ -208,6 +217,44 @@ fn a_silent_lane_costs_three_timeouts_at_most() {
     silence(&[(0, long_queue, Role::Any), (1, long_queue, Role::Any)]);
     silence(&[(0, datagram, Role::Small), (1, long_queue, Role::Bulk)]);
     silence(&[(0, long_queue, Role::Small), (2, datagram, Role::Bulk)]);
+}
+
+/// The lanes before it were asked when it gives up what is under way.
+#[test]
+fn nor_does_one_that_is_asked_last() {
+    for lane in [datagram, long_queue] {
+        for room in [1, 2, 256] {
+            let settings = Settings {
+                room,
+                ..Settings::default()
+            };
+            let mut p = Pair::with(settings);
+            for number in 0..2 {
+                for end in &mut p.ends {
+                    assert!(end.lane_up(number, lane(Role::Any)).is_ok());
+                }
+            }
+            let until = p.now.after(10_000_000);
+            run(&mut p, &[], until);
+            let pto = p.ends[0].lane(1).unwrap().lane().detector().pto_ns();
+            for n in 0..3 {
+                p.send(0, n, 5000 * usize::from(n));
+            }
+            assert!(!p.take(0, 1).is_empty());
+            let until = p.now.after(3 * pto);
+            run(&mut p, &[1], until);
+            assert_eq!(p.ups[1].got.len(), 3, "room {room}");
+            // Nor does what asks take the room of what has something to say.
+            let until = p.now.after(20 * MOST_WAIT_NS);
+            run(&mut p, &[1], until);
+            for n in 0..3 {
+                p.send(0, n, 5000);
+            }
+            let until = p.now.after(10_000_000);
+            run(&mut p, &[1], until);
+            assert_eq!((p.ups[1].got.len(), p.done(0)), (6, 6), "room {room}");
+        }
+    }
 }
 
 /// With all lanes silent messages stay where they are, and the first one that is answered has them.

@@ -86,7 +86,7 @@ fn who_does_not_know_the_number_ends_nothing() {
     for forged in [
         hello(11, 9, 0),
         hello(9, 1, 0),
-        hello(9, 9, 2),
+        hello(9, 9, 22),
         hello(9, 9, 9),
     ] {
         let packet = packet_of(NAMELESS, |w| forged.emit(w));
@@ -98,7 +98,7 @@ fn who_does_not_know_the_number_ends_nothing() {
             panic!("{said:?}");
         };
         assert_eq!((asked.len(), header.session), (1, forged.session));
-        assert_eq!((ours.session, ours.peer), (22, NonZeroU32::new(1)));
+        assert_eq!((ours.session, ours.peer), (22, NonZeroU32::new(11)));
     }
     assert_eq!((p.ends[1].ended(), p.ends[1].number()), (None, 22));
     assert_eq!(p.ends[1].peer().unwrap().session, 11);
@@ -224,6 +224,90 @@ fn what_an_earlier_life_sent_before_its_hello_is_not_acknowledged() {
     }
 }
 
+/// The other end is not told: nothing says that the lane was taken down, or it is lost.
+#[test]
+fn an_end_of_a_lane_that_is_made_anew_is_greeted() {
+    let mut tried = 0;
+    for lanes in 1..=2 {
+        for lost in 0..1 << 8 {
+            let mut p = Pair::new();
+            for lane in 0..lanes {
+                for end in &mut p.ends {
+                    assert!(end.lane_up(lane, datagram(Role::Any)).is_ok());
+                }
+            }
+            let until = p.now.after(10_000_000);
+            run(&mut p, &[], until);
+            for n in 0..3 {
+                p.send(0, n, 3000);
+                p.send(1, n, 3000);
+            }
+            // Some of it is under way, and is lost with the end.
+            tried += p.take(0, 0).len() + p.take(1, 0).len();
+            p.ends[0].lane_down(p.now, 0);
+            assert!(p.ends[0].lane_up(0, datagram(Role::Any)).is_ok());
+            run_lossy(&mut p, lost);
+            for (at, up) in p.ups.iter_mut().enumerate() {
+                up.got.sort_unstable();
+                let all = [(0, 3000), (1, 3000), (2, 3000)];
+                assert_eq!(up.got, all, "end {at}, {lanes} lanes, {lost:b}");
+            }
+            assert_eq!((p.done(0), p.done(1)), (3, 3));
+            assert_eq!(p.ends.each_ref().map(|end| end.ended()), [None; 2]);
+            assert!(p.ends[0].lane(0).unwrap().open);
+        }
+    }
+    assert!(tried > 0);
+}
+
+/// What is without our number may be by anybody, as long as the peer is not known.
+#[test]
+fn who_is_met_for_the_first_time_ends_nothing() {
+    let bye = Bye {
+        reason: Reason::Shutdown,
+        base: 0,
+    };
+    let reset = Reset {
+        session: 0,
+        incarnation: 1,
+        reason: Reason::Unknown,
+    };
+    let ack = Ack {
+        largest: 1 << 40,
+        ..Ack::default()
+    };
+    let strange = hello(9, 9, 0);
+    let (mut large, mut small) = (strange, strange);
+    large.base = 1 << 40;
+    small.max_packet = 0;
+    let message =
+        |w: &mut Writer<'_>| w.put(&frame_header(FrameType::Message, 16, 0)) && w.put(&[0; 16]);
+    for forged in [
+        packet_of(NAMELESS, |w| reset.emit(w)),
+        packet_of(NAMELESS, |w| large.emit(w)),
+        packet_of(NAMELESS, |w| small.emit(w)),
+        packet_of(NAMELESS, |w| strange.emit(w) && bye.emit(w)),
+        packet_of(NAMELESS, |w| strange.emit(w) && ack.emit(w)),
+        packet_of(NAMELESS, |w| strange.emit(w) && w.put(&[0xff; 3])),
+        packet_of(NAMELESS, |w| strange.emit(w) && message(w)),
+    ] {
+        let mut p = Pair::new();
+        for end in &mut p.ends {
+            assert!(end.lane_up(0, datagram(Role::Any)).is_ok());
+            assert!(end.lane_up(1, reliable(Role::Any, 100)).is_ok());
+        }
+        let went = p.give(1, 0, &forged);
+        assert!(matches!(went, PacketResult::Stray | PacketResult::Refused));
+        assert_eq!((p.ends[1].ended(), p.ups[1].got.len()), (None, 0));
+        p.send(0, 1, 64);
+        p.send(1, 2, 64);
+        let until = p.now.after(60_000_000_000);
+        run(&mut p, &[1], until);
+        let got = p.ups.each_ref().map(|up| up.got.clone());
+        assert_eq!(got, [[(2, 64)], [(1, 64)]]);
+    }
+}
+
 /// Each side takes the other for somebody who is no more, one of them by a forged hello.
 fn both_mistaken() -> Pair {
     let mut p = open(&[(0, datagram, Role::Any)]);
@@ -286,7 +370,7 @@ fn a_peer_that_comes_back_starts_over() {
         let mut p = open(&[(0, datagram, Role::Any)]);
         p.send(1, 1, 64);
         assert!(!p.take(1, 0).is_empty());
-        let again = hello(11 + (ahead << NUMBER_BITS), 1, 2);
+        let again = hello(11 + (ahead << NUMBER_BITS), 1, 22);
         let header = PacketHeader {
             session: 22,
             ..NAMELESS
