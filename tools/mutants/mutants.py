@@ -14,6 +14,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -42,13 +43,22 @@ def run(command: list[str], cwd: Path, limit: float) -> tuple[int, str]:
         CARGO_PROFILE_DEV_DEBUG="0",
         CARGO_PROFILE_RELEASE_DEBUG="0",
     )
-    try:
-        result = subprocess.run(
-            command, cwd=cwd, env=env, capture_output=True, text=True, timeout=limit, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return 124, "timed out"
-    return result.returncode, result.stdout + result.stderr
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            # What cargo has started, too: a mutant may loop.
+            os.killpg(process.pid, signal.SIGKILL)
+            return 124, "timed out"
+    return process.returncode, output
 
 
 def copy_source(target: Path) -> None:

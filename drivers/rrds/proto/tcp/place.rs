@@ -38,3 +38,44 @@ pub fn place<M>(header: &[u8; HEADER_LEN], data: &Data<'_, M>) -> Placed {
         ends: (is_last && is_counted).then_some(header.seq),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(header: &Header, data: &Data<'_, ()>) -> Placed {
+        place(&header.emit(), data)
+    }
+
+    #[test]
+    fn the_first_fragment_has_the_header_and_the_last_one_ends_the_message() {
+        let header = Header {
+            seq: 7,
+            len: 5000,
+            ..Header::default()
+        };
+        let piece = |offset, len| Data::Message {
+            message: &(),
+            offset,
+            len,
+        };
+        let first = placed(&header, &piece(0, 4096));
+        assert!(first.head.is_some());
+        assert_eq!((first.begins, first.ends), (Some(5048), None));
+        let last = placed(&header, &piece(4096, 904));
+        assert_eq!((last.head, last.begins, last.ends), (None, None, Some(7)));
+    }
+
+    #[test]
+    fn a_map_has_no_number_that_is_acknowledged() {
+        let header = Header {
+            len: 8192,
+            flags: Flags::CONG_BITMAP,
+            ..Header::default()
+        };
+        for offset in [0, 4096] {
+            let piece = Data::CongMap { offset, len: 4096 };
+            assert_eq!(placed(&header, &piece).ends, None);
+        }
+    }
+}
