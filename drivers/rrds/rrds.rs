@@ -139,9 +139,12 @@ impl Transports for Maker {
         let loopback: Arc<dyn Transport> = Arc::new(Loopback, GFP_KERNEL)?;
 
         transports.push(loopback.clone(), GFP_KERNEL)?;
-        transports.push(Streams::new(&self.carriers.rc, None)?, GFP_KERNEL)?;
+        transports.push(
+            Streams::new(&self.carriers.rc, loopback.clone())?,
+            GFP_KERNEL,
+        )?;
         if let Some(tcp) = &self.carriers.tcp {
-            transports.push(Streams::new(tcp, Some(loopback))?, GFP_KERNEL)?;
+            transports.push(Streams::new(tcp, loopback)?, GFP_KERNEL)?;
         }
         Ok(transports)
     }

@@ -113,9 +113,9 @@ use rds_proto::{
     },
 };
 use seam::{
+    Chosen,
     Delivered,
-    Route,
-    Transport, //
+    Route, //
 };
 use send::Sends;
 use tap::Tap;
@@ -168,7 +168,7 @@ pub(crate) struct Locked {
     scope: u32,
     tos: u8,
     /// What it is bound to, or is to be.
-    transport: Option<Arc<dyn Transport>>,
+    transport: Option<Chosen>,
     /// The way that the last message took.
     route: Option<Arc<dyn Route>>,
     recverr: bool,
@@ -593,7 +593,7 @@ impl Socket {
 
     /// Returns the address that a socket is bound to, the interface of a link-local one, else 0, and what
     /// carries its messages. May sleep.
-    pub(crate) fn bound(sock: &Sock<Self>) -> Option<(Endpoint, u32, Arc<dyn Transport>)> {
+    pub(crate) fn bound(sock: &Sock<Self>) -> Option<(Endpoint, u32, Chosen)> {
         let locked = sock.lock();
 
         let key = locked.bound.as_ref()?.key();

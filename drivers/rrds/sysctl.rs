@@ -35,6 +35,7 @@ pub(crate) struct Sysctls {
     max_unsignaled_wr: Number<usize>,
     max_recv_allocation: Number<usize>,
     flow_control: Number<u32>,
+    loopback: Number<u32>,
     tcp_sndbuf: Number<u32>,
     tcp_rcvbuf: Number<u32>,
     parameters: Parameters,
@@ -99,6 +100,7 @@ impl Sysctls {
                 most(is_initial, fragments, usize::MAX),
             ),
             flow_control: Number::<u32>::new(0, 0, 1),
+            loopback: Number::<u32>::new(1, 0, 1),
             tcp_sndbuf: Number::<u32>::new(0, 0, buffer),
             tcp_rcvbuf: Number::<u32>::new(0, 0, buffer),
             parameters: Parameters {
@@ -115,6 +117,12 @@ impl Sysctls {
     /// Returns whether messages to port 0 are answered.
     pub(crate) fn ping_enable(&self) -> bool {
         self.ping_enable.get() != 0
+    }
+
+    /// Returns whether messages between addresses of this host stay in it, and no device sees them, unless their program
+    /// asks for RDMA.
+    pub(crate) fn loopback(&self) -> bool {
+        self.loopback.get() != 0
     }
 
     /// Returns how many bytes of the kernel's memory a TCP connection has for what it sends; 0 if TCP is to choose.
@@ -225,6 +233,7 @@ impl<T: AsRef<Sysctls> + 'static> Tables<T> {
             Field::Usize(|s| &s.as_ref().max_recv_allocation),
         ),
         Entry(c"flow_control", Field::U32(|s| &s.as_ref().flow_control)),
+        Entry(c"loopback", Field::U32(|s| &s.as_ref().loopback)),
     ];
 
     const TCP: &'static [Entry<T>] = &[

@@ -15,12 +15,28 @@ stock_needs() {
 	done
 }
 
-# load MODULE [PARAMETER=VALUE...]: load one of our modules, and nothing else of ours.
+# load MODULE [PARAMETER=VALUE...]: load one of our modules, and nothing else of ours. What rrds is to carry goes over
+# RDMA between two addresses of a node, too: most tests on one node are about that. See own.sh.
 load() {
 	local name="$1"
 
 	shift
-	stock_needs "$name" && insmod "/lab/modules/$name.ko" "$@"
+	stock_needs "$name" || return 1
+	insmod "/lab/modules/$name.ko" "$@" || return 1
+	[ "$name" != rrds ] || prefer_loopback 0
+}
+
+# prefer_loopback 0|1: whether messages between two addresses of this namespace stay in the node, as they do by default.
+prefer_loopback() {
+	local folder
+
+	for folder in /proc/sys/net/rrds /proc/sys/net/rds; do
+		if [ -e "$folder/ib/loopback" ]; then
+			echo "$1" >"$folder/ib/loopback"
+			return
+		fi
+	done
+	return 1
 }
 
 # refcount MODULE: how many use it; of rrds its sockets, and what else keeps it.

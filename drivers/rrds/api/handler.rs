@@ -27,8 +27,8 @@ use crate::{
         self,
         names::Checked,
         seam::{
-            Route,
-            Transport, //
+            Chosen,
+            Route, //
         },
         tap::{
             self,
@@ -218,7 +218,7 @@ pub(super) struct Way {
     /// The interface of the bound address if it is link-local, else 0.
     pub(super) scope: u32,
     pub(super) tos: u8,
-    pub(super) transport: Option<Arc<dyn Transport>>,
+    pub(super) transport: Option<Chosen>,
     /// That of the last message.
     pub(super) route: Option<Arc<dyn Route>>,
 }

@@ -70,6 +70,13 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
     /// Returns the type of service of the path for a socket's.
     fn service(tos: u8) -> u8;
 
+    /// Returns whether messages to an address of this host are carried, or else left to the loopback transport.
+    /// `chosen` tells whether the program has chosen this carrier by its number, `loopback` what the administrator prefers.
+    fn carries_own(chosen: bool, loopback: bool) -> bool {
+        let _ = (chosen, loopback);
+        false
+    }
+
     /// Returns whether it is for this host to connect the lanes beside the first one.
     fn dials_lanes(key: &RouteKey) -> bool {
         let _ = key;

@@ -112,7 +112,7 @@ impl<C: Listen> All<C> {
 pub(crate) struct Streams<C: Listen> {
     job: Job<Tenure<C>>,
     /// What goes to this host itself, if the carrier does not.
-    loopback: Option<Arc<dyn Transport>>,
+    loopback: Arc<dyn Transport>,
 }
 
 /// What [`Streams`] has.
@@ -148,12 +148,9 @@ struct Holders<C: Listen> {
 const LINGER_MS: i64 = 2000;
 
 impl<C: Listen> Streams<C> {
-    /// Makes the transport for a namespace. `loopback` carries what goes to addresses of this host, if it is
-    /// there; else the carrier does.
-    pub(crate) fn new(
-        all: &Arc<All<C>>,
-        loopback: Option<Arc<dyn Transport>>,
-    ) -> Result<Arc<Self>> {
+    /// Makes the transport for a namespace. `loopback` carries what goes to addresses of this host, as far as
+    /// the carrier leaves it that.
+    pub(crate) fn new(all: &Arc<All<C>>, loopback: Arc<dyn Transport>) -> Result<Arc<Self>> {
         let job = krdma::new_job!(all.shared.module, |waker| {
             let holders = Holders {
                 always: false,
@@ -306,12 +303,18 @@ impl<C: Listen> Transport for Streams<C> {
         C::owns(self.job.data().all.host(), ns, addr, scope)
     }
 
-    fn route(&self, space: &Arc<Space>, key: RouteKey, user: u32) -> Result<Arc<dyn Route>> {
+    fn route(
+        &self,
+        space: &Arc<Space>,
+        key: RouteKey,
+        user: u32,
+        chosen: bool,
+    ) -> Result<Arc<dyn Route>> {
         let table = self.table().ok_or(ENETDOWN)?;
-        if let Some(loopback) = &self.loopback {
-            if table.realm().owns(key.peer, key.scope)? {
-                return loopback.route(space, key, user);
-            }
+        if !C::carries_own(chosen, space.sysctls.loopback())
+            && table.realm().owns(key.peer, key.scope)?
+        {
+            return self.loopback.route(space, key, user, chosen);
         }
         // A carrier is not asked to reach what only this host can: rxe's queue pair for the connection
         // manager would not survive it.
@@ -323,12 +326,14 @@ impl<C: Listen> Transport for Streams<C> {
         Ok(path)
     }
 
-    fn find(&self, space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>> {
+    fn find(&self, space: &Arc<Space>, key: RouteKey, chosen: bool) -> Option<Arc<dyn Route>> {
         let table = self.table()?;
-        if let Some(path) = table.path_if_any(key) {
-            return Some(path);
+        if !C::carries_own(chosen, space.sysctls.loopback()) {
+            if let Some(route) = self.loopback.find(space, key, chosen) {
+                return Some(route);
+            }
         }
-        let path = self.loopback.as_ref()?.find(space, key)?;
+        let path = table.path_if_any(key)?;
 
         Some(path)
     }

@@ -15,6 +15,7 @@ use super::{
         Fault, //
     },
     seam::{
+        Chosen,
         Held,
         Transport, //
     },
@@ -111,7 +112,7 @@ pub(crate) fn bind_to(sock: &Open<'_, Socket>, to: Checked) -> Result {
             loop {
                 let transport = transports.next().ok_or(EADDRNOTAVAIL)?;
                 if owns(sock, transport, at.addr, scope)? {
-                    break transport.clone();
+                    break Chosen::by_address(transport.clone());
                 }
             }
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The loopback transport: messages between sockets that are bound to 127/8 or ::1, and by TCP to any address of
-//! this host (spec-loopback).
+//! The loopback transport: messages between sockets that are bound to 127/8 or ::1, and to any other address of
+//! this host, unless the program chose RDMA for it (spec-loopback).
 //!
 //! A message is delivered by who sends it, and shared, not copied.
 
@@ -66,13 +66,19 @@ impl Transport for Loopback {
         Ok(addr.is_loopback())
     }
 
-    fn route(&self, space: &Arc<Space>, key: RouteKey, _user: u32) -> Result<Arc<dyn Route>> {
+    fn route(
+        &self,
+        space: &Arc<Space>,
+        key: RouteKey,
+        _user: u32,
+        _chosen: bool,
+    ) -> Result<Arc<dyn Route>> {
         let local = space.local(key.peer, key.scope)?;
 
         Ok(LoopbackRoute::new(space, key, local, GFP_KERNEL_ACCOUNT)?)
     }
 
-    fn find(&self, space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>> {
+    fn find(&self, space: &Arc<Space>, key: RouteKey, _chosen: bool) -> Option<Arc<dyn Route>> {
         let local = space.local_if_any(key.peer, key.scope)?;
 
         Some(LoopbackRoute::new(space, key, local, GFP_ATOMIC).ok()?)

@@ -3,6 +3,7 @@
 //! Options of the level SOL_RDS (spec-options).
 
 use super::{
+    seam::Chosen,
     send,
     Socket, //
 };
@@ -167,7 +168,8 @@ pub(crate) fn choose_transport(sock: &Open<'_, Socket>, number: i32) -> Result {
 
     let transports = &sock.data().directory.transports;
     let transport = transports.iter().find(|t| t.number() == number);
-    locked.transport = Some(transport.ok_or(ENOPROTOOPT)?.clone());
+    let transport = transport.ok_or(ENOPROTOOPT)?.clone();
+    locked.transport = Some(Chosen::by_number(transport));
     Ok(())
 }
 

@@ -30,6 +30,7 @@ use crate::{
     },
     space::Space, //
 };
+use core::ops::Deref;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -102,14 +103,20 @@ pub(crate) trait Transport: Send + Sync {
     ///
     /// Sockets keep the result and use it for all messages with this key, until they are closed.
     ///
-    /// It is made for `user`, who may have so many, see [`rds_proto::shares`].
+    /// It is made for `user`, who may have so many, see [`rds_proto::shares`]. `chosen` is that of [`Chosen`].
     ///
     /// Errors: [`ENOMEM`], also if the user has too many, [`ENETDOWN`], [`EOPNOTSUPP`] (spec-sendmsg
     /// row 12), [`EINVAL`] if the address is one that only its own host can reach.
-    fn route(&self, space: &Arc<Space>, key: RouteKey, user: u32) -> Result<Arc<dyn Route>>;
+    fn route(
+        &self,
+        space: &Arc<Space>,
+        key: RouteKey,
+        user: u32,
+        chosen: bool,
+    ) -> Result<Arc<dyn Route>>;
 
     /// Finds the way to a peer if there is one. Any context.
-    fn find(&self, space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>>;
+    fn find(&self, space: &Arc<Space>, key: RouteKey, chosen: bool) -> Option<Arc<dyn Route>>;
 
     /// The congestion map of a local address has changed: it is to be sent to all peers of that
     /// address. May be called in any context, but without the lock of a path.
@@ -148,6 +155,55 @@ pub(crate) trait Transports: Send + Sync {
 
     /// Returns the account of what peers make all namespaces store but the initial one.
     fn backlog_elsewhere(&self) -> &Arc<Backlog>;
+}
+
+/// The transport of a socket.
+#[derive(Clone)]
+pub(crate) struct Chosen {
+    transport: Arc<dyn Transport>,
+    /// The program chose it by its number. It also carries what another one would carry better.
+    by_number: bool,
+}
+
+impl Chosen {
+    /// Returns the one that owns the socket's address.
+    pub(crate) fn by_address(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport,
+            by_number: false,
+        }
+    }
+
+    /// Returns the one that the program asked for.
+    pub(crate) fn by_number(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport,
+            by_number: true,
+        }
+    }
+
+    /// As [`Transport::route`].
+    pub(crate) fn route(
+        &self,
+        space: &Arc<Space>,
+        key: RouteKey,
+        user: u32,
+    ) -> Result<Arc<dyn Route>> {
+        self.transport.route(space, key, user, self.by_number)
+    }
+
+    /// As [`Transport::find`].
+    pub(crate) fn find(&self, space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>> {
+        self.transport.find(space, key, self.by_number)
+    }
+}
+
+impl Deref for Chosen {
+    type Target = Arc<dyn Transport>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.transport
+    }
 }
 
 /// A transport that a socket is bound to, or about to be, until this is dropped. May sleep then.

@@ -91,6 +91,10 @@ impl Carrier for Rc {
         tos
     }
 
+    fn carries_own(chosen: bool, loopback: bool) -> bool {
+        chosen || !loopback
+    }
+
     fn dump(link: Option<&Link>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match link {
             Some(link) => f.write_fmt(fmt!(
