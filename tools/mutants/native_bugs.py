@@ -205,8 +205,8 @@ NATIVE = [
     Mutant(
         "native-least-quota",
         "a peer that cannot take the longest message is taken all the same",
-        "Session::take_hello",
-        "|| hello.quota < MIN_QUOTA",
+        "Session::is_possible",
+        "&& hello.quota >= MIN_QUOTA",
         "",
     ),
     Mutant(
@@ -241,8 +241,22 @@ NATIVE = [
         "native-skipped",
         "a peer that has forgotten what it sent is not noticed",
         "Session::take_hello",
-        "|| (kin == Kin::Same && hello.first > self.inbox.base())",
-        "",
+        "(kin == Kin::Same && hello.first > self.inbox.base())",
+        "false",
+    ),
+    Mutant(
+        "native-late-hello",
+        "what a hello says that comes late is held against the peer",
+        "Session::take_hello",
+        "(differs && !is_late)",
+        "differs",
+    ),
+    Mutant(
+        "native-other-self",
+        "a hello counts whose sender takes us for who we were",
+        "Session::take_hello",
+        "us.get() != self.number",
+        "us.get() & 0xff_ffff != self.number & 0xff_ffff",
     ),
     Mutant(
         "native-base",
@@ -346,8 +360,8 @@ NATIVE = [
         "native-idle-asks",
         "lanes ask for quota while others have packets under way",
         "Session::asks_for_quota",
-        "self.in_flight == 0 && ",
-        "",
+        "&& lanes.fold(0, |count, way| way.lane.in_flight() | count) == 0",
+        "&& lanes.count() != 0",
     ),
     Mutant(
         "native-remembered",
