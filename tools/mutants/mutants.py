@@ -78,7 +78,7 @@ def tests(source: Path) -> str | None:
         return None
     if "error: could not compile" in output or "error[" in output:
         raise SystemExit(f"mutants: a mutant does not compile:\n{output[-3000:]}")
-    names = re.findall(r"^    (\S+)$", output, re.MULTILINE)
+    names = re.findall(r"^    (\S+::\S+)$", output, re.MULTILINE)
     unique = list(dict.fromkeys(names))
     more = f" and {len(unique) - 1} more" if len(unique) > 1 else ""
     return (unique[0] if unique else "tests: " + ("time limit" if code == 124 else "abort")) + more

@@ -84,7 +84,7 @@ NATIVE = [
         "",
     ),
     Mutant(
-        "native-room-asked",
+        "native-room-free",
         "a question takes the room that the peer has for messages",
         "Session::finish",
         "self.in_flight.saturating_add(u32::from(packet.fills));",

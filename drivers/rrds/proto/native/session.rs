@@ -519,16 +519,20 @@ impl<T: Types> Session<T> {
     /// past if one lane has left something to another that was asked before.
     pub fn next_timeout(&self) -> Option<Instant> {
         let has_ended = self.ended.is_some();
-        let lanes = self.lanes.iter().enumerate();
-        let lanes = lanes.filter_map(|(at, way)| Some((at, way.as_ref()?)));
+        let mut next = lane_bit(0);
+        let lanes = self.lanes.iter().filter_map(|way| {
+            let bit = next;
+            next = bit.wrapping_shl(1);
+            Some((bit, way.as_ref()?))
+        });
         let lanes = lanes.filter(|(_, way)| !(way.dead || has_ended && way.said_bye));
-        let of = |(at, way): (usize, &Way<T::Medium>)| {
+        let of = |(bit, way): (u8, &Way<T::Medium>)| {
             let timer = self.timer(way).unwrap_or(Instant::NEVER);
             if way.lane.is_full() {
                 // The rest waits for a packet that completes.
                 return timer;
             }
-            if way.class.is_some() && self.look & lane_bit(at) != 0 {
+            if way.class.is_some() && self.look & bit != 0 {
                 return Instant(0);
             }
             let due = way.received.due().unwrap_or(Instant::NEVER);

@@ -446,3 +446,32 @@ fn a_hello_is_not_acknowledged_by_another_life() {
     run(&mut p, &[], until);
     assert_eq!((p.ups[1].got.clone(), p.done(0)), ([(1, 64)].to_vec(), 1));
 }
+
+/// What it says of numbers holds for who we were.
+#[test]
+fn a_hello_to_who_we_were_does_not_count() {
+    let mut p = open(&[(0, datagram, Role::Any)]);
+    restart(&mut p, 1, 33, 3);
+    assert!(p.ends[1].lane_up(0, datagram(Role::Any)).is_ok());
+    let until = p.now.after(10_000_000_000);
+    run(&mut p, &[], until);
+    let ours = 11 + (1 << NUMBER_BITS);
+    assert_eq!(p.ends[0].number(), ours);
+    assert!(p.ends[0].lane_up(1, datagram(Role::Any)).is_ok());
+    for (number, peer, counts) in [(0, 11, false), (1, ours, true)] {
+        let header = PacketHeader {
+            session: ours,
+            lane: 1,
+            number,
+            ..NAMELESS
+        };
+        let said = Hello {
+            serial: 1000 + peer,
+            ..hello(33, 3, peer)
+        };
+        let packet = packet_of(header, |w| said.emit(w));
+        p.give(0, 1, &packet);
+        assert_eq!(p.ends[0].lane(1).unwrap().open, counts);
+        assert_eq!(p.ends[0].ended(), None);
+    }
+}
