@@ -254,7 +254,8 @@ impl<M> Socket<M> {
         socket::Socket::on_room(&open);
     }
 
-    /// Makes a path to a peer and dials it, so that messages can be sent to it where one may not sleep.
+    /// Makes a path to a peer and dials it, so that messages can be sent to it where one may not sleep. To an address of
+    /// this host there is none, unless the transport was chosen.
     ///
     /// Sleeps, but does not wait for the connection. Errors: [`ENOTCONN`] if the socket is not bound,
     /// [`EINVAL`], [`EOPNOTSUPP`], [`ENOMEM`], [`ENETDOWN`].

@@ -34,6 +34,7 @@ use directory::{
 pub(crate) use options::choose_transport;
 pub(crate) use send::{
     cancel,
+    in_order,
     next_ended,
     spares,
     Caller, //
@@ -115,7 +116,7 @@ use rds_proto::{
 use seam::{
     Chosen,
     Delivered,
-    Route, //
+    Last, //
 };
 use send::Sends;
 use tap::Tap;
@@ -169,8 +170,9 @@ pub(crate) struct Locked {
     tos: u8,
     /// What it is bound to, or is to be.
     transport: Option<Chosen>,
-    /// The way that the last message took.
-    route: Option<Arc<dyn Route>>,
+    /// The number of the one that the program has chosen, whatever became of that.
+    chosen: Option<i32>,
+    last: Last,
     recverr: bool,
 }
 
@@ -342,7 +344,7 @@ impl Family for Socket {
                 let tos = transport
                     .and_then(|transport| transport.service(tos))
                     .ok_or(ENOIOCTLCMD)?;
-                if locked.tos != 0 || locked.route.is_some() {
+                if locked.tos != 0 || locked.last.is_some() {
                     return Err(EINVAL);
                 }
                 locked.tos = tos;

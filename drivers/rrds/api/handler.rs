@@ -28,6 +28,7 @@ use crate::{
         names::Checked,
         seam::{
             Chosen,
+            Last,
             Route, //
         },
         tap::{
@@ -219,8 +220,7 @@ pub(super) struct Way {
     pub(super) scope: u32,
     pub(super) tos: u8,
     pub(super) transport: Option<Chosen>,
-    /// That of the last message.
-    pub(super) route: Option<Arc<dyn Route>>,
+    pub(super) last: Last,
 }
 
 impl Core {
@@ -260,20 +260,25 @@ impl Core {
                 lane: 0,
                 scope: dest.scope_from(source.addr, way.scope)?,
             };
-            if let Some(route) = way.route.as_ref().filter(|route| route.key() == key) {
-                return Ok((source, dest.at, route.clone()));
+            if let Some(route) = way.last.get(&key, self.sock.namespace()) {
+                return Ok((source, dest.at, route));
             }
             (source, dest.at, key, way.transport.clone().ok_or(ENOTCONN)?)
         };
 
         let space = self.sock.data().space();
-        let route = match transport.find(space, key) {
-            Some(route) => route,
+        let found = match transport.find(space, key) {
+            Some(found) => found,
             None if may_sleep => transport.route(space, key, self.sock.data().maker())?,
-            None => return Err(EHOSTUNREACH),
+            // What came from there within this host can be answered. It is not kept: there may be a path later.
+            None => {
+                let here = transport.find_here(space, key).ok_or(EHOSTUNREACH)?;
+                return Ok((source, dest, here));
+            }
         };
-        let old = self.way.lock().route.replace(route.clone());
-        drop(old);
+        let other = socket::in_order(&self.sock, &found);
+        let (route, last) = self.way.lock().last.put(found, other);
+        drop(last);
         Ok((source, dest, route))
     }
 

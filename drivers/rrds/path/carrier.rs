@@ -70,6 +70,9 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
     /// Returns the type of service of the path for a socket's.
     fn service(tos: u8) -> u8;
 
+    /// Whether loopback addresses are among those that connections can be made from.
+    const HAS_LOOPBACK: bool = false;
+
     /// Returns whether messages to an address of this host are carried, or else left to the loopback transport.
     /// `chosen` tells whether the program has chosen this carrier by its number, `loopback` what the administrator prefers.
     fn carries_own(chosen: bool, loopback: bool) -> bool {

@@ -7,7 +7,10 @@ use super::{
     counts::Counts,
     lines, //
 };
-use crate::space::Space;
+use crate::{
+    addr::to_ip,
+    space::Space, //
+};
 use core::num::NonZeroU32;
 use kernel::{
     new_spinlock_irq,
@@ -148,6 +151,12 @@ impl<C: Carrier> Realm<C> {
     /// one did. Any context.
     pub(super) fn may_log(&self, now: Instant) -> Option<u64> {
         self.shared.log.lock().take(now)
+    }
+
+    /// Returns whether the loopback transport could take a message to an address: whether that is one of this host now, and
+    /// not one that only loopback has. Any context.
+    pub(super) fn is_here(&self, addr: Addr, scope: u32) -> bool {
+        (C::HAS_LOOPBACK || !addr.is_loopback()) && self.ns.has_address(to_ip(addr), scope)
     }
 
     /// Returns whether an address is one of the namespace that connections can be made from. May sleep.

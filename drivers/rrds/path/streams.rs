@@ -311,10 +311,9 @@ impl<C: Listen> Transport for Streams<C> {
         chosen: bool,
     ) -> Result<Arc<dyn Route>> {
         let table = self.table().ok_or(ENETDOWN)?;
-        if !C::carries_own(chosen, space.sysctls.loopback())
-            && table.realm().owns(key.peer, key.scope)?
-        {
-            return self.loopback.route(space, key, user, chosen);
+        let stays = !C::carries_own(chosen, space.sysctls.loopback());
+        if stays && table.realm().is_here(key.peer, key.scope) {
+            return self.loopback.route(space, key, user, C::HAS_LOOPBACK);
         }
         // A carrier is not asked to reach what only this host can: rxe's queue pair for the connection
         // manager would not survive it.
@@ -327,15 +326,22 @@ impl<C: Listen> Transport for Streams<C> {
     }
 
     fn find(&self, space: &Arc<Space>, key: RouteKey, chosen: bool) -> Option<Arc<dyn Route>> {
-        let table = self.table()?;
         if !C::carries_own(chosen, space.sysctls.loopback()) {
-            if let Some(route) = self.loopback.find(space, key, chosen) {
+            if let Some(route) = self.find_here(space, key) {
                 return Some(route);
             }
         }
-        let path = table.path_if_any(key)?;
+        let path = self.table()?.path_if_any(key)?;
 
         Some(path)
+    }
+
+    fn find_here(&self, space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>> {
+        if !self.table()?.realm().is_here(key.peer, key.scope) {
+            return None;
+        }
+
+        self.loopback.find(space, key, C::HAS_LOOPBACK)
     }
 
     fn map_changed(&self, local: Addr) {

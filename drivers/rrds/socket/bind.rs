@@ -112,7 +112,7 @@ pub(crate) fn bind_to(sock: &Open<'_, Socket>, to: Checked) -> Result {
             loop {
                 let transport = transports.next().ok_or(EADDRNOTAVAIL)?;
                 if owns(sock, transport, at.addr, scope)? {
-                    break Chosen::by_address(transport.clone());
+                    break Chosen::new(transport.clone(), locked.chosen);
                 }
             }
         }
@@ -128,7 +128,7 @@ pub(crate) fn bind_to(sock: &Open<'_, Socket>, to: Checked) -> Result {
     Ok(())
 }
 
-fn owns(
+pub(super) fn owns(
     sock: &Open<'_, Socket>,
     transport: &Arc<dyn Transport>,
     addr: Addr,

@@ -11,6 +11,7 @@ use super::seam::{
     Transport, //
 };
 use crate::{
+    addr::to_ip,
     congestion::{
         Peer,
         Used, //
@@ -50,7 +51,8 @@ use rds_proto::{
     wire::Addr, //
 };
 
-/// The transport.
+/// The transport. Where it is asked for a way, who is asking tells by `chosen` that the way is to be kept whatever becomes
+/// of the address.
 pub(crate) struct Loopback;
 
 impl Transport for Loopback {
@@ -71,23 +73,31 @@ impl Transport for Loopback {
         space: &Arc<Space>,
         key: RouteKey,
         _user: u32,
-        _chosen: bool,
+        stays: bool,
     ) -> Result<Arc<dyn Route>> {
         let local = space.local(key.peer, key.scope)?;
 
-        Ok(LoopbackRoute::new(space, key, local, GFP_KERNEL_ACCOUNT)?)
+        Ok(LoopbackRoute::new(
+            space,
+            key,
+            local,
+            stays,
+            GFP_KERNEL_ACCOUNT,
+        )?)
     }
 
-    fn find(&self, space: &Arc<Space>, key: RouteKey, _chosen: bool) -> Option<Arc<dyn Route>> {
+    fn find(&self, space: &Arc<Space>, key: RouteKey, stays: bool) -> Option<Arc<dyn Route>> {
         let local = space.local_if_any(key.peer, key.scope)?;
 
-        Some(LoopbackRoute::new(space, key, local, GFP_ATOMIC).ok()?)
+        Some(LoopbackRoute::new(space, key, local, stays, GFP_ATOMIC).ok()?)
     }
 }
 
 /// From one address of this host to another.
 struct LoopbackRoute {
     key: RouteKey,
+    /// It is kept whatever becomes of the address.
+    stays: bool,
     peer: Arc<Peer>,
     space: Arc<Space>,
     next_seq: Atomic<u64>,
@@ -98,6 +108,7 @@ impl LoopbackRoute {
         space: &Arc<Space>,
         key: RouteKey,
         local: Used,
+        stays: bool,
         flags: kernel::alloc::Flags,
     ) -> Result<Arc<Self>> {
         let peer = Peer::here(local, space.backlog(), flags)?;
@@ -105,6 +116,7 @@ impl LoopbackRoute {
         Ok(Arc::new(
             Self {
                 key,
+                stays: stays || key.peer.is_loopback(),
                 peer,
                 space: space.clone(),
                 next_seq: Atomic::new(1),
@@ -126,6 +138,14 @@ impl LoopbackRoute {
 impl Route for LoopbackRoute {
     fn key(&self) -> RouteKey {
         self.key
+    }
+
+    fn is_current(&self, ns: &Namespace) -> bool {
+        self.stays || ns.has_address(to_ip(self.key.peer), self.key.scope)
+    }
+
+    fn overtakes(&self) -> bool {
+        true
     }
 
     fn peer(&self) -> &Arc<Peer> {

@@ -169,7 +169,8 @@ pub(crate) fn choose_transport(sock: &Open<'_, Socket>, number: i32) -> Result {
     let transports = &sock.data().directory.transports;
     let transport = transports.iter().find(|t| t.number() == number);
     let transport = transport.ok_or(ENOPROTOOPT)?.clone();
-    locked.transport = Some(Chosen::by_number(transport));
+    locked.chosen = Some(number);
+    locked.transport = Some(Chosen::new(transport, locked.chosen));
     Ok(())
 }
 

@@ -101,7 +101,8 @@ pub(crate) trait Transport: Send + Sync {
 
     /// Finds the way to a peer, or makes one. Nothing is sent yet. May sleep.
     ///
-    /// Sockets keep the result and use it for all messages with this key, until they are closed.
+    /// Sockets keep the result and use it for the messages with this key that follow each other, as long as it is
+    /// [current](Route::is_current).
     ///
     /// It is made for `user`, who may have so many, see [`rds_proto::shares`]. `chosen` is that of [`Chosen`].
     ///
@@ -117,6 +118,12 @@ pub(crate) trait Transport: Send + Sync {
 
     /// Finds the way to a peer if there is one. Any context.
     fn find(&self, space: &Arc<Space>, key: RouteKey, chosen: bool) -> Option<Arc<dyn Route>>;
+
+    /// Finds the way within this host to one of its addresses, for who can't wait for another one. Any context.
+    fn find_here(&self, space: &Arc<Space>, key: RouteKey) -> Option<Arc<dyn Route>> {
+        let _ = (space, key);
+        None
+    }
 
     /// The congestion map of a local address has changed: it is to be sent to all peers of that
     /// address. May be called in any context, but without the lock of a path.
@@ -166,19 +173,13 @@ pub(crate) struct Chosen {
 }
 
 impl Chosen {
-    /// Returns the one that owns the socket's address.
-    pub(crate) fn by_address(transport: Arc<dyn Transport>) -> Self {
-        Self {
-            transport,
-            by_number: false,
-        }
-    }
+    /// Returns a transport, which the program has chosen if it has its number.
+    pub(crate) fn new(transport: Arc<dyn Transport>, number: Option<i32>) -> Self {
+        let by_number = number == Some(transport.number());
 
-    /// Returns the one that the program asked for.
-    pub(crate) fn by_number(transport: Arc<dyn Transport>) -> Self {
         Self {
             transport,
-            by_number: true,
+            by_number,
         }
     }
 
@@ -227,6 +228,44 @@ impl Drop for Held {
     }
 }
 
+/// The way of a socket's last message.
+#[derive(Default)]
+pub(crate) struct Last {
+    route: Option<Arc<dyn Route>>,
+    /// It is looked up again for the next message: messages are under way that it would overtake, or the peer's address
+    /// was one of this host before and may be again.
+    doubtful: bool,
+}
+
+impl Last {
+    /// Whether a message was sent.
+    pub(crate) fn is_some(&self) -> bool {
+        self.route.is_some()
+    }
+
+    /// Returns it, if it is for messages with this key and nothing is to be looked up. Any context.
+    pub(crate) fn get(&self, key: &RouteKey, ns: &Namespace) -> Option<Arc<dyn Route>> {
+        let route = self.route.as_ref().filter(|_| !self.doubtful)?;
+
+        (route.key() == *key && route.is_current(ns)).then(|| route.clone())
+    }
+
+    /// Takes the way that was found. Returns it, or the `other` one on which messages are under way that it would overtake.
+    /// The last way comes with it, to be dropped without locks.
+    pub(crate) fn put(
+        &mut self,
+        found: Arc<dyn Route>,
+        other: Option<Arc<dyn Route>>,
+    ) -> (Arc<dyn Route>, Option<Arc<dyn Route>>) {
+        let last = self.route.replace(found.clone());
+        let same = last.as_ref().filter(|last| last.key() == found.key());
+        let was_here = same.is_some_and(|last| self.doubtful || last.overtakes());
+        self.doubtful = other.is_some() || (was_here && !found.overtakes());
+
+        (other.unwrap_or(found), last)
+    }
+}
+
 /// Why a message was not sent, and the message, unless it was dropped.
 pub(crate) type Refused = (Error, Option<Outgoing>);
 
@@ -234,6 +273,17 @@ pub(crate) type Refused = (Error, Option<Outgoing>);
 pub(crate) trait Route: Send + Sync {
     /// Returns what tells this way from others.
     fn key(&self) -> RouteKey;
+
+    /// Returns whether it still leads to the peer: an address of this host may have moved to another one. Any context.
+    fn is_current(&self, ns: &Namespace) -> bool {
+        let _ = ns;
+        true
+    }
+
+    /// Returns whether messages arrive at once, and so before what is on another way to the same peer.
+    fn overtakes(&self) -> bool {
+        false
+    }
 
     /// Returns the congestion map of the peer, see [`Space::peer`].
     fn peer(&self) -> &Arc<Peer>;

@@ -3,6 +3,7 @@
 //! Sending (spec-sendmsg).
 
 use super::{
+    bind::owns,
     control,
     names,
     seam::{
@@ -303,12 +304,17 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
             lane: 0,
             scope,
         };
-        match &locked.route {
-            Some(route) if route.key() == key => (source, dest, route.clone()),
-            _ => {
+        match locked.last.get(&key, sock.namespace()) {
+            Some(route) => (source, dest, route),
+            None => {
                 let transport = locked.transport.clone().ok_or(ENOTCONN)?;
-                let route = transport.route(&this.space, key, this.maker())?;
-                locked.route = Some(route.clone());
+                let found = transport.route(&this.space, key, this.maker())?;
+                let other = match in_order(sock, &found) {
+                    // What is under way there arrives only if the transport has the address.
+                    Some(other) if owns(sock, &transport, dest.addr, scope)? => Some(other),
+                    _ => None,
+                };
+                let (route, _last) = locked.last.put(found, other);
                 (source, dest, route)
             }
         }
@@ -360,6 +366,26 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         Ok(()) => Ok(len),
         Err((err, _draft)) => Err(refused(err)),
     }
+}
+
+/// Returns the way of the socket's messages to the same peer that are under way, if what is sent by the one that was found
+/// would overtake them. Takes a look at each message. Any context.
+pub(crate) fn in_order(sock: &Sock<Socket>, found: &Arc<dyn Route>) -> Option<Arc<dyn Route>> {
+    let sends = sock.data().sends.lock();
+    let mut at = 0;
+
+    if !found.overtakes() || sends.is_idle() {
+        return None;
+    }
+    while let Some((number, sent)) = sends.sent.next(at) {
+        let is_under_way = sent.outcome.is_none() && !sent.route.overtakes();
+        if is_under_way && sent.route.key() == found.key() {
+            return Some(sent.route.clone());
+        }
+        // OVERFLOW: It is the number of a place.
+        at = number.wrapping_add(1);
+    }
+    None
 }
 
 /// Makes what the program gets its cookie by, of a message of so many bytes. May sleep.

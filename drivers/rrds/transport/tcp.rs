@@ -80,6 +80,7 @@ impl Carrier for Tcp {
     const IS_STREAM: bool = true;
     const TAKES_PAGES: bool = true;
     const LANES: u8 = MAX_LANES;
+    const HAS_LOOPBACK: bool = true;
 
     fn owns(_host: &(), ns: &Namespace, addr: Addr, scope: u32) -> Result<bool> {
         Ok(ns.has_address(to_ip(addr), scope))
