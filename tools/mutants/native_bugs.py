@@ -289,8 +289,8 @@ NATIVE = [
     Mutant(
         "native-serial",
         "what a peer said of its room counts by when it comes",
-        "Session::is_news",
-        "serial.wrapping_sub(self.heard) as i32 > 0",
+        "Session::hear",
+        "is_newer(serial, self.heard)",
         "serial != self.heard",
     ),
     Mutant(

@@ -33,3 +33,10 @@ pub mod pacing;
 pub mod session;
 pub mod slab;
 pub mod wire;
+
+/// Whether what has a serial was said after what has another one. Serials wrap.
+#[inline]
+const fn is_newer(serial: u32, than: u32) -> bool {
+    // CAST: the difference of counts that wrap, as a signed number.
+    serial.wrapping_sub(than) as i32 > 0
+}

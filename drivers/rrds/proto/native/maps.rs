@@ -5,6 +5,7 @@
 //! One update is under way at a time. What changes meanwhile is noted by port, or by block of 4096 ports
 //! if there is too much of it, and sent as it is by then.
 
+use super::is_newer;
 use super::wire::{MapUpdate, BLOCK_LEN};
 
 /// Ports that are noted one by one.
@@ -218,11 +219,7 @@ impl MapReceiver {
     /// has, which are not clear yet.
     pub fn accept(&mut self, update: &MapUpdate<'_>) -> Option<u16> {
         let serial = update.serial();
-        // CAST: a difference as a signed number.
-        let newer = self
-            .last
-            .is_none_or(|last| serial.wrapping_sub(last) as i32 > 0);
-        if !newer {
+        if !self.last.is_none_or(|last| is_newer(serial, last)) {
             return None;
         }
         self.last = Some(serial);

@@ -69,14 +69,11 @@ impl<M: Payload, E: Slots<Entry<M>>, R: Slots<Record>, F: Slots<Flow>> Outbox<M,
             Class::Bulk => self.take_class(1, room, record),
             Class::Any => loop {
                 let (first, moves) = (usize::from(self.bulk_first), self.moves);
-                if self.has_class(first) {
-                    let taken = self.take_class(first, room, record);
-                    if taken.is_some() {
-                        return taken;
+                for class in [first, first ^ 1] {
+                    if !self.has_class(class) {
+                        continue;
                     }
-                }
-                if self.has_class(first ^ 1) {
-                    let taken = self.take_class(first ^ 1, room, record);
+                    let taken = self.take_class(class, room, record);
                     if taken.is_some() {
                         return taken;
                     }

@@ -5,6 +5,7 @@
 use super::{Peer, Session, Types, Way};
 use crate::native::arrivals::{Arrival, Arrivals, Mark, Packet};
 use crate::native::inbox::{Refusal, Upper as _};
+use crate::native::is_newer;
 use crate::native::outbox::MIN_QUOTA;
 use crate::native::wire::{
     Ack, Frame, FrameType, Frames, Hello, LaneKind, PacketFlags, PacketHeader, Reason, Reset,
@@ -322,9 +323,8 @@ impl<T: Types> Session<T> {
                 self.end(bye.reason);
             }
             Frame::Lanes(list) if way.open => {
-                // CAST: the difference of counts that wrap, as a signed number.
-                let is_newer = |heard| list.serial.wrapping_sub(heard) as i32 > 0;
-                if self.addresses_heard.is_none_or(is_newer) {
+                let is_news = |heard| is_newer(list.serial, heard);
+                if self.addresses_heard.is_none_or(is_news) {
                     self.addresses_heard = Some(list.serial);
                     upper.addresses(&list);
                 }
@@ -386,7 +386,7 @@ impl<T: Types> Session<T> {
         }
         // A lane is between two lives, and one session of theirs; each side remembers what was sent,
         // and what was handed up. One that comes late says what held then, perhaps to somebody else.
-        let is_late = kin == Kin::Same && !self.is_news(hello.serial);
+        let is_late = kin == Kin::Same && !is_newer(hello.serial, self.heard);
         let differs = (kin == Kin::Same && hello.first > self.inbox.base())
             || hello.base > self.outbox.next();
         if kin == Kin::Other || way.open || (differs && !is_late) {
@@ -469,17 +469,10 @@ impl<T: Types> Session<T> {
     /// Takes what the peer says of its room, unless it said something newer before.
     #[inline]
     fn hear(&mut self, serial: u32, room: u16) {
-        if self.is_news(serial) {
+        if is_newer(serial, self.heard) {
             self.heard = serial;
             self.room = room;
         }
-    }
-
-    /// Whether the peer has said what has this serial after all that was heard of it.
-    #[inline]
-    const fn is_news(&self, serial: u32) -> bool {
-        // CAST: the difference of counts that wrap, as a signed number.
-        serial.wrapping_sub(self.heard) as i32 > 0
     }
 
     #[inline]

@@ -11,8 +11,12 @@ use crate::native::wire::Ack;
 pub(super) type NewLane = (u8, fn(Role) -> AnyLane, Role);
 
 /// Two sessions with lanes of a kind.
-fn pair(lanes: &[NewLane]) -> Pair {
-    let mut p = Pair::new();
+pub(super) fn pair(lanes: &[NewLane]) -> Pair {
+    pair_with(Settings::default(), lanes)
+}
+
+fn pair_with(settings: Settings, lanes: &[NewLane]) -> Pair {
+    let mut p = Pair::with(settings);
     for (number, lane, role) in lanes {
         for end in &mut p.ends {
             assert!(end.lane_up(*number, lane(*role)).is_ok());
@@ -21,7 +25,7 @@ fn pair(lanes: &[NewLane]) -> Pair {
     p
 }
 
-fn long_queue(role: Role) -> AnyLane {
+pub(super) fn long_queue(role: Role) -> AnyLane {
     reliable(role, 100)
 }
 
@@ -228,12 +232,7 @@ fn nor_does_one_that_is_asked_last() {
                 room,
                 ..Settings::default()
             };
-            let mut p = Pair::with(settings);
-            for number in 0..2 {
-                for end in &mut p.ends {
-                    assert!(end.lane_up(number, lane(Role::Any)).is_ok());
-                }
-            }
+            let mut p = pair_with(settings, &[(0, lane, Role::Any), (1, lane, Role::Any)]);
             let until = p.now.after(10_000_000);
             run(&mut p, &[], until);
             let pto = p.ends[0].lane(1).unwrap().lane().detector().pto_ns();

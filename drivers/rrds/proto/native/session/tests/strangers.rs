@@ -2,7 +2,7 @@
 
 //! Datagram lanes, on which anybody can send: forged packets, and peers that are in another life.
 
-use super::lanes::{open, run, run_with};
+use super::lanes::{long_queue, open, pair, run, run_with, NewLane};
 use super::*;
 use crate::native::wire::{frame_header, Ack, Bye, FrameType, Hello, Reset};
 
@@ -197,12 +197,8 @@ fn a_lane_outlives_a_life() {
 fn what_an_earlier_life_sent_before_its_hello_is_not_acknowledged() {
     // With another lane that leads to the earlier life, and as long as no lane does.
     for lane in [1, 0] {
-        let mut p = Pair::new();
-        for lane in 0..=lane {
-            for end in &mut p.ends {
-                assert!(end.lane_up(lane, datagram(Role::Any)).is_ok());
-            }
-        }
+        let lanes: [NewLane; 2] = [(0, datagram, Role::Any), (1, datagram, Role::Any)];
+        let mut p = pair(&lanes[..=usize::from(lane)]);
         let until = p.now.after(10_000_000);
         run(&mut p, &[lane], until);
         let header = PacketHeader {
@@ -230,14 +226,8 @@ fn an_end_of_a_lane_that_is_made_anew_is_greeted() {
     let mut tried = 0;
     for lanes in 1..=2 {
         for lost in 0..1 << 8 {
-            let mut p = Pair::new();
-            for lane in 0..lanes {
-                for end in &mut p.ends {
-                    assert!(end.lane_up(lane, datagram(Role::Any)).is_ok());
-                }
-            }
-            let until = p.now.after(10_000_000);
-            run(&mut p, &[], until);
+            let both: [NewLane; 2] = [(0, datagram, Role::Any), (1, datagram, Role::Any)];
+            let mut p = open(&both[..lanes]);
             for n in 0..3 {
                 p.send(0, n, 3000);
                 p.send(1, n, 3000);
@@ -291,11 +281,7 @@ fn who_is_met_for_the_first_time_ends_nothing() {
         packet_of(NAMELESS, |w| strange.emit(w) && w.put(&[0xff; 3])),
         packet_of(NAMELESS, |w| strange.emit(w) && message(w)),
     ] {
-        let mut p = Pair::new();
-        for end in &mut p.ends {
-            assert!(end.lane_up(0, datagram(Role::Any)).is_ok());
-            assert!(end.lane_up(1, reliable(Role::Any, 100)).is_ok());
-        }
+        let mut p = pair(&[(0, datagram, Role::Any), (1, long_queue, Role::Any)]);
         let went = p.give(1, 0, &forged);
         assert!(matches!(went, PacketResult::Stray | PacketResult::Refused));
         assert_eq!((p.ends[1].ended(), p.ups[1].got.len()), (None, 0));
