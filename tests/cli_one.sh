@@ -21,11 +21,6 @@ serve() {
 	within 20 bound 4100 || die "no server: $(cat /tmp/server)"
 }
 
-# carried: how many ends of RDMA connections there are.
-carried() {
-	command rds info --json -n | grep -c '"infiniband"'
-}
-
 serve 127.0.0.1 stress
 check "loopback" rds stress -n 2 -d 8 -s 0-100 -c "$MESSAGES" -i 0 127.0.0.1:4100
 check "its server is content" wait "$server"

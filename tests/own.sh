@@ -19,11 +19,6 @@ bytes() {
 	cat "/sys/class/net/$1/statistics/tx_bytes"
 }
 
-# carried: how many ends of RDMA connections there are.
-carried() {
-	command rds info --json -n | awk '/"infiniband"/ { n++ } END { print n + 0 }'
-}
-
 # exchange SERVER CLIENT: messages of all sizes to the server and back, each with such a choice of a transport. $THERE and
 # $BACK are how many bytes went over the wire.
 exchange() {
@@ -45,14 +40,14 @@ exchange() {
 	echo "$THERE bytes there, $BACK back"
 }
 
-# pinged COUNT: whether so many answers have come.
-pinged() {
-	[ "$(grep -c ': seq' /tmp/ping)" -ge "$1" ]
-}
-
 # answers: how many have come.
 answers() {
 	grep -c ': seq' /tmp/ping
+}
+
+# pinged COUNT: whether so many have.
+pinged() {
+	[ "$(answers)" -ge "$1" ]
 }
 
 # moves: an address leaves this host while a program sends to it, and comes back.

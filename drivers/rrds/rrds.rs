@@ -136,13 +136,12 @@ impl Transports for Maker {
     fn make(&self) -> Result<KVec<Arc<dyn Transport>>> {
         let mut transports: KVec<Arc<dyn Transport>> = KVec::with_capacity(3, GFP_KERNEL)?;
 
-        let loopback: Arc<dyn Transport> = Arc::new(Loopback, GFP_KERNEL)?;
+        // An address may move to another host, which RDMA can then reach; a way of TCP's is kept, as with C.
+        let following = Arc::new(Loopback { stays: false }, GFP_KERNEL)?;
+        let loopback: Arc<dyn Transport> = Arc::new(Loopback { stays: true }, GFP_KERNEL)?;
 
         transports.push(loopback.clone(), GFP_KERNEL)?;
-        transports.push(
-            Streams::new(&self.carriers.rc, loopback.clone())?,
-            GFP_KERNEL,
-        )?;
+        transports.push(Streams::new(&self.carriers.rc, following)?, GFP_KERNEL)?;
         if let Some(tcp) = &self.carriers.tcp {
             transports.push(Streams::new(tcp, loopback)?, GFP_KERNEL)?;
         }

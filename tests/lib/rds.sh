@@ -35,6 +35,11 @@ connections_up() {
 	[ "$(command rds info -n | grep -c -e '--U')" -ge "$1" ]
 }
 
+# carried: how many ends of RDMA connections there are.
+carried() {
+	command rds info --json -n | awk '/"infiniband"/ { n++ } END { print n + 0 }'
+}
+
 # connection TOS COLUMN: what is listed of the one from $US to $PEER: 5 is its state, 6 the number of the message
 # that comes next.
 connection() {

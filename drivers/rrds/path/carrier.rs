@@ -61,6 +61,8 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
     const TAKES_PAGES: bool = false;
     /// Most connections to a peer at a time, see [`lanes`](super::lanes).
     const LANES: u8 = 1;
+    /// Whether loopback addresses are among those that connections can be made from.
+    const HAS_LOOPBACK: bool = false;
 
     /// Returns whether an address is one of a namespace that connections can be made from. May sleep.
     ///
@@ -69,9 +71,6 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
 
     /// Returns the type of service of the path for a socket's.
     fn service(tos: u8) -> u8;
-
-    /// Whether loopback addresses are among those that connections can be made from.
-    const HAS_LOOPBACK: bool = false;
 
     /// Returns whether messages to an address of this host are carried, or else left to the loopback transport.
     /// `chosen` tells whether the program has chosen this carrier by its number, `loopback` what the administrator prefers.

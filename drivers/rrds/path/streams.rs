@@ -313,7 +313,7 @@ impl<C: Listen> Transport for Streams<C> {
         let table = self.table().ok_or(ENETDOWN)?;
         let stays = !C::carries_own(chosen, space.sysctls.loopback());
         if stays && table.realm().is_here(key.peer, key.scope) {
-            return self.loopback.route(space, key, user, C::HAS_LOOPBACK);
+            return self.loopback.route(space, key, user, chosen);
         }
         // A carrier is not asked to reach what only this host can: rxe's queue pair for the connection
         // manager would not survive it.
@@ -341,7 +341,7 @@ impl<C: Listen> Transport for Streams<C> {
             return None;
         }
 
-        self.loopback.find(space, key, C::HAS_LOOPBACK)
+        self.loopback.find(space, key, false)
     }
 
     fn map_changed(&self, local: Addr) {

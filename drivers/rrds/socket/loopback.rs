@@ -51,9 +51,11 @@ use rds_proto::{
     wire::Addr, //
 };
 
-/// The transport. Where it is asked for a way, who is asking tells by `chosen` that the way is to be kept whatever becomes
-/// of the address.
-pub(crate) struct Loopback;
+/// The transport.
+pub(crate) struct Loopback {
+    /// Its ways are kept whatever becomes of the address, and not only as long as this host has it.
+    pub(crate) stays: bool,
+}
 
 impl Transport for Loopback {
     fn number(&self) -> i32 {
@@ -73,7 +75,7 @@ impl Transport for Loopback {
         space: &Arc<Space>,
         key: RouteKey,
         _user: u32,
-        stays: bool,
+        _chosen: bool,
     ) -> Result<Arc<dyn Route>> {
         let local = space.local(key.peer, key.scope)?;
 
@@ -81,15 +83,15 @@ impl Transport for Loopback {
             space,
             key,
             local,
-            stays,
+            self.stays,
             GFP_KERNEL_ACCOUNT,
         )?)
     }
 
-    fn find(&self, space: &Arc<Space>, key: RouteKey, stays: bool) -> Option<Arc<dyn Route>> {
+    fn find(&self, space: &Arc<Space>, key: RouteKey, _chosen: bool) -> Option<Arc<dyn Route>> {
         let local = space.local_if_any(key.peer, key.scope)?;
 
-        Some(LoopbackRoute::new(space, key, local, stays, GFP_ATOMIC).ok()?)
+        Some(LoopbackRoute::new(space, key, local, self.stays, GFP_ATOMIC).ok()?)
     }
 }
 

@@ -371,13 +371,12 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
 /// Returns the way of the socket's messages to the same peer that are under way, if what is sent by the one that was found
 /// would overtake them. Takes a look at each message. Any context.
 pub(crate) fn in_order(sock: &Sock<Socket>, found: &Arc<dyn Route>) -> Option<Arc<dyn Route>> {
-    let sends = sock.data().sends.lock();
-    let mut at = 0;
-
-    if !found.overtakes() || sends.is_idle() {
+    if !found.overtakes() {
         return None;
     }
-    while let Some((number, sent)) = sends.sent.next(at) {
+    let sends = sock.data().sends.lock();
+    let mut at = 0;
+    while let Some((number, sent)) = sends.sent.next(at).filter(|_| !sends.is_idle()) {
         let is_under_way = sent.outcome.is_none() && !sent.route.overtakes();
         if is_under_way && sent.route.key() == found.key() {
             return Some(sent.route.clone());

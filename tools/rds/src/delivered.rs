@@ -5,7 +5,7 @@
 use crate::{Family, Interest, RecvFlags, Socket, Transport, PING_PORT};
 use rustix::net::sockopt;
 use std::io::{self, IoSliceMut};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// How often it is looked whether everything is acknowledged, if no answer comes.
@@ -40,11 +40,9 @@ impl Socket {
         if self.transport()? == Some(Transport::Tcp) {
             return self.wait_acknowledged(to, end);
         }
-        let peer = to.ip().to_canonical();
         // Between two addresses of one host a ping may take another way, and messages mostly have arrived.
-        let is_here = || std::net::UdpSocket::bind((peer, 0)).is_ok();
-        let is_done = || matches!(self.in_flight_that(|message| message.remote == peer), Ok(0));
-        if is_here() && is_done() {
+        let is_here = UdpSocket::bind((to.ip().to_canonical(), 0)).is_ok();
+        if is_here && matches!(self.in_flight_to(to), Ok(0)) {
             return Ok(());
         }
         local.set_port(0);
@@ -70,12 +68,17 @@ impl Socket {
         }
     }
 
+    /// How many messages to the host of `to` are not acknowledged.
+    fn in_flight_to(&self, to: SocketAddr) -> io::Result<usize> {
+        let peer = to.ip().to_canonical();
+        self.in_flight_that(|message| message.remote == peer)
+    }
+
     /// Waits until all that was sent to `to` is acknowledged.
     fn wait_acknowledged(&self, to: SocketAddr, end: Option<Instant>) -> io::Result<()> {
-        let peer = to.ip().to_canonical();
         let mut pause = Duration::from_millis(1);
         loop {
-            match self.in_flight_that(|message| message.remote == peer) {
+            match self.in_flight_to(to) {
                 Ok(0) => return Ok(()),
                 Ok(_) => {}
                 // Others send so much that the list grows faster than it is read.
