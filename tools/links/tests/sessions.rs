@@ -9,12 +9,17 @@ use rds_proto::native::lane::Role;
 /// 10 Gbit/s, 50 µs.
 const FAST: LinkConfig = LinkConfig::new(1_250_000_000, 50 * US);
 
-/// Two lanes of a kind with these roles, on the paths 0 and `second`.
+/// Two lanes of a kind with these roles, on the paths 0 and `second`. What a reliable one has under way is as much as a
+/// round trip of [`FAST`] and some more.
 fn two(datagrams: bool, roles: [Role; 2], second: usize) -> SessionsConfig {
+    two_with(datagrams, roles, second, 12)
+}
+
+/// [`two`], with so many packets under way on a reliable lane.
+fn two_with(datagrams: bool, roles: [Role; 2], second: usize, packets: u16) -> SessionsConfig {
     let lane = |path, role| match datagrams {
         true => LaneConfig::datagram(path, role, Kind::Bbr, 4096),
-        // As many packets as a round trip of the longest path here holds, and more.
-        false => LaneConfig::reliable(path, role, 12),
+        false => LaneConfig::reliable(path, role, packets),
     };
     let [first, other] = roles;
     SessionsConfig::new(&[lane(0, first), lane(second, other)])
@@ -55,8 +60,16 @@ fn a_dead_lane_costs_three_timeouts_at_most_and_loses_nothing() {
 #[test]
 fn a_small_message_takes_twice_as_long_beside_bulk_at_most() {
     for datagrams in [true, false] {
-        for link in [FAST, LinkConfig::new(625_000_000, MS)] {
-            let config = two(datagrams, [Role::Small, Role::Bulk], 0);
+        for link in [
+            FAST,
+            LinkConfig::new(625_000_000, MS),
+            LinkConfig::new(12_500_000, 40 * MS),
+            LinkConfig::new(12_500_000, 100 * MS),
+        ] {
+            // As many as a round trip holds, and more.
+            let packets = 12 + 2 * link.rate * link.rtt / SECOND / 65_536;
+            let packets = u16::try_from(packets).expect("few");
+            let config = two_with(datagrams, [Role::Small, Role::Bulk], 0, packets);
             let mut w = Sessions::new(1, &[link], config);
             let warm = 100 * link.rtt.max(100 * US);
             w.ping_until(warm, 64);
@@ -67,7 +80,8 @@ fn a_small_message_takes_twice_as_long_beside_bulk_at_most() {
             let began = w.now();
             let beside = w.ping_until(w.now() + 2 * warm, 64);
             let after: u64 = w.delivered().iter().map(|(_, bytes)| bytes).sum();
-            let percent = 100 * (after - before) * SECOND / (w.now() - began) / link.rate;
+            let rate = (after - before) * (SECOND / US) / ((w.now() - began) / US);
+            let percent = 100 * rate / link.rate;
             let rtt = link.rtt;
             assert!(
                 beside <= 2 * idle,

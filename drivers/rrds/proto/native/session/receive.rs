@@ -115,8 +115,10 @@ impl<T: Types> Session<T> {
             return Received::Stray;
         }
         match way.lane.kind() {
-            // The peer does not know our number before our hello has come.
-            LaneKind::Reliable if !named && way.open => return Received::Stray,
+            // The peer does not know our number before our hello has come, and may repeat its own until then.
+            LaneKind::Reliable if !named && way.open && !self.is_repeated(frames) => {
+                return Received::Stray;
+            }
             LaneKind::Datagram if !named || begins_with_hello(frames) => {
                 if let Some(doubted) = self.vet(lane, way, named, frames, header.number) {
                     return doubted;
@@ -258,6 +260,14 @@ impl<T: Types> Session<T> {
             self.leave_life(lane, way, kin);
         }
         None
+    }
+
+    /// Whether frames begin with a hello of the peer's session that is known.
+    fn is_repeated(&self, frames: &[u8]) -> bool {
+        match Frames::new(frames).next() {
+            Some(Ok(Frame::Hello(hello))) => self.kin(&hello) == Kin::Same,
+            _ => false,
+        }
     }
 
     /// What a hello is to what is known of the peer.

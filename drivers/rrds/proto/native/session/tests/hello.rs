@@ -316,3 +316,26 @@ fn the_newest_word_on_the_room_counts() {
         assert_eq!(p.ends[0].room, expected, "{serial}");
     }
 }
+
+/// On a long path the peer's answer takes longer than the first timeout.
+#[test]
+fn a_hello_that_a_reliable_lane_repeats_is_no_stray() {
+    let mut p = Pair::new();
+    p.up(0, Role::Any);
+    let first = p.take(0, 0);
+    p.now = Instant(p.now.0 + 10_000_000_000);
+    let again = p.take(0, 0);
+    assert_eq!((first.len(), again.len()), (1, 1));
+    assert_eq!(p.give(1, 0, &first[0]), PacketResult::Taken);
+    assert_eq!(p.give(1, 0, &again[0]), PacketResult::Taken);
+    // One of another session is.
+    let mut p2 = Pair::new();
+    p2.ends[0] = session(44, 4);
+    p2.up(0, Role::Any);
+    let other = p2.take(0, 0);
+    assert_eq!(p.give(1, 0, &other[0]), PacketResult::Stray);
+    assert_eq!(p.ends[1].ended(), None);
+    p.send(0, 1, 10);
+    p.settle();
+    assert_eq!((p.done(0), p.ups[1].got.len()), (1, 1));
+}
