@@ -63,6 +63,8 @@ fn copy_pieces(
 ) -> Result {
     payload.reserve(u32::try_from(len).map_err(|_| EMSGSIZE)?, flags)?;
     let mut left = len;
+    let fragments = if wants_pages { 0 } else { len / FRAGMENT_BYTES };
+    let mut taken = spares.take_some(fragments).into_iter();
 
     while left > 0 {
         let part = left.min(FRAGMENT_BYTES);
@@ -77,7 +79,14 @@ fn copy_pieces(
                 continue;
             }
         }
-        let mut piece = is_full.then(|| spares.take()).flatten().unwrap_or_default();
+        let mut piece = match taken.next() {
+            _ if !is_full => KVec::new(),
+            Some(piece) => piece.unwrap_or_default(),
+            None => {
+                taken = spares.take_some(left / FRAGMENT_BYTES).into_iter();
+                taken.next().flatten().unwrap_or_default()
+            }
+        };
         msg.take(part, &mut piece, flags)?;
         left = left.saturating_sub(piece.len());
         payload.push(piece, flags)?;

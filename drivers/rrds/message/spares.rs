@@ -20,6 +20,9 @@ use rds_proto::consts::FRAGMENT_BYTES;
 /// Most fragments that are kept of each kind of memory: those of four messages of the greatest length.
 const MOST: usize = 1024;
 
+/// Fragments that are taken at a time, at most.
+pub(super) const RUN: usize = 8;
+
 /// Memory for fragments. New memory would have to be zeroed; this has what was in an earlier message,
 /// and is written over before a piece of it is shown to anyone.
 #[pin_data]
@@ -52,6 +55,17 @@ impl Spares {
         self.list.lock().pop()
     }
 
+    /// Returns up to `count` pieces of such memory, as far as there is any.
+    pub(super) fn take_some(&self, count: usize) -> [Option<KVec<u8>>; RUN] {
+        let mut list = self.list.lock();
+        let mut left = count;
+
+        core::array::from_fn(|_| {
+            left = left.checked_sub(1)?;
+            list.pop()
+        })
+    }
+
     /// Returns a page, if there is any.
     fn take_page(&self) -> Option<SharedPage> {
         self.pages.lock().pop()
@@ -79,28 +93,66 @@ impl Spares {
 
     /// Keeps the memory of a message, as far as there is room and a fragment fits into its pieces.
     fn keep(&self, payload: Payload) {
-        for piece in payload.into_pieces() {
-            match piece {
-                Piece::Slab(mut bytes) if bytes.capacity() >= FRAGMENT_BYTES => {
-                    // What was cut off is zeroed, nothing is allocated.
-                    if bytes.resize(FRAGMENT_BYTES, 0, GFP_ATOMIC).is_ok() {
-                        keep_one(&self.list, bytes);
-                    }
-                }
-                Piece::Page(page) if !page.is_shared() => keep_one(&self.pages, page),
-                // The network frees a page when it has done with it.
-                Piece::Slab(_) | Piece::Page(_) => {}
-            }
+        let mut pieces = payload.into_pieces();
+        let mut next = pieces.next();
+
+        while let Some(piece) = next {
+            next = match piece {
+                Piece::Slab(_) => keep_run(&self.list, piece, &mut pieces, slab),
+                Piece::Page(_) => keep_run(&self.pages, piece, &mut pieces, page),
+            };
         }
     }
 }
 
-/// Keeps memory in a list, if there is room.
-fn keep_one<T>(list: &SpinLockIrq<KVec<T>>, memory: T) {
-    let refused = list.lock().push_within_capacity(memory);
+/// Keeps `first` and the pieces after it that are of the same kind in a list, as far as there is room. Takes the lock
+/// once. Returns the piece that follows.
+///
+/// `keepable` returns the memory of a piece if it is to be kept, or a piece of another kind.
+fn keep_run<T>(
+    list: &SpinLockIrq<KVec<T>>,
+    first: Piece,
+    pieces: &mut impl Iterator<Item = Piece>,
+    keepable: impl Fn(Piece) -> Result<Option<T>, Piece>,
+) -> Option<Piece> {
+    let mut kept = list.lock();
+    let mut piece = first;
 
-    // It is freed without the lock.
-    drop(refused);
+    loop {
+        let refused = match keepable(piece) {
+            Ok(Some(memory)) => kept.push_within_capacity(memory).err(),
+            Ok(None) => None,
+            Err(other) => return Some(other),
+        };
+        if refused.is_some() {
+            // It is freed without the lock.
+            drop(kept);
+            return pieces.next();
+        }
+        piece = pieces.next()?;
+    }
+}
+
+/// Returns the memory of a piece from `kmalloc` that a fragment fits into.
+fn slab(piece: Piece) -> Result<Option<KVec<u8>>, Piece> {
+    match piece {
+        Piece::Slab(bytes) if bytes.len() == FRAGMENT_BYTES => Ok(Some(bytes)),
+        Piece::Slab(mut bytes) if bytes.capacity() >= FRAGMENT_BYTES => {
+            // What was cut off is zeroed, nothing is allocated.
+            let filled = bytes.resize(FRAGMENT_BYTES, 0, GFP_ATOMIC);
+            Ok(filled.is_ok().then_some(bytes))
+        }
+        Piece::Slab(_) => Ok(None),
+        Piece::Page(_) => Err(piece),
+    }
+}
+
+/// Returns the page of a piece that the network does not refer to: it frees a page when it has done with it.
+fn page(piece: Piece) -> Result<Option<SharedPage>, Piece> {
+    match piece {
+        Piece::Page(page) => Ok((!page.is_shared()).then_some(page)),
+        Piece::Slab(_) => Err(piece),
+    }
 }
 
 /// The data of a message, whose memory goes back to where it is from.

@@ -336,6 +336,7 @@ pub(crate) struct Piece<'a> {
 }
 
 impl Piece<'_> {
+    #[inline]
     fn slice(self, range: Range<u32>) -> Result<Self> {
         if range.start > range.end || range.end > self.len {
             return Err(EINVAL);

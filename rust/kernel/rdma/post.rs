@@ -99,6 +99,7 @@ impl Filler<'_> {
     ///
     /// Errors: [`ENOSPC`] if there is no room, [`EINVAL`] if there are more than `limit`, or one is of
     /// another device, or too long.
+    #[inline]
     fn add<'p>(
         &mut self,
         dev: &Device,

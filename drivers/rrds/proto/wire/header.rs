@@ -107,6 +107,7 @@ impl Header {
     ///
     /// [`WireError::Truncated`] if there are fewer than 48 bytes, [`WireError::Checksum`] if the
     /// checksum is wrong.
+    #[inline]
     pub fn parse(frame: &[u8]) -> Result<Self, WireError> {
         let Ok((raw, _payload)) = RawHeader::ref_from_prefix(frame) else {
             return Err(WireError::Truncated);
@@ -127,6 +128,7 @@ impl Header {
     }
 
     /// The bytes of the header, checksum included.
+    #[inline]
     pub fn emit(&self) -> [u8; HEADER_LEN] {
         let mut raw = RawHeader {
             seq: U64::new(self.seq),
@@ -163,15 +165,17 @@ pub fn checksum(header: &[u8; HEADER_LEN]) -> [u8; 2] {
 /// The ones-complement sum of the native 16-bit words of `raw`.
 ///
 /// The sum is neutral to byte order, so that native words in and native bytes out give the same
-/// bytes on every machine. Adding 32-bit words into 64 bits and folding at the end is the same sum.
+/// bytes on every machine. Adding 64-bit words with their carry and folding at the end is the same sum.
+#[inline]
 fn fold(raw: &RawHeader) -> u16 {
-    let words: [[u8; 4]; HEADER_LEN / 4] = zerocopy::transmute!(*raw);
+    let words: [[u8; 8]; HEADER_LEN / 8] = zerocopy::transmute!(*raw);
     let mut sum: u64 = 0;
     for word in words {
-        // Wraps never: twelve 32-bit values fit in 36 bits.
-        sum = sum.wrapping_add(u64::from(u32::from_ne_bytes(word)));
+        let (more, carry) = sum.overflowing_add(u64::from_ne_bytes(word));
+        // Wraps never: what has overflowed is not the greatest value.
+        sum = more.wrapping_add(u64::from(carry));
     }
-    // Each fold keeps the sum modulo 0xffff and shortens it: 36 bits, 33, 18, 17, 16.
+    // Each fold keeps the sum modulo 0xffff and shortens it: 64 bits, 33, 18, 17, 16.
     sum = (sum & 0xffff_ffff).wrapping_add(sum >> 32);
     sum = (sum & 0xffff).wrapping_add(sum >> 16);
     sum = (sum & 0xffff).wrapping_add(sum >> 16);

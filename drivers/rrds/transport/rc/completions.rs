@@ -25,6 +25,7 @@ use krdma::rdma::{
 };
 use rds_proto::{
     conn::ConnId,
+    consts::HEADER_LEN,
     error::DropReason, //
 };
 
@@ -88,7 +89,7 @@ impl Operation for Receive {
                 let (header, data) = this.as_mut().data_mut().get_mut().frame();
                 let receipt = owner.path.receive(
                     owner.conn,
-                    &header,
+                    header.first_chunk().unwrap_or(&[0; HEADER_LEN]),
                     received.byte_len(),
                     data,
                     owner.pools.spares(),

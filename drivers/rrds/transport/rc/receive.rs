@@ -9,6 +9,7 @@ use crate::{
 use kernel::prelude::*;
 use krdma::rdma::{
     dma::{
+        CpuAccess,
         FromDevice,
         Mapping, //
     },
@@ -26,6 +27,9 @@ pub(super) struct Receive {
     header: Mapping<KBox<[u8; HEADER_LEN]>, FromDevice>,
     data: Buffer,
 }
+
+/// The header of a frame that came in.
+type HeaderBytes<'a> = CpuAccess<'a, KBox<[u8; HEADER_LEN]>, FromDevice>;
 
 /// The data of a frame that came in.
 pub(super) struct Buffer(Option<Mapping<KVec<u8>, FromDevice>>);
@@ -83,10 +87,7 @@ impl Receive {
 
     /// Returns the header of a frame that came in, and its data.
     #[inline]
-    pub(super) fn frame(&mut self) -> ([u8; HEADER_LEN], &mut Buffer) {
-        let mut header = [0; HEADER_LEN];
-
-        header.copy_from_slice(&self.header.cpu());
-        (header, &mut self.data)
+    pub(super) fn frame(&mut self) -> (HeaderBytes<'_>, &mut Buffer) {
+        (self.header.cpu(), &mut self.data)
     }
 }

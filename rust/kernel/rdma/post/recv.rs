@@ -278,6 +278,7 @@ impl<'a> Buffers<'a, '_> {
     /// Adds memory that the message goes to, after what was added before. A piece of no byte is left out.
     ///
     /// Errors: [`ENOSPC`] if the batch has no room, [`EINVAL`] if the memory is of another device.
+    #[inline]
     pub fn add(&mut self, sges: &[SgeMut<'a>]) -> Result {
         self.pieces
             .add(
