@@ -59,8 +59,8 @@ use kernel::{
 };
 use krdma::net::{
     ErasedSock,
-    Family,
-    Sock, //
+    Sock,
+    SocketData, //
 };
 use rds_proto::send::{
     self,
@@ -153,7 +153,7 @@ impl Message {
     }
 
     /// Whether the message is the one with this number among those of a socket.
-    pub(crate) fn is_of<T: Family>(&self, sock: &Sock<T>, number: usize) -> bool {
+    pub(crate) fn is_of<T: SocketData>(&self, sock: &Sock<T>, number: usize) -> bool {
         ptr::addr_eq(&*self.sender, sock) && self.number() == Some(number)
     }
 }
@@ -181,7 +181,7 @@ impl Draft {
     ///
     /// Allocates with `flags`. The data comes back if there is no memory.
     #[inline(always)] // The data is moved once, if it is not empty, and else not at all.
-    pub(crate) fn new<T: Family>(
+    pub(crate) fn new<T: SocketData>(
         sock: &Sock<T>,
         user: Option<u32>,
         payload: Pooled,

@@ -19,8 +19,8 @@ use kernel::{
     },
 };
 use krdma::net::{
-    Family,
-    Sock, //
+    Sock,
+    SocketData, //
 };
 
 /// Sockets that are looked at before others get the lock.
@@ -49,12 +49,12 @@ impl Seat {
 
 /// A set of sockets of a family, which keeps them.
 #[pin_data]
-pub(crate) struct Registry<T: Family> {
+pub(crate) struct Registry<T: SocketData> {
     #[pin]
     table: SpinLockIrq<Table<ARef<Sock<T>>>>,
 }
 
-impl<T: Family> Registry<T> {
+impl<T: SocketData> Registry<T> {
     /// No sockets.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {

@@ -94,6 +94,7 @@ use krdma::{
         Request,
         SendMsg,
         Sock,
+        SocketData,
         Timeout,
         Wait, //
     },
@@ -199,12 +200,15 @@ struct Receives {
 
 krdma::family_slot!(Socket);
 
+impl SocketData for Socket {
+    type Locked = Locked;
+}
+
 #[vtable]
 impl Family for Socket {
     const NAME: &'static CStr = c"RDS";
 
     type Shared = pernet::Registration<Tenant>;
-    type Locked = Locked;
 
     fn taken(number: u8) {
         if number == AF_RDS {

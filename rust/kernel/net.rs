@@ -5,6 +5,7 @@
 //! | Question | Where |
 //! |---|---|
 //! | How does a module offer an address family? | [`Family`], [`family::Registration`] |
+//! | What does a family keep for each socket? | [`SocketData`] |
 //! | What is a socket, who keeps it, what can be done with it anywhere? | [`Sock`] |
 //! | What can be done with it in a system call only? | [`Open`] |
 //! | How does a module open one for itself? | [`KernelSocket`] |
@@ -32,6 +33,7 @@ mod sock;
 mod sockopt;
 pub mod sysctl;
 pub mod tcp;
+mod timeout;
 mod wait;
 
 pub use addr::{Name, NameIn};
@@ -43,6 +45,7 @@ pub use namespace::Namespace;
 pub use poll::Events;
 pub(crate) use raw_addr::RawAddr;
 use raw_socket::RawSocket;
-pub use sock::{LockedSock, Open, Sock, Timestamps};
+pub use sock::{LockedSock, Open, Sock, SocketData, Timestamps};
 pub use sockopt::{OptionIn, OptionOut};
-pub use wait::{Timeout, Wait};
+pub use timeout::Timeout;
+pub use wait::Wait;

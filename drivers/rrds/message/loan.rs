@@ -17,8 +17,8 @@ use kernel::{
 use krdma::{
     net::{
         ErasedSock,
-        Family,
-        Sock, //
+        Sock,
+        SocketData, //
     },
     page::{
         LentPages,
@@ -43,7 +43,7 @@ pub(crate) struct Receipt {
 
 impl Receipt {
     /// Makes one. The socket is told of its end, by [`Lender::returned`], if this succeeds.
-    pub(crate) fn new<T: Family>(
+    pub(crate) fn new<T: SocketData>(
         sock: &Sock<T>,
         cookie: u32,
         flags: kernel::alloc::Flags,

@@ -22,8 +22,8 @@ use kernel::{
     },
 };
 use krdma::net::{
-    Family,
-    Sock, //
+    Sock,
+    SocketData, //
 };
 use rds_proto::wire::Addr;
 
@@ -68,12 +68,12 @@ type Shard<T> = RBTree<BindKey, ARef<Sock<T>>>;
 
 /// The bound sockets of a namespace.
 #[pin_data]
-pub(crate) struct Binds<T: Family> {
+pub(crate) struct Binds<T: SocketData> {
     #[pin]
     shards: [SpinLockIrq<Shard<T>>; SHARDS],
 }
 
-impl<T: Family> Binds<T> {
+impl<T: SocketData> Binds<T> {
     /// No sockets.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
@@ -118,12 +118,12 @@ impl<T: Family> Binds<T> {
 }
 
 /// An entry of the table that is not in it yet.
-pub(crate) struct Entry<T: Family> {
+pub(crate) struct Entry<T: SocketData> {
     key: BindKey,
     node: RBTreeNode<BindKey, ARef<Sock<T>>>,
 }
 
-impl<T: Family> Entry<T> {
+impl<T: SocketData> Entry<T> {
     /// Makes the entry of a socket. May sleep.
     pub(crate) fn new(key: BindKey, sock: &Sock<T>) -> Result<Self> {
         Ok(Self {
@@ -137,13 +137,13 @@ impl<T: Family> Entry<T> {
 ///
 /// It keeps the socket, and so itself, if it is not taken out of it: a socket that is closed does that. `D` is
 /// what has the table.
-pub(crate) struct Place<T: Family, D: AsRef<Binds<T>>> {
+pub(crate) struct Place<T: SocketData, D: AsRef<Binds<T>>> {
     directory: Arc<D>,
     key: BindKey,
     _family: PhantomData<fn() -> T>,
 }
 
-impl<T: Family, D: AsRef<Binds<T>>> Place<T, D> {
+impl<T: SocketData, D: AsRef<Binds<T>>> Place<T, D> {
     /// Enters a socket: from here on messages are delivered to it. Any context.
     ///
     /// Errors: [`EADDRINUSE`] if another one is bound there. The entry comes back then, to be dropped
@@ -165,7 +165,7 @@ impl<T: Family, D: AsRef<Binds<T>>> Place<T, D> {
     }
 }
 
-impl<T: Family, D: AsRef<Binds<T>>> Drop for Place<T, D> {
+impl<T: SocketData, D: AsRef<Binds<T>>> Drop for Place<T, D> {
     fn drop(&mut self) {
         (*self.directory).as_ref().remove(&self.key);
     }

@@ -3,8 +3,8 @@
 //! References to sockets whose family the holder does not know.
 
 use super::{
-    Family,
-    Sock, //
+    Sock,
+    SocketData, //
 };
 use crate::bindings;
 use core::{
@@ -24,13 +24,13 @@ use core::{
 ///
 /// ```
 /// # use kernel::prelude::*;
-/// use krdma::net::{ErasedSock, Family, Sock};
+/// use krdma::net::{ErasedSock, Sock, SocketData};
 ///
 /// trait Sender: Send + Sync {
 ///     fn ended(&self);
 /// }
 ///
-/// fn erase<T: Family>(sock: &Sock<T>) -> Option<ErasedSock<dyn Sender>>
+/// fn erase<T: SocketData>(sock: &Sock<T>) -> Option<ErasedSock<dyn Sender>>
 /// where
 ///     Sock<T>: Sender,
 /// {
@@ -59,7 +59,10 @@ impl<D: ?Sized + 'static> ErasedSock<D> {
     ///
     /// Any context.
     #[inline]
-    pub fn new<T: Family>(sock: &Sock<T>, view: for<'a> fn(&'a Sock<T>) -> &'a D) -> Option<Self> {
+    pub fn new<T: SocketData>(
+        sock: &Sock<T>,
+        view: for<'a> fn(&'a Sock<T>) -> &'a D,
+    ) -> Option<Self> {
         let object = view(sock);
         if !ptr::addr_eq(object, sock) {
             return None;

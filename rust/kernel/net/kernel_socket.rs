@@ -5,7 +5,7 @@
 //! C header: [`include/linux/net.h`](srctree/include/linux/net.h)
 
 use super::{
-    Family,
+    family::HasSlot,
     Namespace,
     Open,
     RawSocket, //
@@ -17,22 +17,22 @@ use crate::{
 use core::marker::PhantomData;
 use kernel::prelude::*;
 
-/// A socket of a [`Family`] that is open as long as this exists, without a file.
+/// A socket of a [`Family`](super::Family) that is open as long as this exists, without a file.
 ///
 /// It keeps the family's module and the namespace. When it is dropped, in any context, the socket is closed
 /// later, but before the code of the module that it belongs to goes. To wait for that there is
 /// [`close`](Self::close).
-pub struct KernelSocket<T: Family>(Deferred<Inner<T>>);
+pub struct KernelSocket<T: HasSlot>(Deferred<Inner<T>>);
 
 /// # Invariants
 ///
 /// `socket` is one of the family `T`.
-struct Inner<T: Family> {
+struct Inner<T: HasSlot> {
     socket: RawSocket,
     _family: PhantomData<fn() -> T>,
 }
 
-impl<T: Family> KernelSocket<T> {
+impl<T: HasSlot> KernelSocket<T> {
     /// Opens a socket of the family, in a namespace. `kind` is a type such as
     /// [`Request::SEQPACKET`](super::Request::SEQPACKET).
     ///
@@ -40,7 +40,7 @@ impl<T: Family> KernelSocket<T> {
     /// stays until it is closed. Sleeps.
     ///
     /// Errors: [`EAFNOSUPPORT`] if the family is not registered under the number, [`ENOMEM`], and what
-    /// [`Family::create`] fails with.
+    /// [`Family::create`](super::Family::create) fails with.
     pub fn new(owner: &'static ThisModule, number: u8, ns: &Namespace, kind: i32) -> Result<Self> {
         let charge = Charge::to(owner)?;
         let socket = RawSocket::new(ns, number.into(), kind)?;
@@ -57,7 +57,7 @@ impl<T: Family> KernelSocket<T> {
         })?))
     }
 
-    /// Closes the socket. [`Family::release`] has returned when this does.
+    /// Closes the socket. [`Family::release`](super::Family::release) has returned when this does.
     ///
     /// Sleeps. Must not be called by what that waits for.
     pub fn close(self) {

@@ -5,7 +5,6 @@
 //! C header: [`include/net/sock.h`](srctree/include/net/sock.h)
 
 use super::{
-    Family,
     Namespace,
     Timeout, //
 };
@@ -31,7 +30,16 @@ use kernel::{
     },
 };
 
-/// A socket of a [`Family`], with the family's data for it.
+/// What a protocol family keeps for each of its sockets: the type itself needs no lock, and [`Locked`](Self::Locked)
+/// is the part that the socket's lock protects.
+///
+/// What is done with such a socket is the family's: [`Family`](super::Family).
+pub trait SocketData: Send + Sync + Sized + 'static {
+    /// The part of a socket's data that its lock protects, see [`Sock::lock`].
+    type Locked: Send;
+}
+
+/// A socket of a [`Family`](super::Family), with the family's data for it.
 ///
 /// The data is reached by [`data`](Self::data) and [`lock`](Self::lock). An
 /// [`ARef<Sock<T>>`](ARef) keeps the socket, its data and its module, even when user space has closed
@@ -43,7 +51,7 @@ use kernel::{
 /// count of references is positive as long as a reference to this type exists. `locked` is only used
 /// by who owns the lock of `sk`.
 #[repr(C)]
-pub struct Sock<T: Family> {
+pub struct Sock<T: SocketData> {
     pub(super) sk: Opaque<bindings::sock>,
     pub(super) ns: ARef<Namespace>,
     pub(super) locked: UnsafeCell<T::Locked>,
@@ -51,14 +59,14 @@ pub struct Sock<T: Family> {
 }
 
 // SAFETY: A socket may be freed by any thread; the data is `Send`.
-unsafe impl<T: Family> Send for Sock<T> {}
+unsafe impl<T: SocketData> Send for Sock<T> {}
 
 // SAFETY: What is done through `&self` to `sk` may be done by several threads at once. `data` is
 // `Sync`, and `locked`, which is `Send`, is only reached with the lock.
-unsafe impl<T: Family> Sync for Sock<T> {}
+unsafe impl<T: SocketData> Sync for Sock<T> {}
 
 // SAFETY: The count of references keeps a socket alive.
-unsafe impl<T: Family> AlwaysRefCounted for Sock<T> {
+unsafe impl<T: SocketData> AlwaysRefCounted for Sock<T> {
     #[inline]
     fn inc_ref(&self) {
         // SAFETY: By the type invariant, the count is positive.
@@ -81,7 +89,7 @@ pub enum Timestamps {
     New,
 }
 
-impl<T: Family> Sock<T> {
+impl<T: SocketData> Sock<T> {
     #[inline]
     pub(super) fn as_raw(&self) -> *mut bindings::sock {
         self.sk.get()
@@ -231,12 +239,12 @@ impl<T: Family> Sock<T> {
 }
 
 /// A socket whose lock the current task has, and the data that the lock protects.
-pub struct LockedSock<'a, T: Family> {
+pub struct LockedSock<'a, T: SocketData> {
     sock: &'a Sock<T>,
     _thread: NotThreadSafe,
 }
 
-impl<T: Family> LockedSock<'_, T> {
+impl<T: SocketData> LockedSock<'_, T> {
     /// Switches time stamps on or off, as `SO_TIMESTAMP` does. `form` is kept when they are switched
     /// off.
     pub fn set_timestamps(&mut self, on: bool, form: Timestamps) {
@@ -253,7 +261,7 @@ impl<T: Family> LockedSock<'_, T> {
     }
 }
 
-impl<T: Family> Deref for LockedSock<'_, T> {
+impl<T: SocketData> Deref for LockedSock<'_, T> {
     type Target = T::Locked;
 
     #[inline]
@@ -263,7 +271,7 @@ impl<T: Family> Deref for LockedSock<'_, T> {
     }
 }
 
-impl<T: Family> DerefMut for LockedSock<'_, T> {
+impl<T: SocketData> DerefMut for LockedSock<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T::Locked {
         // SAFETY: We have the lock, and `&mut self` gives the data exclusively.
@@ -271,7 +279,7 @@ impl<T: Family> DerefMut for LockedSock<'_, T> {
     }
 }
 
-impl<T: Family> Drop for LockedSock<'_, T> {
+impl<T: SocketData> Drop for LockedSock<'_, T> {
     fn drop(&mut self) {
         // SAFETY: The current task has the lock: this type stays in the thread that took it.
         unsafe { bindings::release_sock(self.sock.as_raw()) };
@@ -283,12 +291,12 @@ impl<T: Family> Drop for LockedSock<'_, T> {
 /// # Invariants
 ///
 /// The socket belongs to a `struct socket` that exists for `'a`.
-pub struct Open<'a, T: Family> {
+pub struct Open<'a, T: SocketData> {
     sock: &'a Sock<T>,
     _call: PhantomData<NotThreadSafe>,
 }
 
-impl<'a, T: Family> Open<'a, T> {
+impl<'a, T: SocketData> Open<'a, T> {
     /// # Safety
     ///
     /// `socket` must be a socket of the family `T` that stays open for `'a`.
@@ -308,7 +316,7 @@ impl<'a, T: Family> Open<'a, T> {
     }
 }
 
-impl<T: Family> Deref for Open<'_, T> {
+impl<T: SocketData> Deref for Open<'_, T> {
     type Target = Sock<T>;
 
     #[inline]

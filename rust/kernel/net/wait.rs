@@ -5,62 +5,15 @@
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
 use super::{
-    Family,
-    Open, //
+    Open,
+    SocketData,
+    Timeout, //
 };
-use crate::{
-    bindings,
-    clock::jiffies, //
-};
+use crate::bindings;
 use kernel::{
-    prelude::*,
     task::TASK_INTERRUPTIBLE,
-    time::Delta,
     types::Opaque, //
 };
-
-/// How long to wait, in jiffies: what is left of it.
-///
-/// # Invariants
-///
-/// The number is not negative.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeout(c_long);
-
-impl Timeout {
-    /// Not at all.
-    pub const NONE: Self = Self(0);
-    /// For ever.
-    pub const FOREVER: Self = Self(c_long::MAX);
-
-    /// Takes a time; a negative one is none.
-    pub fn new(time: Delta) -> Self {
-        Self::from_raw(c_long::try_from(jiffies(time)).unwrap_or(c_long::MAX))
-    }
-
-    /// Takes a number of jiffies.
-    pub(crate) const fn from_raw(raw: c_long) -> Self {
-        // INVARIANT: Negative numbers are replaced.
-        Self(if raw < 0 { 0 } else { raw })
-    }
-
-    /// Returns whether nothing is left.
-    #[inline]
-    pub const fn is_over(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Returns the error of a call that was interrupted by a signal while it waited with this
-    /// timeout: the call is restarted if it was to wait for ever, else it is [`EINTR`], since a
-    /// restart would wait anew.
-    pub const fn interrupted(self) -> Error {
-        if self.0 == c_long::MAX {
-            ERESTARTSYS
-        } else {
-            EINTR
-        }
-    }
-}
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +26,7 @@ pub enum Wait<R> {
     Signal,
 }
 
-impl<T: Family> Open<'_, T> {
+impl<T: SocketData> Open<'_, T> {
     /// Waits until `condition` gives something, the time is over, or a signal comes. The condition
     /// is looked at whenever the socket is woken ([`Sock::data_ready`](super::Sock::data_ready),
     /// [`Sock::write_space`](super::Sock::write_space)), and once at the beginning and the end.
@@ -112,7 +65,7 @@ impl<T: Family> Open<'_, T> {
                 break Wait::TimedOut;
             }
             // SAFETY: The function may be called where one may sleep.
-            *timeout = Timeout::from_raw(unsafe { bindings::schedule_timeout(timeout.0) });
+            *timeout = Timeout::from_raw(unsafe { bindings::schedule_timeout(timeout.as_raw()) });
         };
 
         // SAFETY: The entry was queued by this task, on this queue.

@@ -41,7 +41,8 @@ use krdma::{
         },
         Family,
         KernelSocket,
-        Namespace, //
+        Namespace,
+        SocketData, //
     },
     rdma::{
         cm::{
@@ -189,11 +190,14 @@ impl Work for Noted {
     }
 }
 
+impl SocketData for Noted {
+    type Locked = ();
+}
+
 #[vtable]
 impl Family for Noted {
     const NAME: &'static CStr = c"SAFE_CANNOT";
     type Shared = Arc<Drops>;
-    type Locked = ();
 
     fn create(
         drops: &Arc<Drops>,
