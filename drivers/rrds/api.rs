@@ -37,10 +37,6 @@ use crate::{
     params,
     socket::{
         self,
-        tap::{
-            self,
-            Tap, //
-        },
         Caller, //
     },
 };
@@ -105,7 +101,7 @@ impl Socket<Queued> {
     pub fn new(owner: &'static ThisModule, ns: &Namespace) -> Result<Self> {
         let open = open(owner, ns)?;
         // It must not have to be done where nothing may sleep.
-        socket::Socket::watch(&open.open())?;
+        socket::watch(&open.open())?;
 
         Ok(Self {
             job: None,
@@ -123,9 +119,9 @@ impl Socket<Queued> {
         let open = self.core.open.open();
         let over = if timeout.is_over() { EAGAIN } else { ETIMEDOUT };
 
-        match open.wait(&mut timeout, || tap::next_received(&open)) {
+        match open.wait(&mut timeout, || socket::next_received(&open)) {
             Wait::Ready(message) => {
-                tap::took(&open, &message);
+                socket::took(&open, &message);
                 Ok(Message::new(message))
             }
             Wait::TimedOut => Err(over),
@@ -146,7 +142,7 @@ impl Socket<Handled> {
     ) -> Result<Self> {
         let open = open(owner, ns)?;
         let job = krdma::new_softirq_job!(owner, |waker| {
-            let tap = Tap::attach(&open.open(), waker)?;
+            let tap = socket::attach(&open.open(), waker)?;
 
             Core::new(open, Some((tap, handler)))
         })?;
@@ -251,7 +247,7 @@ impl<M> Socket<M> {
         open.set_sndbuf(send.max(2).saturating_mul(2));
         open.set_rcvbuf(receive.saturating_mul(2));
         // There may be room now, which nothing else would tell.
-        socket::Socket::on_room(&open);
+        socket::on_room(&open);
     }
 
     /// Makes a path to a peer and dials it, so that messages can be sent to it where one may not sleep. To an address of
@@ -345,6 +341,6 @@ impl<M> Socket<M> {
 
     /// Waits until all that was sent is acknowledged.
     pub(crate) fn drain(&self, timeout: Timeout) -> Result {
-        socket::Socket::drain(&self.core.open.open(), timeout)
+        socket::drain(&self.core.open.open(), timeout)
     }
 }

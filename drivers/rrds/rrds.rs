@@ -51,13 +51,13 @@ use crate::{
     },
     path::Streams,
     socket::{
-        directory::Tenant,
         loopback::Loopback,
         seam::{
             Transport,
             Transports, //
         },
-        Socket, //
+        Socket,
+        Tenant, //
     },
     transport::{
         rc::{

@@ -4,41 +4,57 @@
 //!
 //! | Question | Module |
 //! |---|---|
+//! | What does a socket consist of? | [`Socket`]; its sending side in [`sent`] |
+//! | Which module does what a system call asks for? | [`family`] |
 //! | How is an address checked, and shown? | [`names`], [`bind`] |
-//! | What is checked before a message is sent, and what does sending wait for? | [`send`], [`control`] |
-//! | What does recvmsg give, and in which order? | [`receive`] |
+//! | What is checked before a message is sent? | [`send`], [`control`] |
+//! | What does sending wait for? | [`submit`] |
+//! | How does a message come to a socket, what does recvmsg give, and in which order? | [`receive`] |
+//! | Who is woken when? | [`notify`] |
 //! | What can be set, got and asked? | [`options`] |
 //! | Which memory is sent without a copy, and when is the program told that it is its own again? | [`lends`] |
 //! | What carries messages? | [`seam`], [`loopback`] |
+//! | Which sockets are there in a namespace? | [`directory`], [`tenant`] |
 //! | What does a socket of the kernel's own have besides? | [`tap`] |
 
 mod bind;
 mod binds;
 mod control;
-pub(crate) mod directory;
+mod directory;
+mod family;
 mod lends;
 pub(crate) mod loopback;
 pub(crate) mod names;
+mod notify;
 mod options;
 mod receive;
 pub(crate) mod seam;
 mod send;
+mod sent;
+mod submit;
 pub(crate) mod tap;
+mod tenant;
 
 pub(crate) use bind::bind_to;
-use bind::Bound;
-use directory::{
-    Directory,
-    Tenant, //
+pub(crate) use notify::{
+    attach,
+    on_room,
+    watch, //
 };
 pub(crate) use options::choose_transport;
+pub(crate) use receive::{
+    next_received,
+    took, //
+};
 pub(crate) use send::{
     cancel,
+    drain,
     in_order,
     next_ended,
-    spares,
-    Caller, //
+    spares, //
 };
+pub(crate) use submit::Caller;
+pub(crate) use tenant::Tenant;
 
 use crate::{
     congestion::Port,
@@ -51,17 +67,13 @@ use crate::{
         Space,
         Tracing, //
     },
-    trace::{
-        self,
-        Why, //
-    },
 };
-use core::mem;
+use directory::{
+    Bound,
+    Directory, //
+};
 use kernel::{
-    list::{
-        List,
-        ListArc, //
-    },
+    list::List,
     new_spinlock_irq,
     prelude::*,
     sync::{
@@ -73,32 +85,10 @@ use kernel::{
         SetOnce,
         SpinLockIrq, //
     },
-    uaccess::{
-        UserPtr,
-        UserSlice, //
-    },
 };
-use krdma::{
-    clock::wall_clock_ns,
-    net::{
-        pernet,
-        Events,
-        Family,
-        Name,
-        NameIn,
-        Namespace,
-        Open,
-        OptionIn,
-        OptionOut,
-        RecvMsg,
-        Request,
-        SendMsg,
-        Sock,
-        SocketData,
-        Timeout,
-        Wait, //
-    },
-    user, //
+use krdma::net::{
+    Sock,
+    SocketData, //
 };
 use lends::Lends;
 use rds_proto::{
@@ -110,23 +100,21 @@ use rds_proto::{
     cong::Monitor,
     uapi::{
         cmsg::MAX_TRACES,
-        info::SocketInfo,
-        AF_RDS, //
+        info::SocketInfo, //
     },
 };
 use seam::{
     Chosen,
-    Delivered,
     Last, //
 };
-use send::Sends;
+use sent::Sends;
 use tap::Tap;
 
 /// An AF_RDS socket.
 #[pin_data]
 pub(crate) struct Socket {
     space: Arc<Space>,
-    directory: Arc<Directory>,
+    directory: Arc<Directory<Self>>,
     #[pin]
     sends: SpinLockIrq<Sends>,
     #[pin]
@@ -163,7 +151,7 @@ struct Names {
 /// What the socket's lock protects.
 #[derive(Default)]
 pub(crate) struct Locked {
-    bound: Option<Bound>,
+    bound: Option<Bound<Socket>>,
     connected: Option<Endpoint>,
     /// The interface that was named last, by the bound address or the connected one. It is what addresses
     /// are checked against and shown with; what the socket owns by a bind is told by `bound`.
@@ -198,183 +186,8 @@ struct Receives {
     tracing: Option<Tracing>,
 }
 
-krdma::family_slot!(Socket);
-
 impl SocketData for Socket {
     type Locked = Locked;
-}
-
-#[vtable]
-impl Family for Socket {
-    const NAME: &'static CStr = c"RDS";
-
-    type Shared = pernet::Registration<Tenant>;
-
-    fn taken(number: u8) {
-        if number == AF_RDS {
-            pr_err!(
-                "address family {number} is taken, most likely by the kernel's own RDS: unload that (rmmod rds_rdma rds_tcp rds), or choose another number (family=)\n"
-            );
-        } else {
-            pr_err!("address family {number} is taken: choose another number (family=)\n");
-        }
-    }
-
-    fn create(
-        tenants: &Self::Shared,
-        ns: &Namespace,
-        request: &Request,
-    ) -> Result<(impl PinInit<Self, Error>, Locked)> {
-        if request.kind != Request::SEQPACKET || request.protocol != 0 {
-            return Err(ESOCKTNOSUPPORT);
-        }
-        let tenant = tenants.get(ns).ok_or(EAFNOSUPPORT)?;
-        let (space, directory) = (tenant.space.clone(), tenant.directory.clone());
-        // The kernel has it made by any task.
-        let landlord = match request.kernel {
-            true => None,
-            false => user::namespace_owner(),
-        };
-        let this = try_pin_init!(Self {
-            space,
-            directory,
-            sends <- new_spinlock_irq!(Sends::new(), "rrds::Socket::sends"),
-            receives <- new_spinlock_irq!(Receives::new(), "rrds::Socket::receives"),
-            lends <- Lends::new(),
-            names <- new_spinlock_irq!(Names::default(), "rrds::Socket::names"),
-            landlord,
-            maker: Atomic::new(0),
-            listed: Seat::new(),
-            watching: Seat::new(),
-            crowded: Seat::new(),
-            tap: SetOnce::new(),
-            closing: Atomic::new(false),
-        }? Error);
-
-        Ok((this, Locked::default()))
-    }
-
-    fn created(sock: &Sock<Self>) -> Result {
-        let this = sock.data();
-
-        let maker = this.landlord.unwrap_or_else(|| sock.owner());
-        this.maker.store(maker, Relaxed);
-        this.directory.sockets.enter(sock, &this.listed)
-    }
-
-    fn release(sock: &Sock<Self>) {
-        let this = sock.data();
-        // The way is let go of with the rest.
-        let Locked { bound, .. } = mem::take(&mut *sock.lock());
-
-        let (queue, freed) = {
-            let mut receives = this.receives.lock();
-            receives.dead = true;
-            let queue = mem::replace(&mut receives.queue, List::new());
-            receives.account = RecvAccount::default();
-            receives.monitor.set(false);
-            receives.tracing = None;
-            // Before another socket can have the port.
-            let mut port = receives.port.take();
-            let changed = port.as_mut().is_some_and(|port| port.set(false));
-            (queue, port.filter(|_| changed))
-        };
-        drop(queue);
-
-        this.directory.sockets.leave(&this.listed);
-        this.directory.watchers.leave(&this.watching);
-        this.directory.crowd.leave(&this.crowded);
-        let held = bound.map(Bound::unbind);
-        if let Some(port) = freed {
-            let (addr, mask) = port.at();
-            this.space.map_changed(addr, mask);
-        }
-        tap::detach(sock);
-        send::close(sock);
-        send::cancel(sock, None);
-        // Last: what the socket had on its ways has come back.
-        drop(held);
-    }
-
-    fn bind(sock: &Open<'_, Self>, name: NameIn<'_>) -> Result {
-        bind::bind(sock, name)
-    }
-
-    fn connect(sock: &Open<'_, Self>, name: NameIn<'_>) -> Result {
-        bind::connect(sock, name)
-    }
-
-    fn name(sock: &Open<'_, Self>, peer: bool) -> Result<Name> {
-        bind::name(sock, peer)
-    }
-
-    fn send(sock: &Open<'_, Self>, msg: &mut SendMsg<'_>, len: usize) -> Result<usize> {
-        send::send(sock, msg, len)
-    }
-
-    fn receive(sock: &Open<'_, Self>, msg: &mut RecvMsg<'_>) -> Result<usize> {
-        receive::receive(sock, msg)
-    }
-
-    fn poll(sock: &Open<'_, Self>) -> Events {
-        let this = sock.data();
-        let mut events = Events::NONE;
-
-        if this.sends.lock().is_writable(sndbuf(sock)) && !this.is_in_crowd() {
-            events |= Events::OUT | Events::WRNORM;
-        }
-
-        let has_cookies = !this.lends.is_empty();
-        let mut receives = this.receives.lock();
-        if receives.is_readable() || has_cookies {
-            events |= Events::IN | Events::RDNORM;
-        }
-        if mem::take(&mut receives.updated) {
-            events |= Events::IN | Events::RDNORM | Events::WRBAND;
-        }
-        events
-    }
-
-    fn ioctl(sock: &Open<'_, Self>, cmd: u32, arg: usize) -> Result<i32> {
-        const SET_TOS: u32 = 0x89e0;
-        const GET_TOS: u32 = 0x89e1;
-        let user = || UserSlice::new(UserPtr::from_addr(arg), 1);
-
-        match cmd {
-            SET_TOS => {
-                let tos = user().reader().read::<u8>()?;
-                let mut locked = sock.lock();
-                let transport = locked.transport.as_ref();
-                let tos = transport
-                    .and_then(|transport| transport.service(tos))
-                    .ok_or(ENOIOCTLCMD)?;
-                if locked.tos != 0 || locked.last.is_some() {
-                    return Err(EINVAL);
-                }
-                locked.tos = tos;
-                Ok(0)
-            }
-            GET_TOS => {
-                let tos = sock.lock().tos;
-                user().writer().write(&tos)?;
-                Ok(0)
-            }
-            _ => Err(ENOIOCTLCMD),
-        }
-    }
-
-    fn set_option(sock: &Open<'_, Self>, level: i32, name: i32, value: OptionIn<'_>) -> Result {
-        options::set(sock, level, name, value)
-    }
-
-    fn option(
-        sock: &Open<'_, Self>,
-        level: i32,
-        name: i32,
-        value: &mut OptionOut<'_>,
-    ) -> Result<i32> {
-        options::get(sock, level, name, value)
-    }
 }
 
 /// The bytes that may be on their way: half of what the socket layer keeps, as in C.
@@ -419,74 +232,28 @@ impl Receives {
 }
 
 impl Socket {
-    /// Puts a message in the queue of a socket.
-    ///
-    /// Any context; may be called with the lock of a path held.
-    pub(crate) fn deliver(sock: &Sock<Self>, message: ListArc<Incoming>) -> Delivered {
-        let this = sock.data();
-        let (len, true_size) = (message.payload().len(), message.true_size());
-        let stamp = sock.timestamps().is_some();
-        let mut receives = this.receives.lock();
-
-        if receives.dead {
-            drop(receives);
-            trace::undelivered(&*message, message.tos, Why::DeadSock);
-            this.space.stats.recv_drop_dead_sock.add(1);
-            return Delivered { map_changed: false };
-        }
-        if stamp {
-            message.delivered_ns.store(wall_clock_ns(), Relaxed);
-        }
-        let limit = receives.overhead.limit(rcvbuf(sock));
-        let change = receives.account.add(len, true_size, limit);
-        let map_changed = receives.note(change);
-        trace::delivered(&*message, message.tos);
-        receives.queue.push_back(message);
-        drop(receives);
-
-        let stats = &this.space.stats;
-        stats.recv_queued.add(1);
-        stats.recv_bytes_added_to_sock.add(len.into());
-        match this.tap.as_ref() {
-            None => sock.data_ready(),
-            Some(tap) => tap.wake(),
-        }
-        Delivered { map_changed }
-    }
-
-    /// Tells a socket that the ports of `mask` got free at some peer, and that a map has changed.
-    ///
-    /// Any context.
-    pub(crate) fn on_congestion(sock: &Sock<Self>, mask: u64) {
-        let mut receives = sock.data().receives.lock();
-        let refused = mem::take(&mut receives.refused);
-        let fired = receives.monitor.on_update(mask);
-
-        if refused && !receives.monitor.is_on() {
-            receives.updated = true;
-        }
-        drop(receives);
-        if refused || fired {
-            sock.data_ready();
-            if let Some(tap) = sock.data().tap.as_ref() {
-                tap.on_room();
-            }
-        }
-    }
-
-    /// There is room to write where there was none, or nothing is under way any more.
-    pub(crate) fn on_room(sock: &Sock<Self>) {
-        sock.write_space();
-        if let Some(tap) = sock.data().tap.as_ref() {
-            tap.on_room();
-        }
-    }
-
-    /// A message has ended whose sender is to be told so.
-    fn on_news(sock: &Sock<Self>) {
-        if let Some(tap) = sock.data().tap.as_ref() {
-            tap.wake();
-        }
+    /// Makes the data of a socket that a user's task has made in a user namespace that `landlord` owns, if that is
+    /// not the initial one.
+    fn new(
+        space: Arc<Space>,
+        directory: Arc<Directory<Self>>,
+        landlord: Option<u32>,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            space,
+            directory,
+            sends <- new_spinlock_irq!(Sends::new(), "rrds::Socket::sends"),
+            receives <- new_spinlock_irq!(Receives::new(), "rrds::Socket::receives"),
+            lends <- Lends::new(),
+            names <- new_spinlock_irq!(Names::default(), "rrds::Socket::names"),
+            landlord,
+            maker: Atomic::new(0),
+            listed: Seat::new(),
+            watching: Seat::new(),
+            crowded: Seat::new(),
+            tap: SetOnce::new(),
+            closing: Atomic::new(false),
+        }? Error)
     }
 
     /// Whether somebody waits until all that was sent has ended.
@@ -494,66 +261,8 @@ impl Socket {
         self.closing.load(Relaxed)
     }
 
-    /// Waits until all that was sent has ended.
-    ///
-    /// Errors: [`ETIMEDOUT`], [`ERESTARTSYS`].
-    pub(crate) fn drain(sock: &Open<'_, Self>, mut timeout: Timeout) -> Result {
-        let this = sock.data();
-
-        this.closing.store(true, Relaxed);
-        // Without it the acknowledgements come later.
-        match send::demand(sock, &mut timeout) {
-            Err(err) if err == ERESTARTSYS => return Err(err),
-            _ => {}
-        }
-        match sock.wait(&mut timeout, || {
-            this.sends.lock().is_drained().then_some(())
-        }) {
-            Wait::Ready(()) => Ok(()),
-            Wait::TimedOut => Err(ETIMEDOUT),
-            Wait::Signal => Err(ERESTARTSYS),
-        }
-    }
-
-    /// Notes that a message to `port` was refused, or waits, because of congestion. The map must be
-    /// looked at again afterwards. May sleep, unless the socket is [watched](Self::watch).
-    fn on_refused(sock: &Sock<Self>, port: u16) -> Result {
-        let this = sock.data();
-
-        Self::watch(sock)?;
-        let mut receives = this.receives.lock();
-        receives.refused = true;
-        receives.monitor.refused(port);
-        Ok(())
-    }
-
-    /// Has the socket told of congestion that ends. May sleep, unless it is so already.
-    pub(crate) fn watch(sock: &Sock<Self>) -> Result {
-        let this = sock.data();
-
-        this.directory.watchers.enter(sock, &this.watching)
-    }
-
-    /// Has the socket told when there may be room again on ways that are crowded: until then it is not
-    /// writable. May sleep.
-    fn join_crowd(sock: &Sock<Self>) -> Result {
-        let this = sock.data();
-
-        this.directory.crowd.enter(sock, &this.crowded)
-    }
-
     fn is_in_crowd(&self) -> bool {
         self.crowded.is_taken()
-    }
-
-    /// There may be room on a way that was crowded: ends what [`join_crowd`](Self::join_crowd) began. Any
-    /// context.
-    pub(crate) fn on_relief(sock: &Sock<Self>) {
-        let this = sock.data();
-
-        if this.directory.crowd.rise(&this.crowded) {
-            Self::on_room(sock);
-        }
     }
 
     /// Returns the user whose share of what all share the socket's messages count for; none for a socket
@@ -608,7 +317,7 @@ impl Socket {
     }
 
     /// Returns the sockets of the namespace.
-    pub(crate) fn directory(&self) -> &Arc<Directory> {
+    pub(crate) fn directory(&self) -> &Arc<Directory<Self>> {
         &self.directory
     }
 

@@ -31,10 +31,7 @@ use crate::{
             Last,
             Route, //
         },
-        tap::{
-            self,
-            Tap, //
-        },
+        tap::Tap,
         Caller, //
     },
 };
@@ -383,7 +380,7 @@ impl Work for Core {
             let ended = socket::next_ended(&this.sock);
             let message = handler
                 .is_ready()
-                .then(|| tap::next_received(&this.sock))
+                .then(|| socket::next_received(&this.sock))
                 .flatten();
             if ended.is_none() && message.is_none() {
                 return None;
@@ -393,7 +390,7 @@ impl Work for Core {
                 handler.sent(&turn, token, outcome.into());
             }
             if let Some(message) = message {
-                tap::took(&this.sock, &message);
+                socket::took(&this.sock, &message);
                 handler.received(&turn, Message::new(message));
             }
         }

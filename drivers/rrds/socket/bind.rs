@@ -8,7 +8,10 @@ use super::{
         BindKey,
         Entry, //
     },
-    directory::Directory,
+    directory::{
+        Bound,
+        Directory, //
+    },
     names::{
         self,
         Checked,
@@ -51,32 +54,7 @@ use rds_proto::{
 };
 
 /// The entry of a socket in the table of its namespace.
-type Place = binds::Place<Socket, Directory>;
-
-/// What a socket owns because it is bound. It is made when nothing can fail any more, and each part gives
-/// back just what it took.
-pub(super) struct Bound {
-    place: Place,
-    held: Held,
-}
-
-impl Bound {
-    /// Returns what the socket is found by.
-    pub(super) fn key(&self) -> &BindKey {
-        self.place.key()
-    }
-
-    /// Returns the address and the port.
-    pub(super) fn at(&self) -> Endpoint {
-        self.key().at()
-    }
-
-    /// Takes the socket out of the table of bound ones. What carries its messages is held as long as what
-    /// is returned.
-    pub(super) fn unbind(self) -> Held {
-        self.held
-    }
-}
+type Place = binds::Place<Socket, Directory<Socket>>;
 
 pub(super) fn bind(sock: &Open<'_, Socket>, name: NameIn<'_>) -> Result {
     bind_to(sock, names::check(name).map_err(|_| EINVAL)?)
@@ -123,7 +101,7 @@ pub(crate) fn bind_to(sock: &Open<'_, Socket>, to: Checked) -> Result {
     // Nothing fails from here on.
     this.names.lock().bound = Some(place.key().at());
     locked.scope = place.key().scope();
-    locked.bound = Some(Bound { place, held });
+    locked.bound = Some(Bound::new(place, held));
     locked.transport = Some(transport);
     Ok(())
 }

@@ -1,82 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sockets of a network namespace, and the transports that they can choose.
+//! The sockets of a network namespace, the transports that they can choose, and what a bound socket owns
+//! of both.
 
 use super::{
     binds::{
         BindKey,
-        Binds, //
+        Binds,
+        Place, //
     },
     seam::{
-        Transport,
-        Transports, //
+        Held,
+        Transport, //
     },
-    tap,
-    Socket, //
 };
 use crate::{
-    backlog::Backlog,
-    key::RouteKey,
-    message::Incoming,
+    key::Endpoint,
     registry::Registry,
-    space::{
-        Delivered,
-        Space,
-        Upper, //
-    },
-    sysctl::{
-        self,
-        Sysctls, //
-    },
-    trace::{
-        self,
-        Why, //
-    },
+    space::Space, //
 };
 use kernel::{
-    list::ListArc,
     prelude::*,
-    sync::{
-        Arc,
-        ArcBorrow, //
-    },
+    sync::Arc, //
 };
 use krdma::net::{
-    pernet::{
-        NewNamespace,
-        PerNamespace, //
-    },
-    sysctl::Folder,
-    Sock, //
+    Sock,
+    SocketData, //
 };
-use rds_proto::{
-    stats::Counters,
-    wire::Addr, //
-};
+use rds_proto::stats::Counters;
 
-/// The sockets of a namespace, and what they can choose.
+/// The sockets of a namespace, with the data `T`, and what they can choose.
 #[pin_data]
-pub(crate) struct Directory {
+pub(crate) struct Directory<T: SocketData> {
     /// In the order in which they are asked whose a local address is.
     pub(crate) transports: KVec<Arc<dyn Transport>>,
     #[pin]
-    pub(super) binds: Binds<Socket>,
+    pub(super) binds: Binds<T>,
     /// All sockets.
     #[pin]
-    pub(super) sockets: Registry<Socket>,
+    pub(super) sockets: Registry<T>,
     /// Those of them that want to be told when a congested port gets free.
     #[pin]
-    pub(super) watchers: Registry<Socket>,
+    pub(super) watchers: Registry<T>,
     /// Those of them that wait for room on a way that is crowded.
     #[pin]
-    pub(super) crowd: Registry<Socket>,
+    pub(super) crowd: Registry<T>,
     /// Those that modules have opened, and that are told of peers.
     #[pin]
-    pub(super) taps: Registry<Socket>,
+    pub(super) taps: Registry<T>,
 }
 
-impl Directory {
-    fn new(transports: KVec<Arc<dyn Transport>>) -> Result<Arc<Self>> {
+impl<T: SocketData> Directory<T> {
+    pub(super) fn new(transports: KVec<Arc<dyn Transport>>) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 transports,
@@ -92,7 +67,7 @@ impl Directory {
 
     /// Calls `f` with each socket, without any lock. The last reference to a socket may be dropped
     /// by this.
-    pub(crate) fn for_each_socket(&self, f: impl FnMut(&Sock<Socket>)) {
+    pub(crate) fn for_each_socket(&self, f: impl FnMut(&Sock<T>)) {
         self.sockets.for_each(f);
     }
 
@@ -107,99 +82,38 @@ impl Directory {
     }
 }
 
-impl AsRef<Binds<Socket>> for Directory {
+impl<T: SocketData> AsRef<Binds<T>> for Directory<T> {
     #[inline]
-    fn as_ref(&self) -> &Binds<Socket> {
+    fn as_ref(&self) -> &Binds<T> {
         &self.binds
     }
 }
 
-impl Upper for Directory {
-    fn deliver(&self, message: ListArc<Incoming>) -> Option<Delivered> {
-        let key = BindKey::new(message.dest, message.scope);
-
-        match self.binds.find(&key) {
-            Some(sock) => Some(Socket::deliver(&sock, message)),
-            None => {
-                trace::undelivered(&*message, message.tos, Why::NoSock);
-                None
-            }
-        }
-    }
-
-    fn map_changed(&self, local: Addr) {
-        for transport in self.transports.iter() {
-            transport.map_changed(local);
-        }
-    }
-
-    fn ports_freed(&self, mask: u64) {
-        self.watchers
-            .for_each(|sock| Socket::on_congestion(sock, mask));
-    }
-
-    fn relieve(&self) {
-        self.crowd.for_each(Socket::on_relief);
-        // Where nothing may sleep they can't join the crowd.
-        self.taps.for_each(tap::on_relief);
-    }
-
-    fn tell_peer(&self, key: &RouteKey, is_up: bool) {
-        self.taps.for_each(|sock| tap::on_peer(sock, key, is_up));
-    }
+/// What a socket owns because it is bound. It is made when nothing can fail any more, and each part gives
+/// back just what it took.
+pub(super) struct Bound<T: SocketData> {
+    place: Place<T, Directory<T>>,
+    held: Held,
 }
 
-/// What there is for each network namespace.
-///
-/// It does not keep the namespace: sockets do, each for itself.
-pub(crate) struct Tenant {
-    pub(super) space: Arc<Space>,
-    pub(super) directory: Arc<Directory>,
-}
-
-krdma::pernet_slot!(Tenant);
-
-impl AsRef<Sysctls> for Tenant {
-    fn as_ref(&self) -> &Sysctls {
-        &self.space.sysctls
-    }
-}
-
-impl PerNamespace for Tenant {
-    type Shared = Arc<dyn Transports>;
-
-    fn create(shared: &Self::Shared, ns: NewNamespace<'_>) -> Result<Arc<Self>> {
-        let is_initial = ns.initial().is_some();
-        let backlog = if is_initial {
-            Backlog::new()?
-        } else {
-            Backlog::part_of(shared.backlog_elsewhere())?
-        };
-        let directory = Directory::new(shared.make()?)?;
-        let space = Space::new(is_initial, backlog, directory.clone())?;
-        let this = Arc::new(Self { space, directory }, GFP_KERNEL)?;
-
-        let mut attached = 0_usize;
-        for transport in this.directory.transports.iter() {
-            if let Err(err) = transport.attach(ns, &this.space) {
-                for transport in this.directory.transports.iter().take(attached) {
-                    transport.detach(&this.space);
-                }
-                return Err(err);
-            }
-            // OVERFLOW: It counts the elements of a vector.
-            attached = attached.wrapping_add(1);
-        }
-        Ok(this)
+impl<T: SocketData> Bound<T> {
+    pub(super) fn new(place: Place<T, Directory<T>>, held: Held) -> Self {
+        Self { place, held }
     }
 
-    fn sysctls(&self) -> &'static [Folder<Self>] {
-        sysctl::folders()
+    /// Returns what the socket is found by.
+    pub(super) fn key(&self) -> &BindKey {
+        self.place.key()
     }
 
-    fn remove(this: ArcBorrow<'_, Self>) {
-        for transport in this.directory.transports.iter() {
-            transport.detach(&this.space);
-        }
+    /// Returns the address and the port.
+    pub(super) fn at(&self) -> Endpoint {
+        self.key().at()
+    }
+
+    /// Takes the socket out of the table of bound ones. What carries its messages is held as long as what
+    /// is returned.
+    pub(super) fn unbind(self) -> Held {
+        self.held
     }
 }

@@ -3,6 +3,7 @@
 //! Options of the level SOL_RDS (spec-options).
 
 use super::{
+    notify,
     seam::Chosen,
     send,
     Socket, //
@@ -134,7 +135,7 @@ fn cancel(sock: &Open<'_, Socket>, value: OptionIn<'_>) -> Result {
 
 fn monitor(sock: &Open<'_, Socket>, on: bool) -> Result {
     if on {
-        Socket::watch(sock)?;
+        notify::watch(sock)?;
     }
     sock.data().receives.lock().monitor.set(on);
     Ok(())

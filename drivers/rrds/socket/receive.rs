@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Receiving (spec-recvmsg).
+//! Receiving: how a message gets into the queue of a socket, and out of it (spec-recvmsg).
 
 use super::{
     names,
     rcvbuf,
+    seam::Delivered,
     Socket, //
 };
 use crate::{
@@ -12,6 +13,10 @@ use crate::{
     message::{
         Endpoint,
         Incoming, //
+    },
+    trace::{
+        self,
+        Why, //
     },
 };
 use kernel::{
@@ -27,13 +32,16 @@ use kernel::{
         Instant, //
     },
 };
-use krdma::net::{
-    MsgFlags,
-    Open,
-    RecvMsg,
-    Sock,
-    Timestamps,
-    Wait, //
+use krdma::{
+    clock::wall_clock_ns,
+    net::{
+        MsgFlags,
+        Open,
+        RecvMsg,
+        Sock,
+        Timestamps,
+        Wait, //
+    },
 };
 use rds_proto::uapi::{
     cmsg::{
@@ -60,6 +68,41 @@ enum Next {
     Message(ListArc<Incoming>),
     /// A message that stays in the queue.
     Peeked(Arc<Incoming>),
+}
+
+/// Puts a message in the queue of a socket.
+///
+/// Any context; may be called with the lock of a path held.
+pub(super) fn deliver(sock: &Sock<Socket>, message: ListArc<Incoming>) -> Delivered {
+    let this = sock.data();
+    let (len, true_size) = (message.payload().len(), message.true_size());
+    let stamp = sock.timestamps().is_some();
+    let mut receives = this.receives.lock();
+
+    if receives.dead {
+        drop(receives);
+        trace::undelivered(&*message, message.tos, Why::DeadSock);
+        this.space.stats.recv_drop_dead_sock.add(1);
+        return Delivered { map_changed: false };
+    }
+    if stamp {
+        message.delivered_ns.store(wall_clock_ns(), Relaxed);
+    }
+    let limit = receives.overhead.limit(rcvbuf(sock));
+    let change = receives.account.add(len, true_size, limit);
+    let map_changed = receives.note(change);
+    trace::delivered(&*message, message.tos);
+    receives.queue.push_back(message);
+    drop(receives);
+
+    let stats = &this.space.stats;
+    stats.recv_queued.add(1);
+    stats.recv_bytes_added_to_sock.add(len.into());
+    match this.tap.as_ref() {
+        None => sock.data_ready(),
+        Some(tap) => tap.wake(),
+    }
+    Delivered { map_changed }
 }
 
 pub(super) fn receive(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>) -> Result<usize> {
@@ -156,10 +199,21 @@ fn copy(msg: &mut RecvMsg<'_>, message: &Incoming) -> Result<usize> {
     Ok(copied)
 }
 
+/// Takes the first message that was received out of the queue; [`took`] is to follow. Any context.
+pub(crate) fn next_received(sock: &Sock<Socket>) -> Option<ListArc<Incoming>> {
+    sock.data().receives.lock().queue.pop_front()
+}
+
+/// Counts a message as read. Any context.
+pub(crate) fn took(sock: &Sock<Socket>, message: &Incoming) {
+    leave(sock, message);
+    sock.data().space.stats.recv_delivered.add(1);
+}
+
 /// Accounts for a message that has left the queue.
 ///
 /// Any context.
-pub(super) fn leave(sock: &Sock<Socket>, message: &Incoming) {
+fn leave(sock: &Sock<Socket>, message: &Incoming) {
     let this = sock.data();
     let (len, true_size) = (message.payload().len(), message.true_size());
     let mut receives = this.receives.lock();

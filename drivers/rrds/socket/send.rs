@@ -6,39 +6,41 @@ use super::{
     bind::owns,
     control,
     names,
+    notify,
     seam::{
         Route,
         RouteKey, //
     },
+    sent::{
+        Ended,
+        Sends, //
+    },
     sndbuf,
+    submit::Caller,
     Socket, //
 };
 use crate::{
     message::{
         copy,
-        Draft,
         Endpoint,
         Lender,
         Loan,
         Message,
-        Outgoing,
         Payload,
         Pooled,
         Receipt,
         Sender,
         Spares, //
     },
-    space::Space,
-    table::Table,
-    trace::{
-        self,
-        Port, //
-    },
+    space::Space, //
 };
 use kernel::{
     num::casts::u32_as_usize,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::ordering::Relaxed,
+        Arc, //
+    },
 };
 use krdma::net::{
     MsgFlags,
@@ -49,10 +51,6 @@ use krdma::net::{
     Wait, //
 };
 use rds_proto::{
-    account::{
-        Admitted,
-        SendAccount, //
-    },
     consts::{
         FRAGMENT_BYTES,
         MAX_MESSAGE_LEN,
@@ -75,15 +73,19 @@ const ALLOWED: MsgFlags = MsgFlags::DONTWAIT
 impl Sender for Sock<Socket> {
     #[inline]
     fn ended(&self, message: &Message, outcome: Outcome) {
-        match release(self, message, |sends, number| sends.end(number, outcome)) {
+        match release(self, message, |sends, number| {
+            sends.end(message, number, outcome)
+        }) {
             None => {}
             Some(Ended::Removed(sent)) => drop(sent),
-            Some(Ended::ToBeTold) => Socket::on_news(self),
+            Some(Ended::ToBeTold) => notify::on_news(self),
         }
     }
 
     fn withdraw(&self, message: &Message) {
-        let sent = release(self, message, |sends, number| sends.sent.remove(number));
+        let sent = release(self, message, |sends, number| {
+            sends.withdraw(message, number)
+        });
 
         message.set_number(None);
         drop(sent);
@@ -99,7 +101,7 @@ impl Lender for Sock<Socket> {
     }
 }
 
-/// Gives back the room that a message had, if it was admitted. Returns what `end` makes of its entry.
+/// Has `end` give back the room that a message had, if it was admitted. Returns what that makes of its entry.
 #[inline]
 fn release<R>(
     sock: &Sock<Socket>,
@@ -108,149 +110,17 @@ fn release<R>(
 ) -> Option<R> {
     let number = message.number()?;
     let limit = sndbuf(sock);
-    let payload = message.payload();
     let mut sends = sock.data().sends.lock();
     let was_writable = sends.is_writable(limit);
 
-    sends.account.release(payload.len(), payload.true_size());
     let ended = end(&mut sends, number);
     let is_writable = sends.is_writable(limit);
     let is_idle = sends.is_idle();
     drop(sends);
     if is_writable && !was_writable || is_idle && sock.data().is_closing() {
-        Socket::on_room(sock);
+        notify::on_room(sock);
     }
     Some(ended)
-}
-
-/// A message that is not done with.
-struct Sent {
-    message: Arc<Message>,
-    route: Arc<dyn Route>,
-    /// What its sender, who wants to know how it ends, knows it by.
-    token: Option<u64>,
-    /// How it ended.
-    outcome: Option<Outcome>,
-    /// The number of the one that ended after it.
-    next: Option<usize>,
-}
-
-/// What becomes of the entry of a message that ended.
-enum Ended {
-    Removed(Option<Sent>),
-    /// It stays until its sender is told.
-    ToBeTold,
-}
-
-/// The sending side of a socket.
-pub(super) struct Sends {
-    account: SendAccount,
-    sent: Table<Sent>,
-    /// The numbers of the first and the last message that ended whose sender is to be told so.
-    ended: Option<(usize, usize)>,
-    /// Nobody is told any more.
-    closed: bool,
-}
-
-impl Sends {
-    pub(super) fn new() -> Self {
-        Self {
-            account: SendAccount::default(),
-            sent: Table::new(),
-            ended: None,
-            closed: false,
-        }
-    }
-
-    /// Notes that a message is done with.
-    fn end(&mut self, number: usize, outcome: Outcome) -> Ended {
-        let sent = self.sent.get_mut(number);
-        let Some(sent) = sent.filter(|sent| sent.token.is_some() && !self.closed) else {
-            return Ended::Removed(self.sent.remove(number));
-        };
-
-        sent.outcome = Some(outcome);
-        self.ended = match self.ended {
-            None => Some((number, number)),
-            Some((first, last)) => {
-                if let Some(last) = self.sent.get_mut(last) {
-                    last.next = Some(number);
-                }
-                Some((first, number))
-            }
-        };
-        Ended::ToBeTold
-    }
-
-    /// Takes out the first message that ended whose sender is to be told so.
-    fn next_ended(&mut self) -> Option<Sent> {
-        let (first, last) = self.ended?;
-        let sent = self.sent.remove(first)?;
-
-        self.ended = sent.next.map(|next| (next, last));
-        Some(sent)
-    }
-
-    /// Whether all that was sent has ended, and all are told who are to be.
-    pub(super) fn is_drained(&self) -> bool {
-        self.is_idle() && self.ended.is_none()
-    }
-
-    /// Whether all that was sent has ended.
-    fn is_idle(&self) -> bool {
-        self.account.is_idle()
-    }
-
-    pub(super) fn is_writable(&self, sndbuf: u32) -> bool {
-        self.account.is_writable(sndbuf)
-    }
-
-    /// Admits a message if there is room for it.
-    #[inline]
-    fn admit(
-        &mut self,
-        outgoing: &Outgoing,
-        route: &Arc<dyn Route>,
-        token: Option<u64>,
-        sndbuf: u32,
-    ) -> Admission {
-        if !self.account.is_writable(sndbuf) {
-            return Admission::Full;
-        }
-        if !self.sent.has_room() {
-            return Admission::NoMemory(self.sent.wanted());
-        }
-        let payload = outgoing.payload();
-        let sent = Sent {
-            message: outgoing.message().clone(),
-            route: route.clone(),
-            token,
-            outcome: None,
-            next: None,
-        };
-
-        match (
-            self.sent.insert(sent),
-            self.account
-                .admit(payload.len(), payload.true_size(), sndbuf),
-        ) {
-            (Ok(number), Some(admitted)) => {
-                outgoing.set_number(Some(number));
-                Admission::Admitted(admitted)
-            }
-            // Both were asked above.
-            _ => Admission::Full,
-        }
-    }
-}
-
-/// Whether a message may be sent.
-enum Admission {
-    Admitted(Admitted),
-    /// The socket's buffer is full.
-    Full,
-    /// The table is full: it is to be made for so many messages.
-    NoMemory(usize),
 }
 
 /// The length from which messages are in pages on a way that takes these. A page is given to TCP by a call of its own, beside
@@ -320,18 +190,13 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         }
     };
 
-    let mut caller = Caller {
-        nonblocking,
-        // Whoever sends pays for all that the message takes.
-        flags: GFP_KERNEL_ACCOUNT,
-        ..Caller::in_process(sock, sock.send_timeout(nonblocking))
-    };
+    let mut caller = Caller::of_sendmsg(sock, nonblocking);
     let payload = Pooled::new(Payload::empty(), spares(&this.space, len));
     let mut draft = caller
         .draft(payload, source, dest)
         .map_err(|_payload| ENOMEM)?;
     let receipt = match lends {
-        true => Some(receipt(sock, msg, len, caller.flags)?),
+        true => Some(receipt(sock, msg, len, caller.flags())?),
         false => None,
     };
     let refused = |err| {
@@ -342,7 +207,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
     };
     match &receipt {
         Some(receipt) if route.takes_pages() => {
-            let pages = msg.lend(len, caller.flags).map_err(refused)?;
+            let pages = msg.lend(len, caller.flags()).map_err(refused)?;
 
             draft
                 .payload_mut()
@@ -354,7 +219,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
             let wants_pages = len >= PAGES_FROM && route.takes_pages();
             let (payload, spares) = (draft.payload_mut(), &this.space.spares);
 
-            copy(payload, msg, len, spares, caller.flags, wants_pages).map_err(refused)?;
+            copy(payload, msg, len, spares, caller.flags(), wants_pages).map_err(refused)?;
             this.space.stats.copy_from_user.add(len as u64);
         }
     }
@@ -376,10 +241,10 @@ pub(crate) fn in_order(sock: &Sock<Socket>, found: &Arc<dyn Route>) -> Option<Ar
     }
     let sends = sock.data().sends.lock();
     let mut at = 0;
-    while let Some((number, sent)) = sends.sent.next(at).filter(|_| !sends.is_idle()) {
-        let is_under_way = sent.outcome.is_none() && !sent.route.overtakes();
-        if is_under_way && sent.route.key() == found.key() {
-            return Some(sent.route.clone());
+    while let Some((number, sent)) = sends.next(at).filter(|_| !sends.is_idle()) {
+        let route = sent.route();
+        if !sent.has_ended() && !route.overtakes() && route.key() == found.key() {
+            return Some(route.clone());
         }
         // OVERFLOW: It is the number of a place.
         at = number.wrapping_add(1);
@@ -415,286 +280,6 @@ pub(crate) fn spares(space: &Space, len: usize) -> Option<Arc<Spares>> {
     (len >= FRAGMENT_BYTES).then(|| space.spares.clone())
 }
 
-/// Why a message was not sent.
-enum Refusal {
-    /// Its user has taken up what the others have left of the path's queue.
-    Share(Outgoing),
-    /// An error to return, and the message if it was not taken.
-    Final(Error, Option<Draft>),
-}
-
-/// Who sends a message, and how far it may wait.
-pub(crate) struct Caller<'a> {
-    sock: &'a Sock<Socket>,
-    /// None if it may not sleep.
-    open: Option<&'a Open<'a, Socket>>,
-    nonblocking: bool,
-    timeout: Timeout,
-    flags: kernel::alloc::Flags,
-    /// The peer is to acknowledge what is sent without delay.
-    demands: bool,
-}
-
-impl<'a> Caller<'a> {
-    /// One that waits so long, if at all.
-    pub(crate) fn in_process(sock: &'a Open<'a, Socket>, timeout: Timeout) -> Self {
-        Self {
-            sock,
-            open: Some(sock),
-            nonblocking: timeout.is_over(),
-            timeout,
-            flags: GFP_KERNEL,
-            demands: false,
-        }
-    }
-
-    /// One that may not sleep. The socket must be [watched](Socket::watch).
-    pub(crate) fn atomic(sock: &'a Sock<Socket>) -> Self {
-        Self {
-            sock,
-            open: None,
-            nonblocking: true,
-            timeout: Timeout::NONE,
-            flags: GFP_ATOMIC,
-            demands: false,
-        }
-    }
-
-    pub(crate) fn may_sleep(&self) -> bool {
-        self.open.is_some()
-    }
-
-    /// Begins a message, with the data that is there already; it comes back if there is no memory.
-    #[inline(always)] // As what it calls.
-    pub(crate) fn draft(
-        &self,
-        payload: Pooled,
-        source: Endpoint,
-        dest: Endpoint,
-    ) -> Result<Draft, Pooled> {
-        Draft::new(
-            self.sock,
-            self.sock.data().user(),
-            payload,
-            source,
-            dest,
-            self.flags,
-        )
-    }
-
-    /// Sends a message. Who sends is told how it ended if there is a `token`.
-    ///
-    /// Errors: spec-sendmsg rows 15 to 17. The message comes back if it was not taken.
-    #[inline(always)] // What programs send goes through here.
-    pub(crate) fn submit(
-        &mut self,
-        route: &Arc<dyn Route>,
-        draft: Draft,
-        token: Option<u64>,
-    ) -> Result<(), (Error, Option<Draft>)> {
-        match self.try_submit(route, draft, token) {
-            Ok(()) => Ok(()),
-            Err(Refusal::Share(message)) => self.submit_in_turn(route, message, token),
-            Err(Refusal::Final(err, draft)) => Err((err, draft)),
-        }
-    }
-
-    /// Sends a message again, each time that its user may have one more on this way.
-    #[cold]
-    fn submit_in_turn(
-        &mut self,
-        route: &Arc<dyn Route>,
-        mut message: Outgoing,
-        token: Option<u64>,
-    ) -> Result<(), (Error, Option<Draft>)> {
-        loop {
-            let port = message.source().port;
-            // Nobody else has it: it was not queued.
-            let draft = message.take_back().ok_or((EAGAIN, None))?;
-            if let Err(err) = self.wait_for_share(route, port) {
-                return Err((err, Some(draft)));
-            }
-            match self.try_submit(route, draft, token) {
-                Ok(()) => return Ok(()),
-                Err(Refusal::Share(again)) => message = again,
-                Err(Refusal::Final(err, draft)) => return Err((err, draft)),
-            }
-        }
-    }
-
-    #[inline(always)] // As above.
-    fn try_submit(
-        &mut self,
-        route: &Arc<dyn Route>,
-        draft: Draft,
-        token: Option<u64>,
-    ) -> Result<(), Refusal> {
-        if let Err(err) = self.wait_for_port(route, draft.dest().port) {
-            return Err(Refusal::Final(err, Some(draft)));
-        }
-        let outgoing = Outgoing::new(draft);
-
-        let admitted = match self.wait_for_room(&outgoing, route, token) {
-            Ok(admitted) => admitted,
-            Err(err) => return Err(Refusal::Final(err, outgoing.take_back())),
-        };
-        // Who waits for the end is told without delay.
-        let ack_required = admitted.ack_required || token.is_some() || self.demands;
-        match route.send(outgoing, ack_required, self.flags, self.may_sleep()) {
-            Ok(()) => {
-                self.sock.data().space.stats.send_queued.add(1);
-                Ok(())
-            }
-            Err((_, Some(refused))) => Err(Refusal::Share(refused)),
-            // It was told how the message ended.
-            Err(_) if token.is_some() => Ok(()),
-            Err((err, None)) => Err(Refusal::Final(err, None)),
-        }
-    }
-
-    /// Waits until the user may have one more message on this way: it has so many that the others would
-    /// be short of room.
-    #[cold]
-    fn wait_for_share(&mut self, route: &Arc<dyn Route>, port: u16) -> Result {
-        let this = self.sock.data();
-
-        this.space.stats.send_queue_full.add(1);
-        let sock = self.open.ok_or(EAGAIN)?;
-        // Told of room from here on.
-        Socket::join_crowd(sock)?;
-        let has_room = || route.has_room(this.user(), port);
-        if self.nonblocking && !has_room() {
-            return Err(EAGAIN);
-        }
-        let end = sock.wait(&mut self.timeout, || {
-            (!this.is_in_crowd() || has_room()).then_some(())
-        });
-        // All of the socket's tasks share its seat: the others look for themselves, and take it again.
-        Socket::on_relief(sock);
-        match end {
-            Wait::Ready(()) => Ok(()),
-            _ if self.nonblocking => Err(EAGAIN),
-            Wait::TimedOut => Err(ETIMEDOUT),
-            Wait::Signal => Err(ERESTARTSYS),
-        }
-    }
-
-    /// Waits until a port of the peer is free (spec-sendmsg row 15).
-    #[inline(always)]
-    fn wait_for_port(&mut self, route: &Arc<dyn Route>, port: u16) -> Result {
-        if !route.peer().is_congested(port) {
-            return Ok(());
-        }
-        self.wait_for_congested(route, port)
-    }
-
-    #[cold]
-    fn wait_for_congested(&mut self, route: &Arc<dyn Route>, port: u16) -> Result {
-        let peer = route.peer();
-
-        // The map may be out of date if there is no connection that would bring a new one.
-        route.connect();
-        let this = self.sock.data();
-        let stats = &this.space.stats;
-        Socket::on_refused(self.sock, port)?;
-        let sock = match self.open {
-            Some(sock) if !self.nonblocking => sock,
-            _ => {
-                if peer.is_congested(port) {
-                    trace::congestion(route.key().peer, port, Port::Refused);
-                    stats.cong_send_error.add(1);
-                    return Err(ENOBUFS);
-                }
-                return Ok(());
-            }
-        };
-
-        trace::congestion(route.key().peer, port, Port::Blocked);
-        stats.cong_send_blocked.add(1);
-        loop {
-            let end = sock.wait(&mut self.timeout, || {
-                let marked = this.receives.lock().refused;
-                // A change of the map took the mark away: look, and if need be make it anew. The port
-                // may have got free before there was a mark.
-                (!marked || !peer.is_congested(port)).then_some(())
-            });
-            if !peer.is_congested(port) {
-                return Ok(());
-            }
-            match end {
-                Wait::Ready(()) => Socket::on_refused(sock, port)?,
-                Wait::TimedOut => return Err(ETIMEDOUT),
-                Wait::Signal => return Err(ERESTARTSYS),
-            }
-            if !peer.is_congested(port) {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Waits until there is room for a message (spec-sendmsg row 16).
-    #[inline(always)]
-    fn wait_for_room(
-        &mut self,
-        outgoing: &Outgoing,
-        route: &Arc<dyn Route>,
-        token: Option<u64>,
-    ) -> Result<Admitted> {
-        let limit = sndbuf(self.sock);
-        let sends = &self.sock.data().sends;
-
-        let admission = sends.lock().admit(outgoing, route, token, limit);
-        if let Admission::Admitted(admitted) = admission {
-            return Ok(admitted);
-        }
-        self.wait_for_admission(outgoing, route, token)
-    }
-
-    #[cold]
-    fn wait_for_admission(
-        &mut self,
-        outgoing: &Outgoing,
-        route: &Arc<dyn Route>,
-        token: Option<u64>,
-    ) -> Result<Admitted> {
-        let this = self.sock.data();
-        let try_once = || {
-            let limit = sndbuf(self.sock);
-            this.sends.lock().admit(outgoing, route, token, limit)
-        };
-        let mut admission = try_once();
-
-        loop {
-            match admission {
-                Admission::Admitted(admitted) => return Ok(admitted),
-                Admission::NoMemory(wanted) => {
-                    let storage = Table::storage(wanted, self.flags)?;
-                    let old = this.sends.lock().sent.grow(storage);
-                    drop(old);
-                    admission = try_once();
-                    continue;
-                }
-                Admission::Full => {}
-            }
-
-            this.space.stats.send_queue_full.add(1);
-            let sock = match self.open {
-                Some(sock) if !self.nonblocking => sock,
-                _ => return Err(EAGAIN),
-            };
-            let end = sock.wait(&mut self.timeout, || match try_once() {
-                Admission::Full => None,
-                other => Some(other),
-            });
-            admission = match end {
-                Wait::Ready(admission) => admission,
-                Wait::TimedOut => return Err(ETIMEDOUT),
-                Wait::Signal => return Err(ERESTARTSYS),
-            };
-        }
-    }
-}
-
 /// Cancels all messages of a socket that are not done with, or those to one destination.
 ///
 /// Those that are on their way already arrive or not.
@@ -706,23 +291,23 @@ pub(crate) fn cancel(sock: &Sock<Socket>, dest: Option<Endpoint>) {
         // Not the message: its sender may be taking it back.
         let (number, seq, route) = {
             let sends = sends.lock();
-            let Some((number, sent)) = sends.sent.next(at) else {
+            let Some((number, sent)) = sends.next(at) else {
                 break;
             };
             // OVERFLOW: It is the number of a place.
             at = number.wrapping_add(1);
-            if sent.outcome.is_some() || dest.is_some_and(|dest| dest != sent.message.dest()) {
+            if sent.has_ended() || dest.is_some_and(|dest| dest != sent.message().dest()) {
                 continue;
             }
-            (number, sent.message.seq(), sent.route.clone())
+            (number, sent.message().seq(), sent.route().clone())
         };
         if route.cancel(seq, &|message| message.is_of(sock, number)) {
             continue;
         }
         // Again, if its number has changed since it was read.
         let mut sends = sends.lock();
-        let sent = sends.sent.get_mut(number);
-        if sent.is_some_and(|sent| sent.outcome.is_none() && sent.message.seq() != seq) {
+        let sent = sends.get(number);
+        if sent.is_some_and(|sent| !sent.has_ended() && sent.message().seq() != seq) {
             at = number;
         }
     }
@@ -733,7 +318,7 @@ pub(crate) fn cancel(sock: &Sock<Socket>, dest: Option<Endpoint>) {
 /// `timeout`.
 ///
 /// Errors: [`ENOMEM`], [`ETIMEDOUT`] ([`EAGAIN`] if it was not to wait), [`ERESTARTSYS`].
-pub(super) fn demand(sock: &Open<'_, Socket>, timeout: &mut Timeout) -> Result {
+fn demand(sock: &Open<'_, Socket>, timeout: &mut Timeout) -> Result {
     let sends = &sock.data().sends;
     let mut done = KVec::new();
     let mut at = 0;
@@ -742,15 +327,15 @@ pub(super) fn demand(sock: &Open<'_, Socket>, timeout: &mut Timeout) -> Result {
         // As for `cancel`.
         let (source, route) = {
             let sends = sends.lock();
-            let Some((number, sent)) = sends.sent.next(at) else {
+            let Some((number, sent)) = sends.next(at) else {
                 return Ok(());
             };
             // OVERFLOW: It is the number of a place.
             at = number.wrapping_add(1);
-            if sent.outcome.is_some() {
+            if sent.has_ended() {
                 continue;
             }
-            (sent.message.source(), sent.route.clone())
+            (sent.message().source(), sent.route().clone())
         };
         let key = route.key();
         if done.contains(&key) {
@@ -763,16 +348,34 @@ pub(super) fn demand(sock: &Open<'_, Socket>, timeout: &mut Timeout) -> Result {
             addr: key.peer,
             port: PROBE_PORT,
         };
-        let mut caller = Caller {
-            demands: true,
-            ..Caller::in_process(sock, *timeout)
-        };
+        let mut caller = Caller::demanding(sock, *timeout);
         let draft = caller
             .draft(Pooled::empty(), source, dest)
             .map_err(|_payload| ENOMEM)?;
         let sent = caller.submit(&route, draft, None);
-        *timeout = caller.timeout;
+        *timeout = caller.timeout();
         sent.map_err(|(err, _draft)| err)?;
+    }
+}
+
+/// Waits until all that was sent has ended.
+///
+/// Errors: [`ETIMEDOUT`], [`ERESTARTSYS`].
+pub(crate) fn drain(sock: &Open<'_, Socket>, mut timeout: Timeout) -> Result {
+    let this = sock.data();
+
+    this.closing.store(true, Relaxed);
+    // Without it the acknowledgements come later.
+    match demand(sock, &mut timeout) {
+        Err(err) if err == ERESTARTSYS => return Err(err),
+        _ => {}
+    }
+    match sock.wait(&mut timeout, || {
+        this.sends.lock().is_drained().then_some(())
+    }) {
+        Wait::Ready(()) => Ok(()),
+        Wait::TimedOut => Err(ETIMEDOUT),
+        Wait::Signal => Err(ERESTARTSYS),
     }
 }
 
@@ -786,14 +389,12 @@ pub(crate) fn next_ended(sock: &Sock<Socket>) -> Option<(u64, Outcome)> {
         sock.write_space();
     }
 
-    Some((sent.token?, sent.outcome?))
+    sent.told()
 }
 
 /// Has nobody told any more how messages end.
 pub(super) fn close(sock: &Sock<Socket>) {
-    let mut sends = sock.data().sends.lock();
-    sends.closed = true;
-    drop(sends);
+    sock.data().sends.lock().close();
 
     while next_ended(sock).is_some() {}
 }

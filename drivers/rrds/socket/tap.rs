@@ -3,17 +3,9 @@
 //! What a socket has besides that a module has opened for itself: who is told what happens to it, by a
 //! job of its own.
 
-use super::{
-    seam::RouteKey,
-    Socket, //
-};
-use crate::{
-    message::Incoming,
-    registry::Seat, //
-};
+use crate::registry::Seat;
 use core::mem;
 use kernel::{
-    list::ListArc,
     new_spinlock_irq,
     prelude::*,
     sync::{
@@ -28,10 +20,7 @@ use kernel::{
         SpinLockIrq, //
     },
 };
-use krdma::{
-    net::Sock,
-    work::Waker, //
-};
+use krdma::work::Waker;
 use rds_proto::wire::Addr;
 
 /// What has become of the connection to a peer.
@@ -60,9 +49,9 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    /// Has the job behind `waker` told what happens to a socket that is not bound yet. May sleep.
-    pub(crate) fn attach(sock: &Sock<Socket>, waker: Waker) -> Result<Arc<Self>> {
-        let tap = Arc::pin_init(
+    /// Has the job behind `waker` told.
+    pub(super) fn new(waker: Waker) -> Result<Arc<Self>> {
+        Arc::pin_init(
             pin_init!(Self {
                 waker,
                 peers <- new_spinlock_irq!(KVec::new(), "rrds::Tap::peers"),
@@ -71,16 +60,12 @@ impl Tap {
                 has_room: Atomic::new(false),
             }),
             GFP_KERNEL,
-        )?;
-        let this = sock.data();
+        )
+    }
 
-        // It must not have to be done where nothing may sleep.
-        Socket::watch(sock)?;
-        if !this.tap.populate(tap.clone()) {
-            return Err(EBUSY);
-        }
-        this.directory.taps.enter(sock, &tap.listed)?;
-        Ok(tap)
+    /// Returns its seat among the sockets that are told of peers.
+    pub(super) fn seat(&self) -> &Seat {
+        &self.listed
     }
 
     /// Has the job run. Any context.
@@ -113,7 +98,7 @@ impl Tap {
     }
 
     /// Notes what has become of a peer. May sleep.
-    fn on_peer(&self, change: PeerChange) {
+    pub(super) fn on_peer(&self, change: PeerChange) {
         loop {
             let mut peers = self.peers.lock();
             let known = peers.iter_mut().find(|known| {
@@ -156,50 +141,4 @@ impl Tap {
         }
         peers.remove(0).ok()
     }
-}
-
-/// Lets nobody be told any more.
-pub(super) fn detach(sock: &Sock<Socket>) {
-    let this = sock.data();
-
-    if let Some(tap) = this.tap.as_ref() {
-        this.directory.taps.leave(&tap.listed);
-    }
-}
-
-/// Tells a socket what has become of a peer of the address that it is bound to. May sleep.
-pub(crate) fn on_peer(sock: &Sock<Socket>, key: &RouteKey, is_up: bool) {
-    let this = sock.data();
-    let bound = this.names.lock().bound;
-
-    if let Some(tap) = this
-        .tap
-        .as_ref()
-        .filter(|_| bound.is_some_and(|at| at.addr == key.local))
-    {
-        tap.on_peer(PeerChange {
-            peer: key.peer,
-            scope: key.scope,
-            tos: key.tos,
-            is_up,
-        });
-    }
-}
-
-/// Tells a socket that there may be room on a way that was crowded. Any context.
-pub(super) fn on_relief(sock: &Sock<Socket>) {
-    if let Some(tap) = sock.data().tap.as_ref() {
-        tap.on_room();
-    }
-}
-
-/// Takes the first message that was received out of the queue; [`took`] is to follow. Any context.
-pub(crate) fn next_received(sock: &Sock<Socket>) -> Option<ListArc<Incoming>> {
-    sock.data().receives.lock().queue.pop_front()
-}
-
-/// Counts a message as read. Any context.
-pub(crate) fn took(sock: &Sock<Socket>, message: &Incoming) {
-    super::receive::leave(sock, message);
-    sock.data().space.stats.recv_delivered.add(1);
 }
