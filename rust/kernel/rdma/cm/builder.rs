@@ -9,16 +9,14 @@ use super::{
         Connection,
         Handler, //
     },
-    id::{
-        Owner,
-        State, //
-    },
+    id::Owner,
     listener::{
         Acceptor,
         Listener, //
     },
     namespace,
-    PortSpace, //
+    PortSpace,
+    State, //
 };
 use crate::{
     account::Charge,

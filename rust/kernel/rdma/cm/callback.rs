@@ -5,42 +5,14 @@
 use super::{
     event::Event,
     id::{
+        Asked,
         Core,
         Role, //
     },
-    listener::Request,
     namespace, //
 };
 use crate::bindings;
-use core::{
-    cell::Cell,
-    ptr, //
-};
 use kernel::prelude::*;
-
-/// The callback for a request, which may be taken or not.
-pub(super) struct Asked {
-    /// The id that the request has become, or null.
-    ///
-    /// C calls with the lock of the new id taken, and to destroy the id takes that lock: so what this
-    /// points to stays until the callback returns.
-    taken: Cell<*const Core>,
-    /// What C is told if the request is not taken.
-    refusal: Cell<Error>,
-}
-
-impl Asked {
-    /// Notes that the request has become the id `core`, whose lock the callback has.
-    pub(super) fn take(&self, core: &Core) {
-        core.runner().enter();
-        self.taken.set(core);
-    }
-
-    /// Sets what C is told if the request is not taken.
-    pub(super) fn refuse(&self, why: Error) {
-        self.refusal.set(why);
-    }
-}
 
 /// The one event handler of all ids.
 ///
@@ -87,23 +59,17 @@ pub(super) unsafe extern "C" fn on_event(
         Role::Listener { request, .. }
             if event.event == bindings::rdma_cm_event_type_RDMA_CM_EVENT_CONNECT_REQUEST =>
         {
-            let asked = Asked {
-                taken: Cell::new(ptr::null()),
-                refusal: Cell::new(ECONNREFUSED),
-            };
+            let asked = Asked::new();
 
             core.charge().callbacks().run(|| {
                 // SAFETY: `id` is new and has the listener's context. The rest is as above.
-                unsafe { request(core, Request::new(id, event, core, &asked)) };
+                unsafe { request(core, id, event, &asked) };
             });
-            // SAFETY: It is null, or stays until the callback returns.
-            match unsafe { asked.taken.get().as_ref() } {
-                Some(core) => {
-                    core.runner().leave();
-                    0
-                }
+            // SAFETY: We are in the callback, and do nothing more.
+            match unsafe { asked.end() } {
+                Ok(()) => 0,
                 // C destroys the new id.
-                None => asked.refusal.get().to_errno(),
+                Err(why) => why.to_errno(),
             }
         }
         Role::Listener { deliver, .. } => {

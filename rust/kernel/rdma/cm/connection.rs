@@ -12,14 +12,14 @@ use super::{
         Id,
         Locked,
         Owner,
-        Role,
-        State, //
+        Role, //
     },
     path::Path,
     ConnParams,
     Event,
     Message,
-    ServiceType, //
+    ServiceType,
+    State, //
 };
 use crate::{
     account::Charge,

@@ -4,11 +4,12 @@
 
 use super::{
     addr,
-    listener::Request,
     path::Path,
+    state::next_state,
     Event,
     PortSpace,
-    ServiceType, //
+    ServiceType,
+    State, //
 };
 use crate::{
     account::Charge,
@@ -18,6 +19,7 @@ use crate::{
     reaper::Deferred, //
 };
 use core::{
+    cell::Cell,
     marker::PhantomPinned,
     net::SocketAddr,
     ptr, //
@@ -32,61 +34,19 @@ use kernel::{
             Relaxed,
             Release, //
         },
-        Atomic,
-        AtomicType, //
+        Atomic, //
     },
     types::NotThreadSafe, //
 };
-
-/// How far an id has come. The figure in the [module's documentation](super) shows the order.
-///
-/// The state changes in methods of the id, and before an event is delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-pub enum State {
-    /// The call that makes the id has not returned. An event about the device may come already.
-    New,
-    /// Waits for connections.
-    Listening,
-    /// The peer's address is being looked for.
-    ResolvingAddress,
-    /// The peer's address is known, and the device.
-    AddressResolved,
-    /// The path to the peer is being looked for.
-    ResolvingRoute,
-    /// The path is known.
-    RouteResolved,
-    /// The peer was asked.
-    Connecting,
-    /// The peer waits for our answer.
-    Requested,
-    /// The peer has accepted, and waits for us to confirm.
-    Responded,
-    /// We have accepted, and wait for the peer to confirm. With
-    /// [`PortSpace::Udp`] there is nothing to wait for.
-    Accepted,
-    /// Connected.
-    Established,
-    /// One side has disconnected.
-    Disconnected,
-    /// The connection was not made.
-    Failed,
-    /// The device is about to go.
-    Removed,
-}
-
-// SAFETY: `State` has the size and the alignment of `i32`, and each value of it is one.
-unsafe impl AtomicType for State {
-    type Repr = i32;
-}
 
 /// What an id is used for, and where its events go. The functions are for ids with one type of
 /// handler: they must be called with a [`Core`] that is part of an [`Id`] with a handler of that type.
 #[derive(Clone, Copy)]
 pub(super) enum Role {
     Connection(unsafe fn(&Core, Event<'_>)),
+    /// The id, the event and the callback that `request` gets are those of a request that is being reported.
     Listener {
-        request: unsafe fn(&Core, Request<'_>),
+        request: unsafe fn(&Core, *mut bindings::rdma_cm_id, &bindings::rdma_cm_event, &Asked),
         deliver: unsafe fn(&Core, bindings::rdma_cm_event_type),
     },
 }
@@ -121,6 +81,61 @@ unsafe impl Send for Core {}
 // SAFETY: `raw` and `role` are not changed once the object is shared. The methods that take `&self`
 // read what does not change any more, take the id's lock, or call C functions that need none.
 unsafe impl Sync for Core {}
+
+/// The callback for a request, which may be taken or not.
+///
+/// # Invariants
+///
+/// `taken` is null, or points to the core of the id that the request has become. That stays until the callback
+/// returns: C calls with the lock of the new id taken, and to destroy the id takes that lock.
+pub(super) struct Asked {
+    taken: Cell<*const Core>,
+    /// What C is told if the request is not taken.
+    refusal: Cell<Error>,
+}
+
+impl Asked {
+    /// A callback whose request is not taken yet.
+    pub(super) fn new() -> Self {
+        // INVARIANT: It is null.
+        Self {
+            taken: Cell::new(ptr::null()),
+            refusal: Cell::new(ECONNREFUSED),
+        }
+    }
+
+    /// Notes that the request has become the id of `core`.
+    ///
+    /// # Safety
+    ///
+    /// It must be so, and the callback must be running.
+    pub(super) unsafe fn take(&self, core: &Core) {
+        core.runner().enter();
+        // INVARIANT: By the function's requirements.
+        self.taken.set(core);
+    }
+
+    /// Sets what C is told if the request is not taken.
+    pub(super) fn refuse(&self, why: Error) {
+        self.refusal.set(why);
+    }
+
+    /// Ends the callback, and returns what C is told if the request was not taken.
+    ///
+    /// # Safety
+    ///
+    /// To be called in the callback, after all else.
+    pub(super) unsafe fn end(self) -> Result {
+        // SAFETY: By the type invariant it is null, or stays until the callback returns, which has not yet.
+        match unsafe { self.taken.get().as_ref() } {
+            Some(core) => {
+                core.runner().leave();
+                Ok(())
+            }
+            None => Err(self.refusal.get()),
+        }
+    }
+}
 
 /// The lock of an id. It is released on drop, unless the callback that we are in has it.
 pub(super) struct Locked<'a> {
@@ -333,34 +348,6 @@ impl Drop for Core {
     }
 }
 
-/// Returns the state that an event leads to, if it changes it.
-fn next_state(state: State, event: bindings::rdma_cm_event_type) -> Option<State> {
-    Some(match event {
-        bindings::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_RESOLVED => State::AddressResolved,
-        bindings::rdma_cm_event_type_RDMA_CM_EVENT_ADDR_ERROR => State::Failed,
-        bindings::rdma_cm_event_type_RDMA_CM_EVENT_ROUTE_RESOLVED => State::RouteResolved,
-        bindings::rdma_cm_event_type_RDMA_CM_EVENT_ROUTE_ERROR => State::AddressResolved,
-        bindings::rdma_cm_event_type_RDMA_CM_EVENT_CONNECT_RESPONSE => State::Responded,
-        bindings::rdma_cm_event_type_RDMA_CM_EVENT_ESTABLISHED => State::Established,
-        bindings::rdma_cm_event_type_RDMA_CM_EVENT_DISCONNECTED => State::Disconnected,
-        bindings::rdma_cm_event_type_RDMA_CM_EVENT_CONNECT_ERROR
-        | bindings::rdma_cm_event_type_RDMA_CM_EVENT_REJECTED
-        | bindings::rdma_cm_event_type_RDMA_CM_EVENT_UNREACHABLE
-            if matches!(
-                state,
-                State::Connecting | State::Requested | State::Responded | State::Accepted
-            ) =>
-        {
-            State::Failed
-        }
-        // The call that makes the id is still at it.
-        bindings::rdma_cm_event_type_RDMA_CM_EVENT_DEVICE_REMOVAL if state != State::New => {
-            State::Removed
-        }
-        _ => return None,
-    })
-}
-
 /// An id of the connection manager, with its handler.
 ///
 /// It is made and owned by a [`Connection`](super::Connection) or a [`Listener`](super::Listener).
@@ -508,45 +495,5 @@ impl<T: Send + Sync + 'static> Owner<T> {
         if !self.id().core.charge.callbacks().are_current() {
             self.0.close();
         }
-    }
-}
-
-#[kunit_tests(krdma_cm_id)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_lead_to_states() {
-        use bindings::*;
-        let next = next_state;
-
-        assert_eq!(
-            next(State::New, rdma_cm_event_type_RDMA_CM_EVENT_ADDR_RESOLVED),
-            Some(State::AddressResolved)
-        );
-        assert_eq!(
-            next(
-                State::ResolvingRoute,
-                rdma_cm_event_type_RDMA_CM_EVENT_ROUTE_ERROR
-            ),
-            Some(State::AddressResolved)
-        );
-        assert_eq!(
-            next(State::Connecting, rdma_cm_event_type_RDMA_CM_EVENT_REJECTED),
-            Some(State::Failed)
-        );
-        // The network may report this of a connection that works.
-        assert_eq!(
-            next(
-                State::Established,
-                rdma_cm_event_type_RDMA_CM_EVENT_UNREACHABLE
-            ),
-            None
-        );
-        assert_eq!(
-            next(State::New, rdma_cm_event_type_RDMA_CM_EVENT_DEVICE_REMOVAL),
-            None
-        );
-        assert_eq!(next(State::Connecting, 4711), None);
     }
 }

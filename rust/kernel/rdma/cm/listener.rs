@@ -4,7 +4,6 @@
 
 use super::{
     addr,
-    callback::Asked,
     connection::{
         Connection,
         Handler,
@@ -16,16 +15,17 @@ use super::{
         request_params, //
     },
     id::{
+        Asked,
         Core,
         Id,
         Owner,
-        Role,
-        State, //
+        Role, //
     },
     path::Path,
     ConnParams,
     Message,
-    PortSpace, //
+    PortSpace,
+    State, //
 };
 use crate::{
     account::Charge,
@@ -107,10 +107,19 @@ impl<T: Acceptor> Listener<T> {
 
     /// # Safety
     ///
-    /// `core` must be part of an `Id<T>`.
-    unsafe fn request(core: &Core, request: Request<'_>) {
+    /// `core` must be part of an `Id<T>`. The rest must be of a callback of type `CONNECT_REQUEST` that is running,
+    /// for a new id whose context is `core`.
+    unsafe fn request(
+        core: &Core,
+        id: *mut bindings::rdma_cm_id,
+        event: &bindings::rdma_cm_event,
+        asked: &Asked,
+    ) {
         // SAFETY: By the function's requirements.
-        T::request(unsafe { Id::of_core(core) }, request);
+        let (listener, request) =
+            unsafe { (Id::of_core(core), Request::new(id, event, core, asked)) };
+
+        T::request(listener, request);
     }
 
     /// # Safety
@@ -258,7 +267,9 @@ impl<'a> Request<'a> {
             owner.set_raw(self.id);
             (*self.id).context = core.cast();
         }
-        self.asked.take(owner.id().core());
+        // SAFETY: By the type invariants, the request is that of the callback, which is running; it has become
+        // this id.
+        unsafe { self.asked.take(owner.id().core()) };
         owner
     }
 }

@@ -7,13 +7,11 @@
 //! that are attached to the group, see [`mcast`](crate::rdma::mcast).
 
 use super::{
-    id::{
-        Core,
-        State, //
-    },
+    id::Core,
     Handler,
     Id,
-    ServiceType, //
+    ServiceType,
+    State, //
 };
 use crate::{
     bindings,
