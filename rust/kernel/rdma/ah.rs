@@ -8,10 +8,11 @@
 //!
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
+mod reply;
+
 use crate::{
     bindings,
     rdma::{
-        request::Received,
         Device,
         Gid,
         Lid,
@@ -216,53 +217,6 @@ impl Ah {
                 bindings::rdma_create_ah_flags_RDMA_CREATE_AH_SLEEPABLE,
             )
         };
-
-        Self::from_raw(pd, ah)
-    }
-
-    /// Makes a handle that leads back to who sent a datagram.
-    ///
-    /// `received` is what was received, `port` the number of the port that the queue pair is on.
-    /// `grh` is what the first 40 bytes of its receive buffer hold, if
-    /// [`has_grh`](Received::has_grh); RoCE needs it. To whom the datagram is to be sent
-    /// [`Received::source_qp`] tells; the Q_Key is a matter between the two.
-    ///
-    /// On RoCE this waits for the address resolution of the network stack. So handlers in softirq
-    /// context keep what they have received, and reply from elsewhere.
-    ///
-    /// Errors: [`EINVAL`] if it is no datagram, if it is of another device, or if `grh` is missing;
-    /// [`ENOMEM`]; and what the address resolution fails with.
-    pub fn reply(
-        pd: &Arc<Pd>,
-        port: u32,
-        received: &Received<'_>,
-        grh: Option<&[u8; GRH_LEN]>,
-    ) -> Result<Self> {
-        const { assert!(size_of::<bindings::ib_grh>() == GRH_LEN) };
-        if !received.is_datagram_of(pd.device()) || (received.has_grh() && grh.is_none()) {
-            return Err(EINVAL);
-        }
-        // C does not check it, and has it as the index of an array.
-        if !pd.device().has_port(port) {
-            return Err(EINVAL);
-        }
-
-        // Aligned as C wants it.
-        let mut copy: bindings::ib_grh = pin_init::zeroed();
-        if let Some(grh) = grh {
-            // SAFETY: Both are 40 bytes, of which any value is valid.
-            unsafe {
-                ptr::copy_nonoverlapping(
-                    grh.as_ptr(),
-                    (&raw mut copy).cast(),
-                    size_of::<bindings::ib_grh>(),
-                )
-            };
-        }
-        // SAFETY: `pd` is a protection domain of a registered device, and `port` one of its ports. The
-        // completion is of a datagram received, and the header is there if it says so.
-        let ah =
-            unsafe { bindings::ib_create_ah_from_wc(pd.as_raw(), received.as_raw(), &copy, port) };
 
         Self::from_raw(pd, ah)
     }

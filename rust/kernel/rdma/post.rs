@@ -25,6 +25,7 @@ use core::mem::MaybeUninit;
 use kernel::prelude::*;
 
 mod links;
+pub(crate) mod raw;
 mod recv;
 mod send;
 
@@ -36,7 +37,6 @@ pub use links::{
     Links,
     With, //
 };
-pub(crate) use recv::raw;
 pub use recv::{
     Buffers,
     RecvBatch,

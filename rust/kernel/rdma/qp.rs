@@ -61,7 +61,8 @@ pub use context::{
 };
 pub(crate) use order::{
     List,
-    Order, //
+    Order,
+    Ordered, //
 };
 pub use poster::Poster;
 pub use service::{
@@ -213,13 +214,6 @@ impl<S: Service> Qp<S> {
     /// Returns how large the queues are, as granted.
     pub fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
-    }
-
-    /// Returns the right to post to the queue pair, as completion handlers
-    /// [have it](crate::rdma::Completion::poster).
-    #[inline]
-    pub fn poster(&self) -> Poster<'_, S> {
-        Poster::new(self)
     }
 
     /// Returns the device.

@@ -12,6 +12,10 @@
 //!
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
+mod posted;
+
+pub(crate) use posted::Posted;
+
 use crate::{
     bindings,
     rdma::{
@@ -53,86 +57,7 @@ use kernel::{
         SpinLockIrq, //
     },
 };
-
-/// The place of a request in the list of those in a shared receive queue.
-///
-/// The hardware says nothing of the requests that are left in a queue when it is destroyed, so they
-/// are listed.
-pub(crate) struct Posted {
-    prev: *mut Posted,
-    next: *mut Posted,
-    /// The list, or null.
-    list: *const SpinLockIrq<List>,
-}
-
-/// The requests. Handlers take theirs out, in softirq context too.
-struct List {
-    head: *mut Posted,
-    len: u32,
-    /// The queue goes: nothing is posted any more.
-    shut: bool,
-}
-
-// SAFETY: The pointers are to requests that the list owns, which are `Send`.
-unsafe impl Send for List {}
-
-impl Posted {
-    pub(crate) const fn new() -> Self {
-        Self {
-            prev: ptr::null_mut(),
-            next: ptr::null_mut(),
-            list: ptr::null(),
-        }
-    }
-
-    /// # Safety
-    ///
-    /// `this` must be valid and in no list, and be removed before it or `list` go. `guard` must be of
-    /// `list`.
-    unsafe fn insert(this: *mut Self, list: &SpinLockIrq<List>, guard: &mut List) {
-        // SAFETY: The lock protects the links of all that are in the list; `this` is the caller's.
-        unsafe {
-            (*this).list = list;
-            (*this).prev = ptr::null_mut();
-            (*this).next = guard.head;
-            if !guard.head.is_null() {
-                (*guard.head).prev = this;
-            }
-        }
-        guard.head = this;
-        // OVERFLOW: There is not room for that many.
-        guard.len = guard.len.wrapping_add(1);
-    }
-
-    /// Takes a request out of the list that it is in, if any.
-    ///
-    /// # Safety
-    ///
-    /// `this` must be valid, and the caller must own the request.
-    pub(crate) unsafe fn remove(this: *mut Self) {
-        // SAFETY: `this` is valid. Only its owner changes `list`.
-        let list = unsafe { (*this).list };
-        if list.is_null() {
-            return;
-        }
-
-        // SAFETY: A list outlives what is in it.
-        let mut guard = unsafe { &*list }.lock();
-        // SAFETY: The lock protects the links.
-        unsafe {
-            if (*this).prev.is_null() {
-                guard.head = (*this).next;
-            } else {
-                (*(*this).prev).next = (*this).next;
-            }
-            if !(*this).next.is_null() {
-                (*(*this).next).prev = (*this).prev;
-            }
-            (*this).list = ptr::null();
-        }
-        guard.len = guard.len.wrapping_sub(1);
-    }
-}
+use posted::List;
 
 /// A receive queue that queue pairs share.
 ///
@@ -244,11 +169,7 @@ impl Srq {
 
         let entries = max_wr;
         let inner = pd.charge().defer(try_pin_init!(&this in Inner {
-            posted <- new_spinlock_irq!(List {
-                head: ptr::null_mut(),
-                len: 0,
-                shut: false,
-            }),
+            posted <- new_spinlock_irq!(List::new()),
             on_limit,
             pd: pd.clone(),
             cq: Cq::reserve(cq.clone(), entries)?,
@@ -306,7 +227,7 @@ impl Srq {
     ///
     /// Does not sleep.
     pub fn posted(&self) -> u32 {
-        self.inner.posted.lock().len
+        self.inner.posted.lock().len()
     }
 
     /// Returns the device.
@@ -434,7 +355,7 @@ impl SrqRef<'_> {
 
     /// Returns the number of requests that are in the queue, or completed and not yet handled.
     pub fn posted(&self) -> u32 {
-        self.0.posted.lock().len
+        self.0.posted.lock().len()
     }
 }
 
@@ -512,10 +433,10 @@ unsafe impl RecvQueue for Inner {
             // the completion queue.
             let mut posted = self.posted.lock();
 
-            if posted.shut {
+            if posted.is_shut() {
                 return Err(Failed::all(ESHUTDOWN));
             }
-            match posted.len.checked_add(chain.len()) {
+            match posted.len().checked_add(chain.len()) {
                 Some(len) if len <= self.max_wr.load(Relaxed) => {}
                 _ => return Err(Failed::all(ENOMEM)),
             }
@@ -587,14 +508,14 @@ impl PinnedDrop for Inner {
 
         // A handler of the limit may still run. What it posts from here on it gets back; what it has posted
         // before it returns, which the driver waits for, is in the list.
-        self.posted.lock().shut = true;
+        self.posted.lock().shut();
 
         // SAFETY: By the type invariant, we own the queue. Queue pairs that use it keep it alive, so
         // there is none any more.
         unsafe { bindings::ib_destroy_srq_user(self.ptr.as_ptr(), ptr::null_mut()) };
 
         loop {
-            let posted = self.posted.lock().head;
+            let posted = self.posted.lock().head();
             if posted.is_null() {
                 break;
             }

@@ -18,6 +18,7 @@ use crate::{
             Connected,
             List,
             Order,
+            Ordered,
             Poster,
             Rc,
             Service, //
@@ -149,7 +150,7 @@ impl<'q, T: Operation, const N: usize, const P: usize, S: Service> SendBatch<'q,
 
         // SAFETY: The header was made above. The queue pair waits for both counts before it goes.
         unsafe {
-            (*header).silent = !signaled;
+            (*header).ordered.set_silent(!signaled);
             (*header).room = self.qp.send_room();
             // CAST: There are not more than fit in a batch.
             (*header).entries = (nr_links - before.0) as u32;
@@ -258,8 +259,9 @@ impl<'q, T: Operation, const N: usize, const P: usize, S: Service> SendBatch<'q,
             // SAFETY: The request is ours, and posted by our caller. The queue pair that the order
             // belongs to waits for the handler before it goes.
             let signal = unsafe {
-                (*header).order = queue;
-                order.append(header, links, full && i + 1 == self.nr_requests)
+                let place = &raw mut (*header).ordered;
+
+                order.append(queue, place, links, full && i + 1 == self.nr_requests)
             };
             if signal {
                 // SAFETY: The link was written; all kinds begin with the plain one.
@@ -301,7 +303,7 @@ impl<'q, T: Operation, const N: usize, const P: usize, S: Service> SendBatch<'q,
         error: Error,
         bad: *const bindings::ib_send_wr,
         mut order: Option<&mut List>,
-    ) -> (Option<*mut Header>, Unposted<T, N>) {
+    ) -> (Option<*mut Ordered>, Unposted<T, N>) {
         // A driver that does not say which link was bad has taken none. (One for iWARP takes some and says
         // nothing: `Qp::new` refuses such devices.)
         let bad = (0..self.nr_links)
@@ -315,7 +317,9 @@ impl<'q, T: Operation, const N: usize, const P: usize, S: Service> SendBatch<'q,
         for (i, header) in headers.iter_mut().enumerate().take(self.nr_requests) {
             if self.end_of(i) <= bad {
                 // The hardware has it.
-                last = Some(*header);
+                //
+                // SAFETY: The header was made by `into_header`. Only an address is taken.
+                last = Some(unsafe { &raw mut (**header).ordered });
                 *header = ptr::null_mut();
             } else if let Some(order) = order.as_mut().filter(|_| self.first_link[i] < bad) {
                 // The hardware has a part of it. No datagram is among these, as each has one link.
@@ -324,8 +328,12 @@ impl<'q, T: Operation, const N: usize, const P: usize, S: Service> SendBatch<'q,
                 //
                 // SAFETY: `enlist` has appended it, and the order was locked since. Its last link, which is the
                 // one that may be signalled, was not posted.
-                unsafe { order.note_partial(*header, (bad - self.first_link[i]) as u32) };
-                last = Some(*header);
+                unsafe {
+                    let place = &raw mut (**header).ordered;
+
+                    order.note_partial(place, (bad - self.first_link[i]) as u32);
+                    last = Some(place);
+                }
                 *header = ptr::null_mut();
             } else {
                 ours += 1;

@@ -13,11 +13,11 @@
 //!
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h) (`enum ib_sig_type`)
 
-use crate::{
-    bindings,
-    rdma::request::Header, //
+use crate::bindings;
+use core::{
+    mem::offset_of,
+    ptr, //
 };
-use core::ptr;
 use kernel::{
     new_spinlock_irq,
     prelude::*,
@@ -26,6 +26,92 @@ use kernel::{
         SpinLockIrqGuard, //
     },
 };
+
+/// The place of a request in the order of a send queue. It is at the start of each request, as is the `cqe` that
+/// the hardware finds it by.
+///
+/// # Invariants
+///
+/// `order` is null if the request was not appended to an order since it was [reset](Self::reset), or its handler was
+/// called by one. Else it is that order, which exists until the handler of the request has returned.
+#[repr(C)]
+pub(crate) struct Ordered {
+    /// Completes the request.
+    cqe: bindings::ib_cqe,
+    order: *const Order,
+    /// The request that was posted after this one, if that is in the order.
+    next: *mut Ordered,
+    /// Whether the request need not be signalled.
+    silent: bool,
+    /// How many links of the request a driver has taken that has refused the next one, else 0. Protected by the
+    /// lock of the order while the request is in it.
+    partial: u32,
+    /// Drops the request, whatever its type.
+    drop: unsafe fn(*mut Ordered),
+}
+
+impl Ordered {
+    /// The place of a request that is in no order. `done` is called when it completes, and `drop` with a pointer to
+    /// this if nothing completes it.
+    pub(crate) fn new(
+        done: unsafe extern "C" fn(*mut bindings::ib_cq, *mut bindings::ib_wc),
+        drop: unsafe fn(*mut Ordered),
+    ) -> Self {
+        const { assert!(offset_of!(Ordered, cqe) == 0) };
+        // INVARIANT: There is no order.
+        Self {
+            cqe: bindings::ib_cqe { done: Some(done) },
+            order: ptr::null(),
+            next: ptr::null_mut(),
+            silent: false,
+            partial: 0,
+            drop,
+        }
+    }
+
+    /// Forgets the order that the request was in. It is in none any more: who owns it does this.
+    #[inline]
+    pub(crate) fn reset(&mut self) {
+        // INVARIANT: There is no order.
+        self.order = ptr::null();
+        self.silent = false;
+        self.partial = 0;
+    }
+
+    /// Sets whether the request need not be signalled.
+    #[inline]
+    pub(crate) fn set_silent(&mut self, silent: bool) {
+        self.silent = silent;
+    }
+
+    /// Returns how many links of the request were posted, if that is not all of them.
+    #[inline]
+    pub(crate) fn partial(&self) -> Option<u32> {
+        (self.partial != 0).then_some(self.partial)
+    }
+
+    /// Takes the request out of the order that it is in, if it is in one; before that calls the handlers of those
+    /// before it.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be of a request that was posted since it was made or [reset](Self::reset). To be called once, by its
+    /// completion handler, which got `cq` and `wc`.
+    #[inline]
+    pub(crate) unsafe fn complete(
+        this: *mut Self,
+        cq: *mut bindings::ib_cq,
+        wc: *const bindings::ib_wc,
+    ) {
+        // SAFETY: By the function's requirements, the request is alive; by the type invariant, so is the order.
+        if let Some(order) = unsafe { (*this).order.as_ref() } {
+            // SAFETY: The request was appended to the order and, as it was posted, not cut. Nobody has taken it out:
+            // that is done here, or by another handler, which sets `order` to null. The rest is the function's
+            // requirement.
+            unsafe { order.complete(this, cq, wc) };
+        }
+    }
+}
 
 /// The requests of a send queue.
 #[pin_data]
@@ -40,8 +126,8 @@ pub(crate) struct Order {
 /// completion was not handled, in the order in which they were posted. The `last` of them is null if
 /// there is none.
 pub(crate) struct List {
-    first: *mut Header,
-    last: *mut Header,
+    first: *mut Ordered,
+    last: *mut Ordered,
     /// Links at the end of the list that are not signalled.
     silent: u32,
     /// Links of the listed requests that were posted in part.
@@ -83,20 +169,20 @@ impl Order {
     /// The request must be in the list. To be called by its completion handler, which got `cq` and
     /// `wc`.
     #[inline]
-    pub(crate) unsafe fn complete(
+    unsafe fn complete(
         &self,
-        header: *mut Header,
+        place: *mut Ordered,
         cq: *mut bindings::ib_cq,
         wc: *const bindings::ib_wc,
     ) {
         let mut list = self.list.lock();
         let first = list.first;
         // SAFETY: The request is in the list, so it is alive, and its `next` is valid.
-        let next = unsafe { (*header).next };
+        let next = unsafe { (*place).next };
 
         if list.partial != 0 {
-            // SAFETY: Both are in the list, `first` not behind `header`.
-            let links = unsafe { links_posted_in_part(first, header) };
+            // SAFETY: Both are in the list, `first` not behind `place`.
+            let links = unsafe { links_posted_in_part(first, place) };
 
             // OVERFLOW: They were added.
             list.partial = list.partial.wrapping_sub(links);
@@ -110,9 +196,9 @@ impl Order {
         }
         drop(list);
 
-        if !ptr::eq(first, header) {
+        if !ptr::eq(first, place) {
             // SAFETY: These were in the list up to now. `wc` is valid.
-            unsafe { call_handlers(first, header, cq, (*wc).qp) };
+            unsafe { call_handlers(first, place, cq, (*wc).qp) };
         }
     }
 
@@ -145,18 +231,18 @@ impl Order {
 ///
 /// From the first on, each naming the `next`, are requests that this owns.
 #[must_use = "drop it with no lock held"]
-pub(crate) struct Abandoned(*mut Header);
+pub(crate) struct Abandoned(*mut Ordered);
 
 impl Drop for Abandoned {
     fn drop(&mut self) {
-        let mut header = self.0;
+        let mut place = self.0;
 
-        while !header.is_null() {
+        while !place.is_null() {
             // SAFETY: By the type invariant, we own the request.
-            header = unsafe {
-                let next = (*header).next;
+            place = unsafe {
+                let next = (*place).next;
 
-                Header::drop_request(header);
+                ((*place).drop)(place);
                 next
             };
         }
@@ -165,33 +251,45 @@ impl Drop for Abandoned {
 
 impl List {
     /// Returns a mark of where the list ends, for [`cut`](Self::cut).
-    pub(crate) fn end(&self) -> *mut Header {
+    pub(crate) fn end(&self) -> *mut Ordered {
         self.last
     }
 
-    /// Appends a request of `links` links that is about to be posted. Returns whether it must be
-    /// signalled although it [need not](Header::silent) be: if too many are not, or if the queue is `full`
-    /// with it, as nothing could be posted any more then that gives places back.
+    /// Appends a request of `links` links that is about to be posted to the queue of `order`, whose list
+    /// this is.
+    ///
+    /// Returns whether it must be signalled although it [need not](Ordered::set_silent) be: if too many are not,
+    /// or if the queue is `full` with it, as nothing could be posted any more then that gives places back.
     ///
     /// # Safety
     ///
     /// The request must be the caller's, and be posted before the list is unlocked, or
-    /// [cut](Self::cut).
-    pub(crate) unsafe fn append(&mut self, header: *mut Header, links: u32, full: bool) -> bool {
+    /// [cut](Self::cut). `order` must not go before the handler of the request has returned.
+    pub(crate) unsafe fn append(
+        &mut self,
+        order: &Order,
+        place: *mut Ordered,
+        links: u32,
+        full: bool,
+    ) -> bool {
+        // INVARIANT: It is the order that the request is appended to. By the function's requirements it exists long
+        // enough.
+        //
         // SAFETY: The request is the caller's.
         let silent = unsafe {
-            (*header).next = ptr::null_mut();
-            (*header).silent
+            (*place).order = order;
+            (*place).next = ptr::null_mut();
+            (*place).silent
         };
 
         // INVARIANT: It is posted after all others.
         if self.last.is_null() {
-            self.first = header;
+            self.first = place;
         } else {
             // SAFETY: All that are in the list are alive; the lock protects `next`.
-            unsafe { (*self.last).next = header };
+            unsafe { (*self.last).next = place };
         }
-        self.last = header;
+        self.last = place;
 
         let count = self.silent.saturating_add(links);
         let signal = !silent || full || count > self.limit;
@@ -199,20 +297,17 @@ impl List {
         signal && silent
     }
 
-    /// Notes that of the last request `links` links were posted, and not all. It is to be
+    /// Notes that of the last request `links` links were posted, at least one and not all. It is to be
     /// [cut](Self::cut) to.
     ///
     /// # Safety
     ///
     /// The request must be in the list, not signalled as it was posted, and the lock held since it was
     /// appended.
-    pub(crate) unsafe fn note_partial(&mut self, header: *mut Header, links: u32) {
-        // SAFETY: It is in the list, so it is alive. What was posted of it completes by `fault` only, which
-        // uses neither field; the handler is called once the lock is released.
-        unsafe {
-            (*header).partial = true;
-            (*header).entries = links;
-        }
+    pub(crate) unsafe fn note_partial(&mut self, place: *mut Ordered, links: u32) {
+        // SAFETY: It is in the list, so it is alive. What was posted of it completes by another `cqe`, whose
+        // handler does not use the field; that of the request is called once the lock is released.
+        unsafe { (*place).partial = links };
         // OVERFLOW: The queue has not so many.
         self.partial = self.partial.wrapping_add(links);
     }
@@ -223,7 +318,7 @@ impl List {
     ///
     /// `last` must be the last that was posted, in part or whole, of those appended since `end` was returned by
     /// [`end`](Self::end), or `end` if none was. The lock must have been held since.
-    pub(crate) unsafe fn cut(&mut self, last: *mut Header) {
+    pub(crate) unsafe fn cut(&mut self, last: *mut Ordered) {
         // INVARIANT: What was after it is not posted.
         self.last = last;
         if last.is_null() {
@@ -242,21 +337,19 @@ impl List {
 /// # Safety
 ///
 /// The requests must be in a list whose lock the caller holds, or have been taken out of it by him.
-unsafe fn links_posted_in_part(first: *mut Header, last: *mut Header) -> u32 {
-    let (mut header, mut links) = (first, 0u32);
+unsafe fn links_posted_in_part(first: *mut Ordered, last: *mut Ordered) -> u32 {
+    let (mut place, mut links) = (first, 0u32);
 
     loop {
         // SAFETY: By the function's requirements, it is alive.
-        let this = unsafe { &*header };
+        let this = unsafe { &*place };
 
-        if this.partial {
-            // OVERFLOW: The queue has not so many.
-            links = links.wrapping_add(this.entries);
-        }
-        if ptr::eq(header, last) {
+        // OVERFLOW: The queue has not so many.
+        links = links.wrapping_add(this.partial);
+        if ptr::eq(place, last) {
             return links;
         }
-        header = this.next;
+        place = this.next;
     }
 }
 
@@ -268,23 +361,23 @@ unsafe fn links_posted_in_part(first: *mut Header, last: *mut Header) -> u32 {
 /// From `first` on to before `end`, each naming the next, must be requests that were taken out of a
 /// list, and that the hardware has carried out. To be called where handlers of `cq` are, for `qp`.
 unsafe fn call_handlers(
-    first: *mut Header,
-    end: *mut Header,
+    first: *mut Ordered,
+    end: *mut Ordered,
     cq: *mut bindings::ib_cq,
     qp: *mut bindings::ib_qp,
 ) {
-    let mut header = first;
+    let mut place = first;
 
-    while !ptr::eq(header, end) {
+    while !ptr::eq(place, end) {
         // SAFETY: The request is alive until its handler is called; it is in no list.
-        let status = if unsafe { (*header).partial } {
+        let status = if unsafe { (*place).partial } != 0 {
             bindings::ib_wc_status_IB_WC_LOC_QP_OP_ERR
         } else {
             bindings::ib_wc_status_IB_WC_SUCCESS
         };
         let mut wc = bindings::ib_wc {
             __bindgen_anon_1: bindings::ib_wc__bindgen_ty_1 {
-                wr_cqe: header.cast(),
+                wr_cqe: place.cast(),
             },
             status,
             qp,
@@ -292,15 +385,17 @@ unsafe fn call_handlers(
         };
 
         // SAFETY: As above.
+        //
+        // INVARIANT: The request is in no order any more.
         let (next, done) = unsafe {
-            (*header).order = ptr::null();
-            ((*header).next, (*header).cqe.done)
+            (*place).order = ptr::null();
+            ((*place).next, (*place).cqe.done)
         };
         if let Some(done) = done {
             // SAFETY: `wc` names the request, and says what a completion would.
             unsafe { done(cq, &mut wc) };
         }
-        header = next;
+        place = next;
     }
 }
 
@@ -335,8 +430,13 @@ mod tests {
         }
     }
 
-    fn request(silent: bool) -> Result<KBox<Header>> {
-        let mut header = KBox::new(Header::bare(count), GFP_KERNEL)?;
+    /// # Safety
+    ///
+    /// There are no requirements: the field that it is for takes unsafe functions.
+    unsafe fn drop_nothing(_place: *mut Ordered) {}
+
+    fn request(silent: bool) -> Result<KBox<Ordered>> {
+        let mut header = KBox::new(Ordered::new(count, drop_nothing), GFP_KERNEL)?;
 
         header.silent = silent;
         Ok(header)
@@ -347,7 +447,7 @@ mod tests {
     /// # Safety
     ///
     /// The request must be in the list.
-    unsafe fn complete(order: &Order, header: *mut Header) -> u32 {
+    unsafe fn complete(order: &Order, header: *mut Ordered) -> u32 {
         let wc = pin_init::zeroed();
         let before = CALLED.load(Relaxed);
 
@@ -359,7 +459,7 @@ mod tests {
     #[test]
     fn some_are_signalled_although_they_need_not_be() -> Result {
         let order = KBox::pin_init(Order::new(8), GFP_KERNEL)?;
-        let mut requests: KVec<KBox<Header>> = KVec::new();
+        let mut requests: KVec<KBox<Ordered>> = KVec::new();
         // Links, whether the queue is full with them, and whether the last must be signalled.
         let cases = [
             (1, false, false),
@@ -381,7 +481,10 @@ mod tests {
         let mut list = order.lock();
         for ((links, full, signal), header) in cases.into_iter().zip(requests.iter_mut()) {
             // SAFETY: The request is ours, and lives as long as the list, which no hardware works on.
-            assert_eq!(unsafe { list.append(&mut **header, links, full) }, signal);
+            assert_eq!(
+                unsafe { list.append(&order, &mut **header, links, full) },
+                signal
+            );
         }
         Ok(())
     }
@@ -392,7 +495,7 @@ mod tests {
         let mut header = request(true)?;
 
         // SAFETY: The request is ours, and lives as long as the list, which no hardware works on.
-        assert!(unsafe { order.lock().append(&mut *header, 1, false) });
+        assert!(unsafe { order.lock().append(&order, &mut *header, 1, false) });
         Ok(())
     }
 
@@ -405,12 +508,12 @@ mod tests {
 
         // SAFETY: The requests are ours, and live as long as the list, which no hardware works on.
         unsafe {
-            assert!(!list.append(a, 1, false));
+            assert!(!list.append(&order, a, 1, false));
             let end = list.end();
-            assert!(!list.append(b, 1, false));
+            assert!(!list.append(&order, b, 1, false));
             list.cut(end);
             assert!(ptr::eq(list.end(), a));
-            assert!(list.append(c, 1, false));
+            assert!(list.append(&order, c, 1, false));
             assert!(ptr::eq((*a).next, c));
         }
         Ok(())
@@ -430,11 +533,11 @@ mod tests {
         // SAFETY: The requests are ours, and live as long as the list, which no hardware works on.
         unsafe {
             for header in [a, marker, b] {
-                order.lock().append(header, 1, false);
+                order.lock().append(&order, header, 1, false);
             }
             assert_eq!(complete(&order, marker), 1);
             assert!(ptr::eq(order.lock().end(), b));
-            order.lock().append(c, 1, false);
+            order.lock().append(&order, c, 1, false);
             assert_eq!(complete(&order, c), 1);
         }
         assert!(order.lock().end().is_null());
@@ -458,13 +561,13 @@ mod tests {
         unsafe {
             let mut list = order.lock();
             for (header, links) in [(a, 1), (b, 3), (c, 1)] {
-                list.append(header, links, false);
+                list.append(&order, header, links, false);
             }
             list.note_partial(b, 2);
             list.cut(b);
             assert!(ptr::eq(list.end(), b));
             // What comes next is signalled.
-            assert!(list.append(d, 1, false));
+            assert!(list.append(&order, d, 1, false));
             drop(list);
             assert_eq!(order.partial_links(), 2);
 
@@ -474,7 +577,7 @@ mod tests {
             assert_eq!(order.partial_links(), 0);
             assert_eq!(FAILED.load(Relaxed), failed + 1);
 
-            order.lock().append(e, 1, false);
+            order.lock().append(&order, e, 1, false);
             assert_eq!(complete(&order, e), 0);
         }
         assert_eq!(FAILED.load(Relaxed), failed + 1);
@@ -509,7 +612,8 @@ mod tests {
 
                 // SAFETY: The request is the list's from here on.
                 unsafe {
-                    list.append(header, links + 1, false);
+                    let header = &raw mut (*header).ordered;
+                    list.append(&order, header, links + 1, false);
                     list.note_partial(header, links);
                     list.cut(header);
                 }

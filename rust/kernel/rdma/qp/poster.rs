@@ -65,13 +65,17 @@ impl<S> Clone for Poster<'_, S> {
 
 impl<S> Copy for Poster<'_, S> {}
 
-impl<'a, S: Service> Poster<'a, S> {
+impl<S: Service> Qp<S> {
+    /// Returns the right to post to the queue pair, as completion handlers
+    /// [have it](crate::rdma::Completion::poster).
     #[inline]
-    pub(super) fn new(qp: &'a Qp<S>) -> Self {
+    pub fn poster(&self) -> Poster<'_, S> {
         // INVARIANT: By that of the queue pair.
-        Self(&qp.inner, PhantomData)
+        Poster(&self.inner, PhantomData)
     }
+}
 
+impl<'a, S: Service> Poster<'a, S> {
     /// The requests in the send queue; not those of a service of datagrams, each of which is signalled.
     #[inline]
     pub(crate) fn order(&self) -> Option<&'a Order> {

@@ -16,16 +16,16 @@
 //! C header: [`include/rdma/ib_verbs.h`](srctree/include/rdma/ib_verbs.h)
 
 use super::{
-    order::Abandoned,
+    order::{
+        Abandoned,
+        Ordered, //
+    },
     Inner,
     ReceiveQueue, //
 };
 use crate::{
     bindings,
-    rdma::{
-        request::Header,
-        Cq, //
-    },
+    rdma::Cq, //
 };
 use core::ptr;
 use kernel::{
@@ -226,7 +226,7 @@ impl Inner {
     ///
     /// Those who were about to post when the queues were shut may do so now. With the order locked, what
     /// it lists before the marker is what the hardware has before it.
-    fn post_to_order(&self, marker: *mut Header) -> bool {
+    fn post_to_order(&self, marker: *mut Ordered) -> bool {
         let write = bindings::ib_rdma_wr {
             wr: bindings::ib_send_wr {
                 __bindgen_anon_1: bindings::ib_send_wr__bindgen_ty_1 {
@@ -243,10 +243,7 @@ impl Inner {
         let before = order.end();
 
         // SAFETY: `marker` is the caller's, and posted or cut before the lock is released.
-        unsafe {
-            (*marker).order = &self.order;
-            order.append(marker, 1, false);
-        }
+        unsafe { order.append(&self.order, marker, 1, false) };
         // SAFETY: By the type invariant, we own the queue pair. There is an entry for the request, which
         // lives until it is completed.
         let posted = unsafe { bindings::ib_post_send(self.ptr.as_ptr(), &write.wr, &mut bad) == 0 };
@@ -278,11 +275,10 @@ impl PinnedDrop for Inner {
 ///
 /// # Invariants
 ///
-/// `header` has no order, or that of the send queue that it is posted to. `done` is initialized when the
-/// marker is posted.
+/// `done` is initialized when the marker is posted.
 #[repr(C)]
 struct Marker {
-    header: Header,
+    ordered: Ordered,
     done: Opaque<bindings::completion>,
 }
 
@@ -292,13 +288,14 @@ impl Marker {
     ///
     /// Where it comes out of a send queue, the handlers of what is before it in the order are called first:
     /// the device has carried these out, and has not signalled them.
-    fn pass(cq: &Cq, post: impl FnOnce(*mut Header) -> bool) {
-        // INVARIANT: There is no order yet.
+    fn pass(cq: &Cq, post: impl FnOnce(*mut Ordered) -> bool) {
         let mut marker = Self {
-            header: Header::bare(Self::callback),
+            ordered: Ordered::new(Self::callback, Self::keep),
             done: Opaque::uninit(),
         };
 
+        // INVARIANT: It is done before the marker is posted.
+        //
         // SAFETY: `done` is not moved from here on.
         unsafe { bindings::init_completion(marker.done.get()) };
         if !post((&raw mut marker).cast()) {
@@ -323,20 +320,24 @@ impl Marker {
         }
     }
 
+    /// Nothing drops a marker but who waits for it.
+    ///
+    /// # Safety
+    ///
+    /// There are no requirements: the field that it is for takes unsafe functions.
+    unsafe fn keep(_place: *mut Ordered) {}
+
     /// # Safety
     ///
     /// To be called by the completion queue only, as `ib_cqe::done` of a [`Marker`].
     unsafe extern "C" fn callback(cq: *mut bindings::ib_cq, wc: *mut bindings::ib_wc) {
-        // SAFETY: `wc` names the `cqe`, which is at the start of the header of a `Marker`, which waits for
+        // SAFETY: `wc` names the `cqe`, which is at the start of a `Marker`, which waits for
         // this.
         let marker = unsafe { (*wc).__bindgen_anon_1.wr_cqe }.cast::<Self>();
 
-        // SAFETY: As above. An order that is there is that of a queue pair that is being emptied.
-        if let Some(order) = unsafe { (*marker).header.order.as_ref() } {
-            // SAFETY: The marker is in the order, as that is not null, and this is its handler. The hardware
-            // is done with what is before the marker and not completed, as it has flushed the marker.
-            unsafe { order.complete(marker.cast(), cq, wc) };
-        }
+        // SAFETY: As above; the marker was posted, and this is its handler. The hardware is done with what is before
+        // the marker in an order and not completed, as it has flushed the marker.
+        unsafe { Ordered::complete(&raw mut (*marker).ordered, cq, wc) };
         // SAFETY: The completion was initialized. The marker may be gone after.
         unsafe { bindings::complete((*marker).done.get()) };
     }
