@@ -1,20 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Who may name whom, per folder, and no circles among files.
 
-The rules are in layers.toml. What breaks them today is in layers.known, one line each; the list can
-only get shorter: what is not on it fails, and so does a line of it that is no longer true.
-
-    python3 -m check.layers
-
-prints the list as the sources are now, for a change that moves files which are on it.
+The rules are in layers.toml.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import tomllib
 
@@ -22,7 +15,6 @@ from check.core import Check, Failed, Tree
 from check.modules import crate, names
 
 RULES = "scripts/check/layers.toml"
-KNOWN = "scripts/check/layers.known"
 
 
 @dataclass
@@ -117,24 +109,6 @@ def components(after: dict[str, list[str]]) -> list[list[str]]:
     return [sorted(visit(f, before, seen)) for f in reversed(order) if f not in seen]
 
 
-def read_known(tree: Tree) -> tuple[set[tuple[str, str]], dict[str, str]]:
-    """The violations that are known, and the circle of each file that is known to be in one."""
-    pairs: set[tuple[str, str]] = set()
-    rings: dict[str, str] = {}
-    if tree.path(KNOWN).is_file():
-        for number, line in enumerate(tree.text(KNOWN).splitlines(), 1):
-            match line.split():
-                case [] | ["#", *_]:
-                    continue
-                case [file, "names", other]:
-                    pairs.add((file, other))
-                case [file, "circle", ring]:
-                    rings[file] = ring
-                case _:
-                    raise Failed(f"{KNOWN}:{number}: neither `A names B` nor `A circle N`")
-    return pairs, rings
-
-
 def rules(tree: Tree) -> list[Crate]:
     if not tree.path(RULES).is_file():
         raise Failed(f"{RULES} is missing")
@@ -146,60 +120,24 @@ def rules(tree: Tree) -> list[Crate]:
 
 
 def run(tree: Tree) -> list[str]:
-    crates = rules(tree)
-    pairs, ring_of = read_known(tree)
     problems: list[str] = []
-    seen_pairs: set[tuple[str, str]] = set()
-    seen_files: set[str] = set()
-    for this in crates:
+    for this in rules(tree):
         problems += [f"{file}: in no layer of {RULES}" for file in this.strays()]
         for file, other, line in this.violations():
-            seen_pairs.add((file, other))
-            if (file, other) not in pairs:
-                here, there = this.layer(file), this.layer(other)
-                assert here is not None and there is not None
-                problems.append(
-                    f"{file}:{line}: names {other}: `{here.name}` may not name `{there.name}`"
-                )
+            here, there = this.layer(file), this.layer(other)
+            assert here is not None and there is not None
+            problems.append(
+                f"{file}:{line}: names {other}: `{here.name}` may not name `{there.name}`"
+            )
         for ring in this.rings():
-            seen_files.update(ring)
-            if any(f not in ring_of for f in ring) or len({ring_of[f] for f in ring}) > 1:
-                new = [f for f in ring if f not in ring_of] or ring
-                problems.append(f"{', '.join(new)}: now in a circle with {_others(ring, new)}")
-    problems += [
-        f"{KNOWN}: remove the line `{file} names {other}`"
-        for file, other in sorted(pairs - seen_pairs)
-    ]
-    problems += [
-        f"{KNOWN}: remove the line `{file} circle {ring_of[file]}`"
-        for file in sorted(set(ring_of) - seen_files)
-    ]
+            inside = [
+                f"{file}:{line}: names {other}"
+                for (file, other), line in sorted(this.edges.items())
+                if file in ring and other in ring
+            ]
+            problems.append(f"in a circle: {', '.join(ring)}")
+            problems += inside
     return problems
 
 
-def _others(ring: list[str], new: list[str]) -> str:
-    others = [f for f in ring if f not in new]
-    return ", ".join(others) if others else "each other"
-
-
-def listing(tree: Tree) -> Iterator[str]:
-    """The known list, as the sources are."""
-    crates = rules(tree)
-    yield "# SPDX-License-Identifier: GPL-2.0"
-    yield "# What breaks the rules of layers.toml. Lines are only removed: see layers.py."
-    for this in crates:
-        for file, other, _ in this.violations():
-            yield f"{file} names {other}"
-    number = 0
-    for this in crates:
-        for ring in this.rings():
-            number += 1
-            for file in ring:
-                yield f"{file} circle {number}"
-
-
 CHECK = Check("layers", "who may name whom, per folder, and no circles among files", run)
-
-if __name__ == "__main__":
-    print("\n".join(listing(Tree(Path.cwd()))))
-    sys.exit(0)
