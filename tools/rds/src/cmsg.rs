@@ -187,7 +187,8 @@ pub(crate) fn encode(controls: &[SendControl]) -> Vec<u8> {
     out
 }
 
-fn put(out: &mut Vec<u8>, kind: i32, data: &[u8]) {
+/// Appends one of the level of RDS.
+pub(crate) fn put(out: &mut Vec<u8>, kind: i32, data: &[u8]) {
     out.extend_from_slice(&(HEADER + data.len()).to_ne_bytes());
     out.extend_from_slice(&SOL_RDS.to_ne_bytes());
     out.extend_from_slice(&kind.to_ne_bytes());

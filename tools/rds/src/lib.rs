@@ -39,10 +39,11 @@
 //!
 //! What `rustix` offers in safe form is taken from there. No crate passes control messages of a
 //! level that it does not know, in both directions, nor the positive result that `getsockopt` has
-//! for information records. These calls are in `sys.rs`, by `libc`: the only `unsafe` here.
+//! for information records. These calls are in `sys.rs`, by `libc`; with the mappings of `sys/memory.rs`
+//! they are the only `unsafe` here.
 //!
-//! Control messages that name memory (`RDS_CMSG_RDMA_ARGS`, `RDS_CMSG_RDMA_MAP`, atomics) are not
-//! offered: the kernel would write where Rust does not expect it.
+//! Control messages that name memory (`RDS_CMSG_RDMA_ARGS`, `RDS_CMSG_RDMA_MAP`, atomics) are those of
+//! [`rdma`], which owns the memory: nowhere else may the kernel write where Rust does not expect it.
 
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -53,8 +54,10 @@ mod cmsg;
 mod delivered;
 mod error;
 mod family;
+mod flags;
 pub mod info;
 mod options;
+pub mod rdma;
 mod socket;
 #[allow(unsafe_code)]
 mod sys;

@@ -64,7 +64,8 @@ impl fmt::Display for Transport {
 
 /// The options of `SOL_RDS`.
 impl Socket {
-    fn set(&self, name: i32, value: &[u8]) -> io::Result<()> {
+    /// Sets an option, whose value [`sys::setsockopt`] says what may name.
+    pub(crate) fn set(&self, name: i32, value: &[u8]) -> io::Result<()> {
         sys::setsockopt(self.as_fd(), SOL_RDS, name, value)
     }
 

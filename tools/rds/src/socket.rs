@@ -4,49 +4,22 @@
 
 use crate::addr::{self, Raw};
 use crate::cmsg::{self, Control, SendControl};
+use crate::flags::flags;
 use crate::sys;
 use crate::Family;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
-use std::ops::BitOr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// Room for control messages: 16 RDMA statuses, more than anything else that comes at once.
 const CONTROL: usize = 512;
 
-macro_rules! flags {
-    ($(#[$doc:meta])* $name:ident { $($(#[$flag_doc:meta])* $flag:ident = $value:expr,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct $name(i32);
-
-        impl $name {
-            /// None of them.
-            pub const NONE: Self = Self(0);
-            $($(#[$flag_doc])* pub const $flag: Self = Self($value);)*
-
-            /// Whether all flags of `other` are set.
-            pub const fn contains(self, other: Self) -> bool {
-                self.0 & other.0 == other.0
-            }
-        }
-
-        impl BitOr for $name {
-            type Output = Self;
-
-            fn bitor(self, other: Self) -> Self {
-                Self(self.0 | other.0)
-            }
-        }
-    };
-}
-
 flags! {
     /// How to send.
-    SendFlags {
+    SendFlags(i32) {
         /// Fail with `EAGAIN` or `ENOBUFS` instead of waiting.
         DONTWAIT = libc::MSG_DONTWAIT,
         /// Let the kernel read the data later, where the transport can: until
@@ -57,7 +30,7 @@ flags! {
 
 flags! {
     /// How to receive.
-    RecvFlags {
+    RecvFlags(i32) {
         /// Fail with `EAGAIN` instead of waiting.
         DONTWAIT = libc::MSG_DONTWAIT,
         /// Leave the message in the queue.
@@ -69,7 +42,7 @@ flags! {
 
 flags! {
     /// What to wait for, and what has come.
-    Interest {
+    Interest(i32) {
         /// There may be something to receive.
         READABLE = 1,
         /// There is room in the send buffer.
@@ -206,9 +179,20 @@ impl Socket {
         control: &[SendControl],
         flags: SendFlags,
     ) -> io::Result<usize> {
+        self.send_raw(data, to, &cmsg::encode(control), flags)
+    }
+
+    /// As [`Socket::send_message`], with a list of control messages, which [`sys::sendmsg`] says what may name.
+    pub(crate) fn send_raw(
+        &self,
+        data: &[IoSlice<'_>],
+        to: Option<SocketAddr>,
+        control: &[u8],
+        flags: SendFlags,
+    ) -> io::Result<usize> {
         let name = to.map(Raw::from);
         let name = name.as_ref().map_or(&[][..], Raw::as_bytes);
-        sys::sendmsg(self.as_fd(), data, name, &cmsg::encode(control), flags.0)
+        sys::sendmsg(self.as_fd(), data, name, control, flags.0)
     }
 
     /// Receives a message, or notices.

@@ -5,6 +5,12 @@
 //! Each passes pointers into slices that the caller holds for the length of the call, with their
 //! own lengths. The kernel keeps none of them, except that with `MSG_ZEROCOPY` it goes on reading
 //! what is sent, which is no access of this program to it.
+//!
+//! What is passed can itself name memory by address. That is memory of [`Pages`](memory::Pages), which
+//! others may write to at any time, or it is named for the length of the call only: an atomic for the
+//! kernel to write to, a list for it to read.
+
+pub(crate) mod memory;
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -27,7 +33,8 @@ fn checked(result: isize) -> io::Result<usize> {
 
 /// `sendmsg(2)`: `name` is a socket address, `control` a list of control messages.
 ///
-/// `control` may not hold one that names memory for the kernel to write to.
+/// Memory that `control` names for the kernel to write to has to be of [`memory::Pages`], which stays
+/// mapped while it may do so, or be an atomic, which is written to in the call only.
 pub(crate) fn sendmsg(
     fd: BorrowedFd<'_>,
     data: &[IoSlice<'_>],
@@ -79,7 +86,7 @@ pub(crate) fn recvmsg(
     })
 }
 
-/// `setsockopt(2)`. `value` may not name memory for the kernel to write to.
+/// `setsockopt(2)`. What `value` names is held to the same as what [`sendmsg`]'s `control` does.
 pub(crate) fn setsockopt(
     fd: BorrowedFd<'_>,
     level: i32,
