@@ -13,7 +13,13 @@ import re
 from check.core import Check, Tree
 from check.rust import Source, Token
 
-_ALLOWED = ("rust", "drivers/rrds/capi.rs", "tools/rds/src/sys.rs", "tools/rds/src/sys", "tools/raw")
+_ALLOWED = (
+    "rust",
+    "drivers/rrds/capi.rs",
+    "tools/rds/src/sys.rs",
+    "tools/rds/src/sys",
+    "tools/raw",
+)
 # Attributes that can break soundness without the keyword (edition 2021 lets them).
 _UNSAFE_ATTRIBUTES = {"no_mangle", "export_name", "link_section"}
 _SAFETY = re.compile(r"\bSAFETY:(?!\s*TO[D]O\b)")

@@ -6,6 +6,7 @@ mod client;
 pub mod histogram;
 pub mod pattern;
 mod plan;
+mod rdma;
 mod server;
 mod stats;
 mod task;
@@ -46,6 +47,14 @@ fn time(name: &'static str, default: &'static str, help: &'static str) -> Arg {
         .value_parser(parse::time)
         .default_value(default)
         .help(help)
+}
+
+/// The length of an operation, of which there is none of nothing.
+fn operation(text: &str) -> Result<usize, String> {
+    match parse::size(text)? {
+        0 => Err("an operation has a byte at least".into()),
+        size => Ok(size),
+    }
 }
 
 /// `rds stress`
@@ -104,6 +113,14 @@ pub fn command() -> Command {
                 .value_parser(sizes)
                 .help("Length of a reply; as the request if not given"),
         )
+        .arg(
+            Arg::new("rdma")
+                .short('D')
+                .long("rdma")
+                .value_name("BYTES")
+                .value_parser(operation)
+                .help("With each reply, an RDMA operation of this length on the client's memory"),
+        )
         .arg(time("time", "10s", "How long to measure").short('t'))
         .arg(time("warmup", "0", "How long to run before it is measured").short('w'))
         .arg(
@@ -127,12 +144,14 @@ pub fn command() -> Command {
         .after_help(
             "Each task sends requests and the server's answers to them; either side computes \
              what the other should have sent, so that lost, doubled, reordered and damaged \
-             messages are found, whatever their size. The wire format is not that of \
+             messages are found, whatever their size. With --rdma the server writes to memory of \
+             the client's and reads it, in turn, and what arrives there is compared, too. The wire format is not that of \
              rds-stress: both ends must be `rds stress`.\n\n\
              Examples:\n  rds stress --listen 10.0.0.2\n  rds stress 10.0.0.2\n  \
              rds stress -n 16 -d 16 -s 1K -t 30 --warmup 2 --json 10.0.0.2\n  \
              rds stress -s 0,1,4095-4097,64K,1M -c 1000 10.0.0.2\n  \
-             rds stress -d 16 -s 1M -r 32 --no-verify 10.0.0.2      throughput one way",
+             rds stress -d 16 -s 1M -r 32 --no-verify 10.0.0.2      throughput one way\n  \
+             rds stress --transport rdma -n 4 -d 8 -D 64K 10.0.0.2",
         )
 }
 
@@ -157,6 +176,7 @@ pub fn run(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
         verify: !args.get_flag("no-verify"),
         tos: args.get_one("tos").copied().unwrap_or(0),
         buffer: args.get_one("buffer").copied(),
+        rdma: args.get_one("rdma").copied().unwrap_or(0),
         seed: SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |now| now.as_nanos() as u64),
@@ -168,4 +188,31 @@ pub fn run(context: &Context, args: &ArgMatches) -> Result<Outcome, Failure> {
         interval: time("interval"),
     };
     client::run(context, args, to, &plan, &course)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Option<ArgMatches> {
+        let command = command().arg(Arg::new("json").long("json").action(ArgAction::SetTrue));
+        let words = std::iter::once("stress").chain(line.split(' '));
+        command.try_get_matches_from(words).ok()
+    }
+
+    #[test]
+    fn operations_have_a_length() {
+        for (line, wanted) in [
+            ("10.0.0.2", None),
+            ("-D 1 10.0.0.2", Some(1)),
+            ("--rdma 64K 10.0.0.2", Some(64 << 10)),
+            ("-D 1M -d 4 10.0.0.2", Some(1 << 20)),
+        ] {
+            let args = parsed(line).expect(line);
+            assert_eq!(args.get_one::<usize>("rdma").copied(), wanted, "{line}");
+        }
+        for bad in ["-D 0", "-D 1048577", "-D", "-D x", "-D -1", "--rdma 4K,8K"] {
+            assert!(parsed(&format!("{bad} 10.0.0.2")).is_none(), "{bad}");
+        }
+    }
 }

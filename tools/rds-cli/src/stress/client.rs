@@ -9,6 +9,7 @@ use super::task::{Shared, Task};
 use crate::context::Context;
 use crate::failure::{printed, Failure, Outcome};
 use clap::ArgMatches;
+use rds::rdma::RdmaSocket;
 use rds::Socket;
 use serde_json::{json, Value};
 use std::io::{self, Write};
@@ -219,7 +220,7 @@ fn measure(run: &mut Run<'_>, sockets: Vec<(Socket, SocketAddr)>) -> Result<Outc
             let task = Task {
                 plan: &plan,
                 number,
-                socket,
+                socket: RdmaSocket::new(socket),
                 shared: &shared,
             };
             if let Err(why) = task.ask(to) {
@@ -341,6 +342,16 @@ fn report(
         cpu["process_seconds"].as_f64().unwrap_or(0.0),
         theirs["cpu"]["process_seconds"].as_f64().unwrap_or(0.0)
     ))?;
+    if plan.rdma > 0 {
+        let bytes = total.operations as f64 * plan.rdma as f64;
+        printed(writeln!(
+            out,
+            "RDMA: {} operations of {} bytes, {:.2} MB/s",
+            total.operations,
+            plan.rdma,
+            bytes / seconds / 1e6
+        ))?;
+    }
     let checked = if plan.verify {
         "contents and order"
     } else {

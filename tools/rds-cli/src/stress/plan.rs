@@ -9,7 +9,7 @@ use serde_json::{json, Value};
 use std::time::Duration;
 
 /// Of this exchange. Ends of different versions refuse one another.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// What both ends need to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Plan {
     pub tos: u8,
     /// Size of the sockets' buffers, if not the usual.
     pub buffer: Option<usize>,
+    /// Bytes of the RDMA operation that goes with each reply; 0 for none.
+    pub rdma: usize,
     /// Makes contents differ from run to run.
     pub seed: u64,
 }
@@ -58,7 +60,7 @@ impl Plan {
         json!({
             "tasks": self.tasks, "depth": self.depth, "sizes": self.sizes,
             "reply_sizes": self.reply_sizes, "verify": self.verify, "tos": self.tos,
-            "buffer": self.buffer, "seed": self.seed,
+            "buffer": self.buffer, "rdma": self.rdma, "seed": self.seed,
         })
     }
 
@@ -83,6 +85,7 @@ impl Plan {
             verify: value.get("verify")?.as_bool()?,
             tos: number("tos")?.try_into().ok()?,
             buffer: number("buffer"),
+            rdma: number("rdma").filter(|&n| n <= rds::MAX_MESSAGE)?,
             seed: value.get("seed")?.as_u64()?,
         })
     }
@@ -136,6 +139,7 @@ mod tests {
             verify: true,
             tos: 7,
             buffer: None,
+            rdma: 4096,
             seed: u64::MAX,
         }
     }
@@ -157,6 +161,8 @@ mod tests {
             ("sizes", json!([1 << 21])),
             ("reply_sizes", json!("64")),
             ("tos", json!(256)),
+            ("rdma", json!(null)),
+            ("rdma", json!(1 << 21)),
             ("verify", json!(1)),
         ] {
             let mut fields = plan().to_json();
@@ -166,9 +172,9 @@ mod tests {
         assert_eq!(Plan::from_json(&json!(null)), None);
         assert!(read(b"").is_err());
         assert!(read(b"{}").is_err());
-        assert!(read(br#"{"rds-stress":2,"kind":"start"}"#)
+        assert!(read(br#"{"rds-stress":3,"kind":"start"}"#)
             .unwrap_err()
-            .contains("version 2"));
+            .contains("version 3"));
     }
 
     #[test]

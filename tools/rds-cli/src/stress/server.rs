@@ -7,6 +7,7 @@ use super::stats::{Cpu, Stats};
 use super::task::{Shared, Task};
 use crate::context::{set_buffers, Context};
 use crate::failure::{printed, reason, Failure, Outcome};
+use rds::rdma::RdmaSocket;
 use rds::Socket;
 use serde_json::{json, Value};
 use std::collections::HashMap;
@@ -55,7 +56,7 @@ impl Session {
                 let task = Task {
                     plan: &plan,
                     number,
-                    socket,
+                    socket: RdmaSocket::new(socket),
                     shared: &shared,
                 };
                 task.answer()

@@ -21,6 +21,8 @@ pub struct Stats {
     pub sent_bytes: u64,
     /// Bytes received.
     pub received_bytes: u64,
+    /// RDMA operations that are done.
+    pub operations: u64,
     /// How often the send buffer was full.
     pub full: u64,
     /// How often the destination was congested.
@@ -40,6 +42,7 @@ impl Stats {
             received: 0,
             sent_bytes: 0,
             received_bytes: 0,
+            operations: 0,
             full: 0,
             congested: 0,
             errors: 0,
@@ -53,6 +56,7 @@ impl Stats {
         self.received += other.received;
         self.sent_bytes += other.sent_bytes;
         self.received_bytes += other.received_bytes;
+        self.operations += other.operations;
         self.full += other.full;
         self.congested += other.congested;
         self.errors += other.errors;
@@ -73,6 +77,7 @@ impl Stats {
         json!({
             "sent": self.sent, "received": self.received,
             "sent_bytes": self.sent_bytes, "received_bytes": self.received_bytes,
+            "rdma_operations": self.operations,
             "send_buffer_full": self.full, "congested": self.congested,
             "errors": self.errors, "first_errors": self.described,
         })

@@ -4,9 +4,11 @@
 
 use super::pattern::Pattern;
 use super::plan::{Plan, STALL};
+use super::rdma::{Initiator, Target};
 use super::stats::Stats;
 use crate::failure::reason;
-use rds::{is_congested, Control, Interest, PortMask, Received, RecvFlags, SendFlags, Socket};
+use rds::rdma::RdmaSocket;
+use rds::{is_congested, Control, Interest, PortMask, Received, RecvFlags, SendFlags};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,13 +54,18 @@ impl Shared {
 enum Way {
     Request,
     Reply,
+    /// What an RDMA operation moves.
+    Operation,
 }
+
+/// How many there are.
+const WAYS: u64 = 3;
 
 /// One of the two sockets.
 pub struct Task<'a> {
     pub plan: &'a Plan,
     pub number: usize,
-    pub socket: Socket,
+    pub socket: RdmaSocket,
     pub shared: &'a Shared,
 }
 
@@ -70,22 +77,34 @@ enum Refused {
 
 impl Task<'_> {
     fn pattern(&self, way: Way, number: u64) -> Pattern {
-        Pattern::new(self.plan.seed, 2 * self.number as u64 + way as u64, number)
+        let stream = WAYS * self.number as u64 + way as u64;
+        Pattern::new(self.plan.seed, stream, number)
     }
 
     fn failed(&self, what: &str, error: &io::Error) -> String {
         format!("task {}: {what}: {}", self.number, reason(error))
     }
 
-    fn send(&self, data: &[u8], to: SocketAddr) -> Result<Result<(), Refused>, String> {
-        let sent =
-            self.socket
-                .send_message(&[IoSlice::new(data)], Some(to), &[], SendFlags::DONTWAIT);
+    /// Sends without anything else.
+    fn send(&self, data: &[u8], to: SocketAddr) -> io::Result<()> {
+        let socket = self.socket.socket();
+        socket
+            .send_message(&[IoSlice::new(data)], Some(to), &[], SendFlags::DONTWAIT)
+            .map(drop)
+    }
+
+    /// Counts what became of a message of `len` bytes.
+    fn sent(
+        &self,
+        sent: io::Result<()>,
+        len: usize,
+        to: SocketAddr,
+    ) -> Result<Result<(), Refused>, String> {
         match sent {
-            Ok(_) => {
+            Ok(()) => {
                 let mut stats = self.shared.stats();
                 stats.sent += 1;
-                stats.sent_bytes += data.len() as u64;
+                stats.sent_bytes += len as u64;
                 Ok(Ok(()))
             }
             Err(error) if is_congested(&error) => {
@@ -126,6 +145,7 @@ impl Task<'_> {
             let name = match way {
                 Way::Request => "request",
                 Way::Reply => "reply",
+                Way::Operation => "operation",
             };
             stats.error(format!("task {}: {name} {number} {why}", self.number));
         }
@@ -141,6 +161,8 @@ impl Task<'_> {
     /// The side that asks. Ends when it was told to stop and all replies are there.
     pub fn ask(&self, to: SocketAddr) -> Result<(), String> {
         let depth = self.plan.depth as u64;
+        let memory = |error| self.failed("memory for RDMA", &error);
+        let mut target = Target::new(self.plan).map_err(memory)?;
         let mut out = vec![0; self.plan.longest()];
         let mut buffer = vec![0; self.plan.longest().max(1)];
         let mut began = vec![Instant::now(); self.plan.depth];
@@ -153,7 +175,13 @@ impl Task<'_> {
                 let data = &mut out[..self.plan.size(asked)];
                 self.prepare(Way::Request, asked, data);
                 began[(asked % depth) as usize] = Instant::now();
-                match self.send(data, to)? {
+                let sent = match &mut target {
+                    None => self.send(data, to),
+                    Some(target) => target
+                        .prepare(asked, self.pattern(Way::Operation, asked))
+                        .and_then(|()| target.send(&self.socket, asked, data, to)),
+                };
+                match self.sent(sent, data.len(), to)? {
                     Ok(()) => asked += 1,
                     Err(refused) => {
                         self.shared.budget.fetch_add(1, Ordering::Relaxed);
@@ -198,6 +226,10 @@ impl Task<'_> {
                 let expected = self.plan.reply_size(answered);
                 let data = &buffer[..received.len.min(buffer.len())];
                 self.judge(Way::Reply, answered, expected, &received, data);
+                if let Some(target) = &target {
+                    let there = target.check(answered, self.pattern(Way::Operation, answered));
+                    self.operated(there);
+                }
                 let time = now.duration_since(began[(answered % depth) as usize]);
                 self.shared.stats().times.record(time);
                 answered += 1;
@@ -220,6 +252,8 @@ impl Task<'_> {
     /// The side that answers. Ends when it is told to.
     pub fn answer(&self) -> Result<(), String> {
         let depth = self.plan.depth as u64;
+        let memory = |error| self.failed("memory for RDMA", &error);
+        let mut initiator = Initiator::new(self.plan).map_err(memory)?;
         let mut out = vec![0; self.plan.longest()];
         let mut buffer = vec![0; self.plan.longest().max(1)];
         let (mut heard, mut answered) = (0_u64, 0_u64);
@@ -227,10 +261,22 @@ impl Task<'_> {
         let mut congested = false;
         loop {
             let mut full = false;
+            let mut busy = false;
             while let (false, Some(to)) = (congested || heard == answered, peer) {
+                busy = initiator.as_ref().is_some_and(|i| !i.is_free(answered));
+                if busy {
+                    break;
+                }
                 let data = &mut out[..self.plan.reply_size(answered)];
                 self.prepare(Way::Reply, answered, data);
-                match self.send(data, to)? {
+                let sent = match &mut initiator {
+                    None => self.send(data, to),
+                    Some(initiator) => {
+                        let pattern = self.pattern(Way::Operation, answered);
+                        initiator.send(&self.socket, answered, pattern, data, to)
+                    }
+                };
+                match self.sent(sent, data.len(), to)? {
                     Ok(()) => answered += 1,
                     Err(Refused::Full) => {
                         full = true;
@@ -240,19 +286,21 @@ impl Task<'_> {
                 }
             }
             if self.shared.stop.load(Ordering::Relaxed) {
-                return Ok(());
+                return self.statuses(initiator);
             }
             if self.wait(full, congested)? == Interest::NONE {
                 congested = false;
             }
             // The other side has no more than this under way.
-            while heard - answered < depth || congested {
+            while heard - answered < depth || congested || busy {
                 let Some(received) = self.recv(&mut buffer)? else {
                     break;
                 };
                 if let Some(to) = peer {
                     congested &= !frees(&received.control, to);
                 }
+                let ended = self.ended(&mut initiator, &received.control);
+                busy &= !ended;
                 let Some(from) = received.from else {
                     continue;
                 };
@@ -263,9 +311,55 @@ impl Task<'_> {
                 let expected = self.plan.size(heard);
                 let data = &buffer[..received.len.min(buffer.len())];
                 self.judge(Way::Request, heard, expected, &received, data);
+                if let Some(initiator) = &mut initiator {
+                    if let Err(why) = initiator.heard(heard, cookie(&received.control)) {
+                        let why = format!("task {}: request {heard} {why}", self.number);
+                        self.shared.stats().error(why);
+                    }
+                }
                 heard += 1;
             }
         }
+    }
+
+    /// Counts an operation.
+    fn operated(&self, result: Result<(), String>) {
+        let mut stats = self.shared.stats();
+        match result {
+            Ok(()) => stats.operations += 1,
+            Err(why) => stats.error(format!("task {}: {why}", self.number)),
+        }
+    }
+
+    /// Takes the statuses that have come, and says whether there were any.
+    fn ended(&self, initiator: &mut Option<Initiator>, control: &[Control]) -> bool {
+        let Some(initiator) = initiator else {
+            return false;
+        };
+        let mut any = false;
+        for control in control {
+            if let Control::RdmaStatus { token, outcome } = *control {
+                any = true;
+                let pattern = |number| self.pattern(Way::Operation, number);
+                self.operated(initiator.status(token, outcome, pattern));
+            }
+        }
+        any
+    }
+
+    /// Waits for the statuses that are still to come.
+    fn statuses(&self, mut initiator: Option<Initiator>) -> Result<(), String> {
+        let end = Instant::now() + STALL;
+        while initiator.as_ref().is_some_and(|i| !i.is_idle()) {
+            if Instant::now() > end || self.shared.abort.load(Ordering::Relaxed) {
+                return Err(format!("task {}: statuses are missing", self.number));
+            }
+            self.wait(false, false)?;
+            while let Some(received) = self.recv(&mut [])? {
+                self.ended(&mut initiator, &received.control);
+            }
+        }
+        Ok(())
     }
 
     fn stranger(&self, from: SocketAddr) {
@@ -299,6 +393,7 @@ impl Task<'_> {
             interest = interest | Interest::WRITABLE;
         }
         self.socket
+            .socket()
             .wait(interest, Some(LOOK))
             .map_err(|error| self.failed("poll", &error))
     }
@@ -309,5 +404,13 @@ fn frees(control: &[Control], to: SocketAddr) -> bool {
     control.iter().any(|control| match control {
         Control::CongestionUpdate(PortMask(mask)) => PortMask(*mask).may_contain(to.port()),
         _ => false,
+    })
+}
+
+/// The cookie that came with a message.
+fn cookie(control: &[Control]) -> Option<u64> {
+    control.iter().find_map(|control| match control {
+        Control::RdmaDest(cookie) => Some(*cookie),
+        _ => None,
     })
 }
