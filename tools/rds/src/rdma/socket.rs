@@ -60,10 +60,16 @@ impl Calls for Socket {
 /// What a [`Control::RdmaStatus`] names an operation by.
 pub type Token = u64;
 
+/// A name that no other operation has: several sockets may be the same to the kernel, in several processes.
+fn fresh() -> Token {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let number = LAST.fetch_add(1, Ordering::Relaxed) & ((1 << 40) - 1);
+    (u64::from(std::process::id()) << 40) | number
+}
+
 /// Memory that has to stay, and for what.
 #[derive(Default)]
 struct Table {
-    last: Token,
     /// Operations whose status is to come.
     awaited: HashMap<Token, Vec<Memory>>,
     /// Of operations of which nobody will know when they are done; each memory once.
@@ -74,10 +80,10 @@ struct Table {
 
 impl Table {
     fn keep(&mut self, operation: &Operation) -> Token {
-        self.last += 1;
+        let token = fresh();
         if operation.flags().contains(OperationFlags::NOTIFY_ME) {
             let memory = operation.memory().cloned().collect();
-            self.awaited.insert(self.last, memory);
+            self.awaited.insert(token, memory);
         } else {
             for memory in operation.memory() {
                 if !self.unknown.iter().any(|known| known.is_same(memory)) {
@@ -85,7 +91,7 @@ impl Table {
                 }
             }
         }
-        self.last
+        token
     }
 }
 
