@@ -19,6 +19,7 @@
 #include "net_namespace.c"
 #include "netdevice.c"
 #include "netns_generic.c"
+#include "scatterlist.c"
 #include "sock.c"
 #include "sockptr.c"
 #include "tcp.c"

@@ -5,9 +5,16 @@
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 mod lent;
+mod locked;
+mod pinned;
 
 pub use kernel::page::PAGE_SIZE;
 pub use lent::LentPages;
+pub use locked::may_lock;
+pub use pinned::{
+    PinnedPages,
+    UserRange, //
+};
 
 use crate::bindings;
 use core::{

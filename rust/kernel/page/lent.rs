@@ -5,6 +5,7 @@
 //! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
 
 use super::{
+    locked::Locked,
     PagePart,
     PAGE_SIZE, //
 };
@@ -17,7 +18,6 @@ use core::{
     },
 };
 use kernel::{
-    error::to_result,
     iov::IovIterSource,
     prelude::*, //
 };
@@ -182,38 +182,5 @@ impl Drop for LentPages {
             // SAFETY: By the type invariant it is our reference.
             unsafe { bindings::krdma_put_page(part.page.as_ptr()) };
         }
-    }
-}
-
-/// Memory that counts as locked by a user.
-///
-/// # Invariants
-///
-/// If it names a user there is a reference to that, and so many pages were added to what the user has locked.
-struct Locked(bindings::ubuf_info_msgzc_mmpin);
-
-impl Locked {
-    /// Counts so many bytes, and two pages, for the current task's user.
-    ///
-    /// Errors: [`ENOMEM`] if these are more than `RLIMIT_MEMLOCK` lets it have.
-    fn new(len: usize) -> Result<Self> {
-        let mut this = Self(bindings::ubuf_info_msgzc_mmpin {
-            user: ptr::null_mut(),
-            num_pg: 0,
-        });
-
-        // INVARIANT: If it succeeds it has entered the user and the number, or no user who may lock any amount. Else nothing.
-        //
-        // SAFETY: It names no user.
-        to_result(unsafe { bindings::mm_account_pinned_pages(&raw mut this.0, len) })
-            .map_err(|_| ENOMEM)?;
-        Ok(this)
-    }
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::mm_unaccount_pinned_pages(&raw mut self.0) };
     }
 }

@@ -35,10 +35,15 @@ use kernel::{
 };
 
 mod pages;
+mod pinned;
 mod shared;
 mod sync;
 
 pub use pages::PageList;
+pub use pinned::{
+    ProgramPages,
+    SharedPages, //
+};
 pub use shared::SharedMapping;
 
 mod private {

@@ -23,6 +23,7 @@ use crate::{
         dma::{
             PageList,
             Piece,
+            ProgramPages,
             Sge,
             SgeMut, //
         },
@@ -114,9 +115,35 @@ struct Inner {
 
 /// The pages of a region, and what the driver has made of them.
 struct Attached {
-    pages: PageList,
+    pages: Pages,
     addr: u64,
     len: u64,
+}
+
+/// The memory of a region.
+enum Pages {
+    /// The kernel's.
+    Kernel(PageList),
+    /// A program's.
+    Program(ProgramPages),
+}
+
+impl Pages {
+    /// Returns whether the device may write them.
+    fn is_writable(&self) -> bool {
+        match self {
+            Self::Kernel(_) => true,
+            Self::Program(pages) => pages.pages().is_writable(),
+        }
+    }
+
+    /// Leaves the memory mapped for good.
+    fn leak(self) {
+        match self {
+            Self::Kernel(pages) => pages.leak(),
+            Self::Program(pages) => pages.leak(),
+        }
+    }
 }
 
 // SAFETY: A memory region may be used and deregistered by any thread.
@@ -177,8 +204,10 @@ impl Mr {
     /// Errors: [`EBUSY`] if the region has pages, [`EINVAL`] if they are too many or of another
     /// device.
     pub fn attach(&mut self, pages: PageList) -> core::result::Result<(), AttachError> {
-        match self.map(&pages) {
+        // SAFETY: By the invariant of the list.
+        match unsafe { self.map(pages.device(), pages.as_raw(), false) } {
             Ok((addr, len)) => {
+                let pages = Pages::Kernel(pages);
                 let attached = Attached { pages, addr, len };
 
                 self.inner.as_mut().project_attached().replace(attached);
@@ -188,21 +217,48 @@ impl Mr {
         }
     }
 
-    /// Returns the address and the length of what the region is of then.
-    fn map(&mut self, pages: &PageList) -> Result<(u64, u64)> {
+    /// Makes the region one of a program's memory, as [`attach`](Self::attach) does of the kernel's. Its bytes have the
+    /// addresses from 0 on, but for those before it in its first page: the address of the region is
+    /// [where its first byte is in the page](crate::page::PinnedPages::offset).
+    ///
+    /// The pages stay until [`detach_program`](Self::detach_program), and the region can be registered for no more than
+    /// they are pinned for.
+    ///
+    /// Errors: As for [`attach`](Self::attach), and [`EINVAL`] if the memory is not without gaps. It is unpinned then.
+    pub fn attach_program(&mut self, pages: ProgramPages) -> Result {
+        // SAFETY: As above.
+        let (addr, len) = unsafe { self.map(pages.device(), pages.as_raw(), true)? };
+        let pages = Pages::Program(pages);
+        let attached = Attached { pages, addr, len };
+
+        self.inner.as_mut().project_attached().replace(attached);
+        Ok(())
+    }
+
+    /// Returns the address and the length of what the region is of then. Addresses begin in the first page if they are
+    /// `zero_based`.
+    ///
+    /// # Safety
+    ///
+    /// The list must be one of so many entries that is mapped for `dev`.
+    unsafe fn map(
+        &mut self,
+        dev: &Device,
+        (sgl, nents): (*mut bindings::scatterlist, c_uint),
+        zero_based: bool,
+    ) -> Result<(u64, u64)> {
         if self.inner.attached.is_some() || self.is_exposed() {
             return Err(EBUSY);
         }
-        if pages.device() != self.device() {
+        if dev != self.device() {
             return Err(EINVAL);
         }
 
-        let (sgl, nents) = pages.as_raw();
         let nents = c_int::try_from(nents).map_err(|_| EINVAL)?;
         let raw = self.as_raw();
 
         // SAFETY: By the type invariant, we own the region. We have it exclusively and it is idle, so that
-        // nobody else uses it. The list is mapped for its device.
+        // nobody else uses it. By the function's requirements, the list is mapped for its device.
         let mapped = unsafe {
             bindings::ib_map_mr_sg(
                 raw,
@@ -219,26 +275,82 @@ impl Mr {
         if mapped != nents {
             return Err(EINVAL);
         }
-        // SAFETY: As above.
-        Ok(unsafe { ((*raw).iova, (*raw).length) })
+        // SAFETY: As above. The address is one that the registration names, as `ib_map_mr_sg_zbva()` has it.
+        Ok(unsafe {
+            if zero_based {
+                // CAST: The size of a page fits.
+                (*raw).iova &= PAGE_SIZE as u64 - 1;
+            }
+            ((*raw).iova, (*raw).length)
+        })
     }
 
     /// Takes the pages out of the region.
     ///
     /// Errors: [`EBUSY`] if somebody may be able to use the region, see
-    /// [`is_exposed`](Self::is_exposed), [`ENOENT`] if it has none.
+    /// [`is_exposed`](Self::is_exposed), [`ENOENT`] if it has none, or a program's.
     pub fn detach(&mut self) -> Result<PageList> {
         if !self.inner.exposure.is_idle() {
             return Err(EBUSY);
         }
-        let attached = self.inner.as_mut().project_attached().take();
+        let attached = self.inner.as_mut().project_attached();
 
-        attached.map(|attached| attached.pages).ok_or(ENOENT)
+        match attached.take() {
+            Some(Attached {
+                pages: Pages::Kernel(pages),
+                ..
+            }) => Ok(pages),
+            other => {
+                *attached = other;
+                Err(ENOENT)
+            }
+        }
     }
 
-    /// Returns the pages.
+    /// Takes a program's memory out of the region.
+    ///
+    /// Errors: As for [`detach`](Self::detach).
+    pub fn detach_program(&mut self) -> Result<ProgramPages> {
+        if !self.inner.exposure.is_idle() {
+            return Err(EBUSY);
+        }
+        let attached = self.inner.as_mut().project_attached();
+
+        match attached.take() {
+            Some(Attached {
+                pages: Pages::Program(pages),
+                ..
+            }) => Ok(pages),
+            other => {
+                *attached = other;
+                Err(ENOENT)
+            }
+        }
+    }
+
+    /// Returns the pages, if they are the kernel's.
     pub fn pages(&self) -> Option<&PageList> {
-        Some(&self.inner.attached.as_ref()?.pages)
+        match &self.inner.attached.as_ref()?.pages {
+            Pages::Kernel(pages) => Some(pages),
+            Pages::Program(_) => None,
+        }
+    }
+
+    /// Hands a program's memory to the processor, with what the device has written, or to the device, with what the program
+    /// has. Does not sleep.
+    pub fn sync_program(&self, for_cpu: bool) {
+        let attached = self.inner.attached.as_ref();
+
+        if let Some(Pages::Program(pages)) = attached.map(|attached| &attached.pages) {
+            pages.sync(for_cpu);
+        }
+    }
+
+    /// Returns whether the region has pages that may be written.
+    pub fn is_writable(&self) -> bool {
+        let attached = self.inner.attached.as_ref();
+
+        attached.is_some_and(|attached| attached.pages.is_writable())
     }
 
     /// Returns what a peer needs to know to use the region as it is registered, or will be next.
@@ -304,10 +416,12 @@ impl Mr {
 
     /// A request is described that registers the region: returns its round and key.
     ///
-    /// Errors: [`ENOENT`] if the region has no pages, [`EBUSY`] if it is exposed.
-    pub(crate) fn begin(&self) -> Result<(Round, u32)> {
-        if self.inner.attached.is_none() {
-            return Err(ENOENT);
+    /// Errors: [`ENOENT`] if the region has no pages, [`EACCES`] if they may not be written and `access` says more,
+    /// [`EBUSY`] if it is exposed.
+    pub(crate) fn begin(&self, access: Access) -> Result<(Round, u32)> {
+        let attached = self.inner.attached.as_ref().ok_or(ENOENT)?;
+        if !attached.pages.is_writable() && access != Access::from(AccessFlag::RemoteRead) {
+            return Err(EACCES);
         }
         let round = self.inner.exposure.register()?;
 

@@ -375,8 +375,9 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
     /// Registers a region: from here on it can be used as `access` says.
     ///
     /// A request may have one such link. Errors: [`EBUSY`] if it has one or the region is
-    /// [exposed](Mr::is_exposed), [`ENOENT`] if the region has no pages, [`EINVAL`] if it is of another
-    /// protection domain.
+    /// [exposed](Mr::is_exposed), [`ENOENT`] if the region has no pages, [`EACCES`] if these are a program's that are pinned
+    /// for reading and `access` is more than [`RemoteRead`](crate::rdma::mr::AccessFlag::RemoteRead), [`EINVAL`] if it is
+    /// of another protection domain.
     pub fn register(&mut self, mr: &'a Mr, access: Access, flags: Flags) -> Result {
         if !self.qp.has_pd_of(mr) {
             return Err(EINVAL);
@@ -392,7 +393,7 @@ impl<'a, S: Reliable> Links<'a, '_, S> {
             NO_DATA,
             flags,
         )?;
-        let (round, key) = mr.begin()?;
+        let (round, key) = mr.begin(access)?;
         // SAFETY: As above. The region lives as long as the request.
         unsafe {
             (*self.header).registers = Tie {
