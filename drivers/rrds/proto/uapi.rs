@@ -8,6 +8,7 @@
 pub mod cmsg;
 pub mod info;
 pub mod option;
+pub mod rdma;
 
 /// Address and protocol family of RDS (spec-constants).
 pub const AF_RDS: u8 = 21;

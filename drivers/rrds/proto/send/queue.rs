@@ -385,6 +385,13 @@ impl<M: Payload, S: Storage<Entry<M>>> SendQueue<M, S> {
         None
     }
 
+    /// Marks entry `index` as one whose operation is about to be posted, and may have been if that fails.
+    pub(super) fn begin(&mut self, index: usize) {
+        if let Some(entry) = self.ring.get(index) {
+            self.started_high = self.started_high.max(entry.seq);
+        }
+    }
+
     /// Marks entry `index` as handed over in part.
     pub(super) fn start(&mut self, index: usize) {
         if let Some(entry) = self.ring.get(index) {

@@ -273,6 +273,13 @@ impl<M: Payload, S: Storage<Entry<M>>> Sender<M, S> {
             && message.is_empty()
             && message.extensions() == [0; EXT_LEN];
         let id = self.slots.next_id(wrs);
+        // Whatever becomes of one that is not repeatable, it is not posted on another connection, where it might fail as well.
+        if message.operation().is_some_and(|op| !op.repeatable) {
+            self.queue.begin(index);
+        }
+        let Some(message) = self.queue.ring.get(index).and_then(Entry::message) else {
+            return Ok(());
+        };
         // A silent operation is done with its own completion.
         let set = cx.settings;
         let signaled = self

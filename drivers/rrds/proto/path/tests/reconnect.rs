@@ -280,6 +280,33 @@ fn a_silent_operation_is_done_when_it_completes() {
 }
 
 #[test]
+fn an_operation_that_can_not_be_posted_is_not_tried_for_ever() {
+    let mut a = Node::new(1, 2, 100);
+    accept_c(&mut a);
+    a.path
+        .queue(with_operation(1, false, false, 10), false)
+        .unwrap();
+    a.send(2, 10);
+    let refuse = |a: &mut Node| {
+        a.path.transmit(&a.settings, 9, |frame| match frame.body {
+            Body::Operation(_) => Err(()),
+            _ => Ok(()),
+        })
+    };
+    // It is tried again on the same connection: memory may have been short.
+    for _ in 0..2 {
+        assert_eq!(refuse(&mut a), Transmit::Stopped(()));
+        assert_eq!(a.reap(), []);
+    }
+    a.path.fail(DropReason::Transport);
+    a.lose();
+    let out = accept_c(&mut a);
+    assert_eq!(seqs(&out), [0, 0, 17]);
+    assert_eq!(a.operations, []);
+    assert_eq!(a.reap(), [(1, Outcome::Dropped)]);
+}
+
+#[test]
 fn an_operation_too_large_for_the_ring_is_dropped() {
     let mut a = Node::new(1, 2, 100);
     a.settings.send_ring = 3;
