@@ -4,6 +4,8 @@
 
 mod copy;
 mod loan;
+mod notice;
+mod operation;
 mod payload;
 mod piece;
 mod spares;
@@ -17,6 +19,13 @@ pub(crate) use loan::{
     Lender,
     Loan,
     Receipt, //
+};
+pub(crate) use notice::Notice;
+pub(crate) use operation::{
+    AtomicOperation,
+    Extra,
+    Target,
+    Transfer, //
 };
 pub(crate) use payload::{
     Payload,
@@ -62,9 +71,18 @@ use krdma::net::{
     Sock,
     SocketData, //
 };
-use rds_proto::send::{
-    self,
-    Outcome, //
+use rds_proto::{
+    consts::EXT_LEN,
+    send::{
+        self,
+        Outcome, //
+    },
+    wire::{
+        Cookie,
+        Extension,
+        Extensions,
+        Flags, //
+    }, //
 };
 
 /// The memory that a [`Message`] takes beside its data.
@@ -81,6 +99,11 @@ pub(crate) trait Sender: Send + Sync {
     ///
     /// As for [`ended`](Self::ended).
     fn withdraw(&self, message: &Message);
+
+    /// Notes that the operations of a message that has ended are done: no device uses their memory any more.
+    ///
+    /// As for [`ended`](Self::ended).
+    fn operated(&self, extra: &Extra);
 }
 
 /// The message is not among those of its socket that are not done with.
@@ -102,12 +125,20 @@ pub(crate) struct Message {
     number: Atomic<usize>,
     /// Whose share of a path's queue it counts for.
     user: u32,
+    /// What it has beside its data.
+    extra: Option<KBox<Extra>>,
 }
 
 impl Message {
     /// Returns the data.
     pub(crate) fn payload(&self) -> &Payload {
         self.payload.payload()
+    }
+
+    /// Returns what the message has beside its data, if it is about RDMA.
+    #[inline]
+    pub(crate) fn extra(&self) -> Option<&Extra> {
+        self.extra.as_deref()
     }
 
     /// Returns where the message comes from.
@@ -155,6 +186,16 @@ impl Message {
     /// Whether the message is the one with this number among those of a socket.
     pub(crate) fn is_of<T: SocketData>(&self, sock: &Sock<T>, number: usize) -> bool {
         ptr::addr_eq(&*self.sender, sock) && self.number() == Some(number)
+    }
+}
+
+impl Drop for Message {
+    #[inline]
+    fn drop(&mut self) {
+        // Requests have the message as long as a device uses its memory.
+        if let Some(extra) = self.extra.as_deref() {
+            self.sender.operated(extra);
+        }
     }
 }
 
@@ -210,6 +251,7 @@ impl Draft {
             sender,
             number: Atomic::new(NO_NUMBER),
             user: user.unwrap_or(NOBODY),
+            extra: None,
         })))
     }
 
@@ -221,6 +263,11 @@ impl Draft {
     /// Returns the data, to be written.
     pub(crate) fn payload_mut(&mut self) -> &mut Payload {
         self.0.payload.payload_mut()
+    }
+
+    /// Makes it a message about RDMA.
+    pub(crate) fn set_extra(&mut self, extra: KBox<Extra>) {
+        self.0.extra = Some(extra);
     }
 
     /// Takes the data back.
@@ -308,6 +355,27 @@ impl send::Payload for Outgoing {
     fn renumber(&self, seq: u64) {
         self.set_seq(seq);
     }
+
+    #[inline]
+    fn extensions(&self) -> [u8; EXT_LEN] {
+        match self.extra() {
+            None => [0; EXT_LEN],
+            Some(extra) => extra.extensions(self.payload().len() == 0),
+        }
+    }
+
+    #[inline]
+    fn flags(&self) -> Flags {
+        match self.extra() {
+            None => Flags::NONE,
+            Some(extra) => extra.header_flags(self.payload().len() == 0),
+        }
+    }
+
+    #[inline]
+    fn operation(&self) -> Option<send::Operation> {
+        self.extra()?.operation()
+    }
 }
 
 /// When a message passed the points of its way that RXPATH_LATENCY can ask for (spec-options).
@@ -347,6 +415,18 @@ pub(crate) enum Body {
     Shared(Arc<Message>),
 }
 
+/// What the sender of a message tells of a memory region (spec-extensions).
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Told {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The cookie of a region of its own.
+    Dest(Cookie),
+    /// The key of a region of the receiver's, which it has used.
+    Used(u32),
+}
+
 /// Where a received message comes from and goes to.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin {
@@ -355,8 +435,21 @@ pub(crate) struct Origin {
     /// The interface of a link-local destination, else 0.
     pub(crate) scope: u32,
     pub(crate) tos: u8,
-    /// The sender's RDMA_DEST cookie, if it sent one.
-    pub(crate) cookie: Option<u64>,
+    pub(crate) region: Told,
+}
+
+impl Origin {
+    /// Takes in what the extension headers of the first frame tell.
+    #[cold]
+    pub(crate) fn extend(&mut self, space: &[u8; EXT_LEN]) {
+        for extension in Extensions::new(space) {
+            match extension {
+                Extension::RdmaDest(cookie) => self.region = Told::Dest(cookie),
+                Extension::Rdma(key) => self.region = Told::Used(key),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// A message that was received in full.
@@ -370,8 +463,7 @@ pub(crate) struct Incoming {
     pub(crate) tos: u8,
     /// Its number on its path, for listings.
     pub(crate) seq: u64,
-    /// The sender's RDMA_DEST cookie, if it sent one.
-    pub(crate) cookie: Option<u64>,
+    pub(crate) region: Told,
     /// None if nobody wanted to know when it came.
     pub(crate) stamps: Option<Stamps>,
     /// The wall clock when it was delivered, in nanoseconds, or 0 if nobody asked for that.
@@ -409,7 +501,7 @@ impl Incoming {
                 scope: from.scope,
                 tos: from.tos,
                 seq,
-                cookie: from.cookie,
+                region: from.region,
                 stamps,
                 delivered_ns: Atomic::new(0),
                 links <- ListLinks::new(),

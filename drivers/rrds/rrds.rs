@@ -34,6 +34,7 @@ mod key;
 mod message;
 mod params;
 mod path;
+mod region;
 mod registry;
 mod socket;
 mod space;

@@ -12,6 +12,7 @@
 //! | How does a message come to a socket, what does recvmsg give, and in which order? | [`receive`] |
 //! | Who is woken when? | [`notify`] |
 //! | What can be set, got and asked? | [`options`] |
+//! | Which memory may peers use, and what is a program told of operations? | [`rdma`], [`regions`] |
 //! | Which memory is sent without a copy, and when is the program told that it is its own again? | [`lends`] |
 //! | What carries messages? | [`seam`], [`loopback`] |
 //! | Which sockets are there in a namespace? | [`directory`], [`tenant`] |
@@ -27,7 +28,9 @@ pub(crate) mod loopback;
 pub(crate) mod names;
 mod notify;
 mod options;
+mod rdma;
 mod receive;
+mod regions;
 pub(crate) mod seam;
 mod send;
 mod sent;
@@ -103,6 +106,7 @@ use rds_proto::{
         info::SocketInfo, //
     },
 };
+use regions::Regions;
 use seam::{
     Chosen,
     Last, //
@@ -137,6 +141,8 @@ pub(crate) struct Socket {
     crowded: Seat,
     /// Who is told what happens, if that is a module.
     tap: SetOnce<Arc<Tap>>,
+    /// Its memory regions, and what it is told of operations, once it uses RDMA.
+    rdma: SetOnce<Arc<Regions>>,
     /// Somebody waits until all that was sent has ended.
     closing: Atomic<bool>,
 }
@@ -252,6 +258,7 @@ impl Socket {
             watching: Seat::new(),
             crowded: Seat::new(),
             tap: SetOnce::new(),
+            rdma: SetOnce::new(),
             closing: Atomic::new(false),
         }? Error)
     }

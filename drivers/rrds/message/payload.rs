@@ -47,8 +47,8 @@ enum First {
 pub(crate) struct Payload {
     /// The first piece. Most messages have only this one.
     first: First,
-    /// The others, if there may be any.
-    rest: Option<KVec<Piece>>,
+    /// The others, if there may be any: in a box, as most messages have none.
+    rest: Option<KBox<KVec<Piece>>>,
     len: u32,
     /// The memory of all pieces, or what a loan takes beside the program's.
     room: u32,
@@ -76,7 +76,10 @@ impl Payload {
         }
         match u32_as_usize(len).div_ceil(FRAGMENT_BYTES) {
             0 | 1 => {}
-            pieces => self.rest = Some(KVec::with_capacity(pieces.saturating_sub(1), flags)?),
+            pieces => {
+                let list = KVec::with_capacity(pieces.saturating_sub(1), flags)?;
+                self.rest = Some(KBox::new(list, flags)?);
+            }
         }
         Ok(())
     }
@@ -103,7 +106,11 @@ impl Payload {
         if self.len == 0 {
             self.first = First::Piece(piece);
         } else {
-            self.rest.get_or_insert_default().push(piece, flags)?;
+            let rest = match &mut self.rest {
+                Some(rest) => rest,
+                none => none.insert(KBox::new(KVec::new(), flags)?),
+            };
+            rest.push(piece, flags)?;
         }
         self.room = self.room.saturating_add(room);
         // INVARIANT: The pieces before this one are full.
@@ -167,7 +174,7 @@ impl Payload {
 
     /// Takes the pieces out that have memory of their own, in any order.
     pub(crate) fn into_pieces(self) -> impl Iterator<Item = Piece> {
-        let rest = self.rest.into_iter().flatten();
+        let rest = self.rest.map(KBox::into_inner).into_iter().flatten();
         let first = match self.first {
             First::Piece(piece) => Some(piece),
             First::None | First::Short(_) | First::Lent(_) => None,
@@ -186,7 +193,7 @@ impl Payload {
         let list = self
             .rest
             .as_ref()
-            .map_or(0, KVec::capacity)
+            .map_or(0, |rest| rest.capacity())
             .saturating_mul(core::mem::size_of::<Piece>());
         let beside = u32::try_from(list.saturating_add(OVERHEAD)).unwrap_or(u32::MAX);
 
@@ -246,9 +253,9 @@ impl Payload {
 
     /// Returns the pieces, in order; none that are lent.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let rest = self.rest.iter().flatten();
+        let rest = self.rest.as_ref().map_or(&[][..], |rest| rest);
 
-        Iterator::chain(self.first().into_iter(), rest.map(|piece| &**piece))
+        Iterator::chain(self.first().into_iter(), rest.iter().map(|piece| &**piece))
     }
 
     fn first(&self) -> Option<&[u8]> {

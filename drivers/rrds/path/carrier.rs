@@ -5,7 +5,7 @@
 //! | Trait | Is | Is called |
 //! |---|---|---|
 //! | [`Carrier`] | the transport, as a set of types | |
-//! | [`Link`] | a connection that frames are posted to | with the path's lock held, but for `send` and `drain`, which may sleep |
+//! | [`Link`] | a connection that frames are posted to | with the path's lock held, but for `send`, `settle` and `drain`, which may sleep |
 //! | [`Conn`] | a connection, from the first attempt to its end | by the path's job, may sleep |
 //! | [`Buffer`] | the data of a frame that came in | with the path's lock held |
 //! | [`Dial`](super::Dial) | how connections come about | by the path's job, may sleep |
@@ -22,14 +22,19 @@
 
 use crate::{
     key::RouteKey,
-    message::Outgoing, //
+    message::Outgoing,
+    region::Region, //
 };
 use kernel::{
     fmt,
     prelude::*,
+    sync::Arc,
     time::Delta, //
 };
-use krdma::net::Namespace;
+use krdma::{
+    net::Namespace,
+    page::PinnedPages, //
+};
 use rds_proto::{
     conn::ConnId,
     send::Frame,
@@ -61,6 +66,8 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
     const TAKES_PAGES: bool = false;
     /// Most connections to a peer at a time, see [`lanes`](super::lanes).
     const LANES: u8 = 1;
+    /// Whether programs can register memory, and messages carry RDMA operations.
+    const HAS_RDMA: bool = false;
     /// Whether loopback addresses are among those that connections can be made from.
     const HAS_LOOPBACK: bool = false;
 
@@ -77,6 +84,33 @@ pub(crate) trait Carrier: Sized + Send + Sync + 'static {
     fn carries_own(chosen: bool, loopback: bool) -> bool {
         let _ = (chosen, loopback);
         false
+    }
+
+    /// Returns how many pieces of memory a work request of an operation has at most. Only if it
+    /// [has RDMA](Self::HAS_RDMA).
+    fn operation_pieces(host: &Self::Host) -> u32 {
+        let _ = host;
+        0
+    }
+
+    /// Returns whether there are atomic operations, or masked ones. Only if it [has RDMA](Self::HAS_RDMA). May sleep.
+    fn has_atomics(host: &Self::Host, masked: bool) -> bool {
+        let _ = (host, masked);
+        false
+    }
+
+    /// Registers memory on the device that a local address is on. Only if it [has RDMA](Self::HAS_RDMA). May sleep.
+    ///
+    /// Errors: As [`Transport::register`](crate::socket::seam::Transport::register).
+    fn register(
+        host: &Self::Host,
+        ns: &Namespace,
+        local: Addr,
+        scope: u32,
+        pages: PinnedPages,
+    ) -> Result<Arc<dyn Region>> {
+        let _ = (host, ns, local, scope, pages);
+        Err(EOPNOTSUPP)
     }
 
     /// Returns whether it is for this host to connect the lanes beside the first one.
@@ -146,6 +180,12 @@ pub(crate) trait Link: Send + Sync + 'static {
     fn send(&self) -> Option<Acked> {
         None
     }
+
+    /// Waits a moment, before the connection is [hung up](Conn::hang_up), for what the peer says of RDMA operations in
+    /// flight: after that it is not known why one has failed.
+    ///
+    /// By the job, without a lock; may sleep.
+    fn settle(&self) {}
 
     /// Waits until nothing of the connection is in flight, and no frame of it will come in.
     ///

@@ -235,6 +235,9 @@ impl<C: Carrier> Path<C> {
         let connection = self.connections.lock().take(conn);
 
         let was_up = self.log_closed(conn, reason);
+        if let Some(link) = &link {
+            link.settle();
+        }
         if let Some(connection) = &connection {
             connection.hang_up();
         }

@@ -21,6 +21,7 @@ use crate::{
         Pooled,
         Spares,
         Stamps,
+        Told,
         SHORT, //
     },
     trace, //
@@ -37,6 +38,7 @@ use rds_proto::{
     conn::ConnId,
     consts::{
         CONG_MAP_LEN,
+        EXT_LEN,
         HEADER_LEN, //
     },
     error::DropReason,
@@ -241,7 +243,7 @@ impl<C: Carrier> Path<C> {
         header: &Header,
         spares: &Arc<Spares>,
     ) -> Result<Pin<UniqueArc<Incoming>>> {
-        let origin = Origin {
+        let mut origin = Origin {
             source: Endpoint {
                 addr: self.key.peer,
                 port: header.sport,
@@ -252,8 +254,11 @@ impl<C: Carrier> Path<C> {
             },
             scope: self.key.scope,
             tos: self.key.tos,
-            cookie: None,
+            region: Told::Nothing,
         };
+        if header.ext != [0; EXT_LEN] {
+            origin.extend(&header.ext);
+        }
         let spares = (u32_as_usize(header.len) > COPIED).then(|| spares.clone());
         let body = Body::Own {
             payload: Pooled::new(Payload::empty(), spares),

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     clock,
     key::RouteKey,
+    region::Region,
     socket::seam::{
         Route,
         Transport, //
@@ -36,6 +37,7 @@ use krdma::{
         pernet::NewNamespace,
         Namespace, //
     },
+    page::PinnedPages,
     work::{
         Job,
         Waker,
@@ -301,6 +303,27 @@ impl<C: Listen> Transport for Streams<C> {
 
     fn owns(&self, ns: &Namespace, _space: &Space, addr: Addr, scope: u32) -> Result<bool> {
         C::owns(self.job.data().all.host(), ns, addr, scope)
+    }
+
+    fn operation_pieces(&self) -> u32 {
+        match C::HAS_RDMA {
+            true => C::operation_pieces(self.job.data().all.host()),
+            false => 0,
+        }
+    }
+
+    fn has_atomics(&self, masked: bool) -> bool {
+        C::HAS_RDMA && C::has_atomics(self.job.data().all.host(), masked)
+    }
+
+    fn register(
+        &self,
+        ns: &Namespace,
+        local: Addr,
+        scope: u32,
+        pages: PinnedPages,
+    ) -> Result<Arc<dyn Region>> {
+        C::register(self.job.data().all.host(), ns, local, scope, pages)
     }
 
     fn route(

@@ -123,6 +123,9 @@ impl Family for Socket {
         notify::detach(sock);
         send::close(sock);
         send::cancel(sock, None);
+        if let Some(regions) = this.rdma.as_ref() {
+            regions.close();
+        }
         // Last: what the socket had on its ways has come back.
         drop(held);
     }
@@ -155,7 +158,8 @@ impl Family for Socket {
             events |= Events::OUT | Events::WRNORM;
         }
 
-        let has_cookies = !this.lends.is_empty();
+        let has_cookies =
+            !this.lends.is_empty() || this.rdma.as_ref().is_some_and(|rdma| rdma.has_notices());
         let mut receives = this.receives.lock();
         if receives.is_readable() || has_cookies {
             events |= Events::IN | Events::RDNORM;

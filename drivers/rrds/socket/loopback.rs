@@ -27,7 +27,8 @@ use crate::{
         Origin,
         Outgoing,
         Pooled,
-        Stamps, //
+        Stamps,
+        Told, //
     },
     space::Space,
     trace,
@@ -171,7 +172,7 @@ impl Route for LoopbackRoute {
             dest,
             scope: self.key.scope,
             tos: self.key.tos,
-            cookie: None,
+            region: Told::Nothing,
         };
         let (body, origin) = if dest.port != PING_PORT {
             (Body::Shared(message.message().clone()), origin)

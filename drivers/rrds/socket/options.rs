@@ -4,6 +4,7 @@
 
 use super::{
     notify,
+    rdma,
     seam::Chosen,
     send,
     Socket, //
@@ -29,6 +30,9 @@ use rds_proto::{
             transport,
             CANCEL_SENT_TO,
             CONG_MONITOR,
+            FREE_MR,
+            GET_MR,
+            GET_MR_FOR_DEST,
             RECVERR,
             RXPATH_LATENCY,
             SO_TIMESTAMP_NEW,
@@ -59,8 +63,9 @@ pub(super) fn set(sock: &Open<'_, Socket>, level: i32, name: i32, value: OptionI
         RXPATH_LATENCY => trace(sock, value),
         SO_TIMESTAMP_OLD => timestamps(sock, value, Timestamps::Old),
         SO_TIMESTAMP_NEW => timestamps(sock, value, Timestamps::New),
-        // GET_MR, GET_MR_FOR_DEST and FREE_MR among them: there is no RDMA yet, and this is how
-        // programs find that out.
+        GET_MR => rdma::get_mr(sock, &value),
+        GET_MR_FOR_DEST => rdma::get_mr_for_dest(sock, &value),
+        FREE_MR => rdma::free_mr(sock, &value),
         _ => Err(ENOPROTOOPT),
     }
 }

@@ -12,7 +12,8 @@ use crate::{
     congestion::Port,
     message::{
         Endpoint,
-        Incoming, //
+        Incoming,
+        Told, //
     },
     trace::{
         self,
@@ -62,6 +63,8 @@ const SOL_SOCKET: i32 = 1;
 
 /// What there is to receive.
 enum Next {
+    /// How operations have ended.
+    Notices,
     /// The mask of ports that got free.
     Congestion(u64),
     /// A message, taken out of the queue.
@@ -77,6 +80,9 @@ pub(super) fn deliver(sock: &Sock<Socket>, message: ListArc<Incoming>) -> Delive
     let this = sock.data();
     let (len, true_size) = (message.payload().len(), message.true_size());
     let stamp = sock.timestamps().is_some();
+    if let (Told::Used(key), Some(regions)) = (message.region, this.rdma.as_ref()) {
+        regions.used(key);
+    }
     let mut receives = this.receives.lock();
 
     if receives.dead {
@@ -118,14 +124,24 @@ pub(super) fn receive(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>) -> Result<
     let nonblocking = flags.contains(MsgFlags::DONTWAIT);
     let mut timeout = sock.receive_timeout(nonblocking);
 
-    let next = match sock.wait(&mut timeout, || next(sock, peek)) {
-        Wait::Ready(next) => next,
-        Wait::TimedOut if nonblocking && tell_cookies(sock, msg) => return Ok(0),
-        Wait::TimedOut if nonblocking => return Err(EAGAIN),
-        Wait::TimedOut => return Err(ETIMEDOUT),
-        Wait::Signal => return Err(ERESTARTSYS),
+    let next = loop {
+        match sock.wait(&mut timeout, || next(sock, peek)) {
+            Wait::Ready(Next::Notices) => {
+                let regions = sock.data().rdma.as_ref();
+                // Another task may have been faster: there is nothing to return yet then.
+                if let Some(true) = regions.map(|regions| regions.tell(msg)).transpose()? {
+                    return Ok(0);
+                }
+            }
+            Wait::Ready(next) => break next,
+            Wait::TimedOut if nonblocking && tell_cookies(sock, msg) => return Ok(0),
+            Wait::TimedOut if nonblocking => return Err(EAGAIN),
+            Wait::TimedOut => return Err(ETIMEDOUT),
+            Wait::Signal => return Err(ERESTARTSYS),
+        }
     };
     match next {
+        Next::Notices => Ok(0),
         Next::Congestion(mask) => tell_congestion(sock, msg, mask),
         Next::Peeked(message) => {
             let copied = copy(msg, &message)?;
@@ -148,6 +164,10 @@ pub(super) fn receive(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>) -> Result<
 
 /// Takes what comes next, if there is anything.
 fn next(sock: &Open<'_, Socket>, peek: bool) -> Option<Next> {
+    let regions = sock.data().rdma.as_ref();
+    if regions.is_some_and(|regions| regions.has_notices()) {
+        return Some(Next::Notices);
+    }
     let mut receives = sock.data().receives.lock();
 
     if let Some(mask) = receives.monitor.take() {
@@ -267,8 +287,8 @@ fn finish(
 
 /// Puts the control messages that come with data.
 fn put_all(sock: &Open<'_, Socket>, msg: &mut RecvMsg<'_>, message: &Incoming) -> Result {
-    if let Some(cookie) = message.cookie {
-        msg.put(SOL_RDS, RDMA_DEST, &cookie.to_ne_bytes())?;
+    if let Told::Dest(cookie) = message.region {
+        msg.put(SOL_RDS, RDMA_DEST, &cookie.bits().to_ne_bytes())?;
     }
 
     let ns = message.delivered_ns.load(Relaxed);

@@ -28,6 +28,7 @@ use crate::{
         Message,
         Outgoing, //
     },
+    region::Region,
     space::Space, //
 };
 use core::ops::Deref;
@@ -35,9 +36,12 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
-use krdma::net::{
-    pernet::NewNamespace,
-    Namespace, //
+use krdma::{
+    net::{
+        pernet::NewNamespace,
+        Namespace, //
+    },
+    page::PinnedPages,
 };
 use rds_proto::{
     account::Overhead,
@@ -98,6 +102,32 @@ pub(crate) trait Transport: Send + Sync {
     ///
     /// The only error is [`ENOMEM`].
     fn owns(&self, ns: &Namespace, space: &Space, addr: Addr, scope: u32) -> Result<bool>;
+
+    /// Returns how many pieces of memory a work request of an RDMA operation has at most; 0 if there are no such operations.
+    fn operation_pieces(&self) -> u32 {
+        0
+    }
+
+    /// Returns whether there are atomic operations, or masked ones. May sleep.
+    fn has_atomics(&self, masked: bool) -> bool {
+        let _ = masked;
+        false
+    }
+
+    /// Registers memory for all peers of a local address. May sleep.
+    ///
+    /// Errors: [`EOPNOTSUPP`] if there is no RDMA; [`ENODEV`] if the address is on no device, [`EMSGSIZE`] if that is too
+    /// much memory, [`EIO`] if the device refuses it, [`ENOMEM`].
+    fn register(
+        &self,
+        ns: &Namespace,
+        local: Addr,
+        scope: u32,
+        pages: PinnedPages,
+    ) -> Result<Arc<dyn Region>> {
+        let _ = (ns, local, scope, pages);
+        Err(EOPNOTSUPP)
+    }
 
     /// Finds the way to a peer, or makes one. Nothing is sent yet. May sleep.
     ///
@@ -181,6 +211,12 @@ impl Chosen {
             transport,
             by_number,
         }
+    }
+
+    /// Has the transport also carry what another one would carry better, as if the program had chosen it by its number.
+    /// Returns whether that is new.
+    pub(crate) fn insist(&mut self) -> bool {
+        !core::mem::replace(&mut self.by_number, true)
     }
 
     /// As [`Transport::route`].

@@ -4,10 +4,15 @@
 
 use super::{
     bind::owns,
-    control,
+    control::{
+        self,
+        Asked, //
+    },
     names,
     notify,
+    rdma,
     seam::{
+        Chosen,
         Route,
         RouteKey, //
     },
@@ -23,6 +28,7 @@ use crate::{
     message::{
         copy,
         Endpoint,
+        Extra,
         Lender,
         Loan,
         Message,
@@ -73,9 +79,14 @@ const ALLOWED: MsgFlags = MsgFlags::DONTWAIT
 impl Sender for Sock<Socket> {
     #[inline]
     fn ended(&self, message: &Message, outcome: Outcome) {
-        match release(self, message, |sends, number| {
+        let ended = release(self, message, |sends, number| {
             sends.end(message, number, outcome)
-        }) {
+        });
+        // Of one that was not admitted nobody is told: the call fails.
+        if let (Some(extra), true) = (message.extra(), ended.is_some()) {
+            extra.end(outcome);
+        }
+        match ended {
             None => {}
             Some(Ended::Removed(sent)) => drop(sent),
             Some(Ended::ToBeTold) => notify::on_news(self),
@@ -89,6 +100,10 @@ impl Sender for Sock<Socket> {
 
         message.set_number(None);
         drop(sent);
+    }
+
+    fn operated(&self, extra: &Extra) {
+        rdma::operated(self, extra);
     }
 }
 
@@ -141,7 +156,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         None => None,
     };
 
-    let (source, dest, route) = {
+    let (source, dest, route, mut asked, _last) = {
         let mut locked = sock.lock();
         let source = locked.bound.as_ref().ok_or(ENOTCONN)?.at();
         let dest = named
@@ -163,9 +178,13 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         if lends && transport.is_some_and(|transport| transport.number() != transport::TCP) {
             return Err(EOPNOTSUPP);
         }
-        if controlled || flags.contains(MsgFlags::ZEROCOPY) {
-            control::check(msg.cmsgs(), flags)?;
-        }
+        let asked = match controlled || flags.contains(MsgFlags::ZEROCOPY) {
+            true => control::check(msg.cmsgs(), flags)?,
+            false => Asked::default(),
+        };
+        // Operations are by the transport, and so is what follows them.
+        let insists = asked.is_rdma && locked.transport.as_mut().is_some_and(Chosen::insist);
+        let last = insists.then(|| core::mem::take(&mut locked.last));
 
         let key = RouteKey {
             local: source.addr,
@@ -175,7 +194,7 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
             scope,
         };
         match locked.last.get(&key, sock.namespace()) {
-            Some(route) => (source, dest, route),
+            Some(route) => (source, dest, route, asked, last),
             None => {
                 let transport = locked.transport.clone().ok_or(ENOTCONN)?;
                 let found = transport.route(&this.space, key, this.maker())?;
@@ -184,8 +203,8 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
                     Some(other) if owns(sock, &transport, dest.addr, scope)? => Some(other),
                     _ => None,
                 };
-                let (route, _last) = locked.last.put(found, other);
-                (source, dest, route)
+                let (route, _before) = locked.last.put(found, other);
+                (source, dest, route, asked, last)
             }
         }
     };
@@ -195,8 +214,13 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
     let mut draft = caller
         .draft(payload, source, dest)
         .map_err(|_payload| ENOMEM)?;
+    let mut done = None;
     let receipt = match lends {
-        true => Some(receipt(sock, msg, len, caller.flags())?),
+        true => {
+            let executed = control::execute(sock, msg.cmsgs(), asked.take(), true)?;
+            let cookie = done.insert(executed).cookie;
+            Some(receipt(sock, cookie, len, caller.flags())?)
+        }
         false => None,
     };
     let refused = |err| {
@@ -224,12 +248,25 @@ pub(super) fn send(sock: &Open<'_, Socket>, msg: &mut SendMsg<'_>, len: usize) -
         }
     }
     if controlled && !lends {
-        control::execute(msg.cmsgs(), false)?;
+        let executed = control::execute(sock, msg.cmsgs(), asked.take(), false)?;
+        if let Some(extra) = done.insert(executed).take_extra() {
+            draft.set_extra(KBox::new(extra, caller.flags())?);
+        }
     }
 
     match caller.submit(&route, draft, None) {
-        Ok(()) => Ok(len),
-        Err((err, _draft)) => Err(refused(err)),
+        Ok(()) => {
+            if let Some(done) = done {
+                done.sent();
+            }
+            Ok(len)
+        }
+        Err((err, draft)) => {
+            if let (Some(done), None) = (&mut done, draft) {
+                done.taken();
+            }
+            Err(refused(err))
+        }
     }
 }
 
@@ -258,12 +295,12 @@ pub(crate) fn in_order(sock: &Sock<Socket>, found: &Arc<dyn Route>) -> Option<Ar
 /// cookies; [`ENOMEM`].
 fn receipt(
     sock: &Open<'_, Socket>,
-    msg: &SendMsg<'_>,
+    cookie: Option<u32>,
     len: usize,
     flags: kernel::alloc::Flags,
 ) -> Result<Arc<Receipt>> {
     let lends = &sock.data().lends;
-    let cookie = control::execute(msg.cmsgs(), true)?.ok_or(EINVAL)?;
+    let cookie = cookie.ok_or(EINVAL)?;
     if len == 0 {
         return Err(EINVAL);
     }

@@ -17,6 +17,7 @@ use crate::{
     message::{
         Draft,
         Endpoint,
+        Extra,
         Outgoing,
         Pooled, //
     },
@@ -189,7 +190,8 @@ impl<'a> Caller<'a> {
             Err(err) => return Err(Refusal::Final(err, outgoing.take_back())),
         };
         // Who waits for the end is told without delay.
-        let ack_required = admitted.ack_required || token.is_some() || self.demands;
+        let is_awaited = outgoing.extra().is_some_and(Extra::is_awaited);
+        let ack_required = admitted.ack_required || token.is_some() || self.demands || is_awaited;
         match route.send(outgoing, ack_required, self.flags, self.may_sleep()) {
             Ok(()) => {
                 self.sock.data().space.stats.send_queued.add(1);

@@ -8,6 +8,8 @@
 //! | `station.rs` | a device: what its connections share |
 //! | `pools.rs` | its buffers and requests, and which paths have news |
 //! | `send.rs`, `receive.rs` | requests |
+//! | `operation.rs` | requests of RDMA operations |
+//! | `regions.rs`, `registration.rs` | programs' memory that peers use |
 //! | `completions.rs` | what is done when they complete |
 //! | `link.rs` | the queue pair of a connection, and how frames are posted to it |
 //! | `connect.rs` | connections, by the connection manager |
@@ -22,8 +24,11 @@ mod host;
 mod link;
 mod listen;
 mod marker;
+mod operation;
 mod pools;
 mod receive;
+mod regions;
+mod registration;
 mod send;
 mod station;
 
@@ -41,7 +46,8 @@ use crate::{
         Listen,
         Path,
         Table, //
-    }, //
+    },
+    region::Region, //
 };
 use connect::Events;
 use kernel::{
@@ -51,6 +57,7 @@ use kernel::{
 };
 use krdma::{
     net::Namespace,
+    page::PinnedPages,
     rdma::cm::{
         Connection,
         Listener, //
@@ -85,6 +92,26 @@ impl Carrier for Rc {
 
     fn owns(host: &Host, ns: &Namespace, addr: Addr, scope: u32) -> Result<bool> {
         host.owns(ns, addr, scope)
+    }
+
+    const HAS_RDMA: bool = true;
+
+    fn operation_pieces(host: &Host) -> u32 {
+        host.operation_pieces()
+    }
+
+    fn has_atomics(host: &Host, masked: bool) -> bool {
+        host.has_atomics(masked)
+    }
+
+    fn register(
+        host: &Host,
+        ns: &Namespace,
+        local: Addr,
+        scope: u32,
+        pages: PinnedPages,
+    ) -> Result<Arc<dyn Region>> {
+        host.register(ns, local, scope, pages)
     }
 
     fn service(tos: u8) -> u8 {

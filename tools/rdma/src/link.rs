@@ -7,7 +7,7 @@ use crate::pattern::Layout;
 use crate::protocol::{self, Answer, Command, Method};
 use crate::table::{bad, named, Outcome, Wrong};
 use crate::World;
-use rds::rdma::{Cookie, Memory, Operation, RegionFlags, Remote, Token};
+use rds::rdma::{Cookie, Memory, Operation, OperationFlags, RegionFlags, Remote, Token};
 use rds::{RdmaOutcome, Transport};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 pub const WRITABLE: u64 = 0x01;
 pub const INVALIDATE: u64 = 0x04;
 pub const USE_ONCE: u64 = 0x08;
+
+/// How often a connection may be lost for a reason of its own before that is taken for the answer.
+const LOSSES: usize = 5;
 
 /// Memory at the server.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +56,9 @@ pub struct Link {
     pub to: SocketAddr,
     patience: Duration,
     number: u64,
-    /// Whether statuses of silent operations come only with what follows, as in C.
-    pokes: bool,
+    /// Our socket is C's: statuses of silent operations come only with what follows, and that of a READ without FENCE may come
+    /// before its bytes.
+    is_c: bool,
 }
 
 impl Link {
@@ -67,7 +71,7 @@ impl Link {
             to: world.peer,
             patience: world.patience,
             number: 0,
-            pokes: world.c_here,
+            is_c: world.c_here,
         })
     }
 
@@ -160,6 +164,10 @@ impl Link {
 
     /// Sends an operation with a message.
     pub fn start(&self, operation: &Operation, data: &[u8]) -> Result<Token, Wrong> {
+        if self.is_c {
+            let fenced = operation.clone().with(OperationFlags::FENCE);
+            return Ok(self.end.operate(self.to, &fenced, data)?);
+        }
         Ok(self.end.operate(self.to, operation, data)?)
     }
 
@@ -168,7 +176,7 @@ impl Link {
         let end = self.deadline();
         let step = |end: Instant| end.min(Instant::now() + Duration::from_secs(1));
         loop {
-            let until = if self.pokes { step(end) } else { end };
+            let until = if self.is_c { step(end) } else { end };
             match self.end.status(token, until)? {
                 Some(outcome) => return Ok(outcome),
                 None if Instant::now() >= end => return bad("no status comes"),
@@ -204,9 +212,24 @@ impl Link {
 
     /// An operation that the peer's device refuses. Messages flow again afterwards.
     pub fn fails(&mut self, operation: Operation) -> Outcome {
-        let token = self.start(&operation.notify(), &[])?;
-        self.ends(token, RdmaOutcome::RemoteError)?;
+        self.refused(&operation.notify())?;
         self.flows()
+    }
+
+    /// The peer's device refuses an operation, whose token is returned. If the connection is lost for another reason it is tried
+    /// again: then nothing is known of it.
+    pub fn refused(&mut self, operation: &Operation) -> Result<Token, Wrong> {
+        for _ in 0..LOSSES {
+            let token = self.start(operation, &[])?;
+            match self.outcome(token)? {
+                RdmaOutcome::RemoteError => return Ok(token),
+                RdmaOutcome::Dropped => self.flows()?,
+                other => return bad(format!("the status is {other:?}, wanted RemoteError")),
+            }
+        }
+        bad(format!(
+            "{LOSSES} times the status is Dropped, wanted RemoteError"
+        ))
     }
 
     /// Normal messages are answered.

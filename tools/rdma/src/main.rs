@@ -25,7 +25,9 @@ mod table;
 
 use clap::{crate_version, value_parser, Arg, ArgAction, ArgMatches, Command};
 use link::Link;
+use rds::rdma::{Memory, RdmaSocket, RegionFlags};
 use rds::{Endpoint, Family, Transport};
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -81,6 +83,9 @@ fn command() -> Command {
     let serve = Command::new("serve")
         .about("Have memory, and do with it what a client asks for, until killed")
         .arg(address("local", "Our address; port 4650 if not said"));
+    let hold = Command::new("hold")
+        .about("Register memory, say `held`, and give it up at the end of standard input")
+        .arg(address("local", "Our address"));
     let check = Command::new("check")
         .about("Do the checks on a server's memory")
         .arg(address("local", "Our address"))
@@ -130,6 +135,7 @@ fn command() -> Command {
                 .help("Number of the address family; RDS_FAMILY, or 21, if not said"),
         )
         .subcommand(serve)
+        .subcommand(hold)
         .subcommand(check)
 }
 
@@ -169,6 +175,18 @@ fn run(row: &Row, world: &World, link: &mut Option<Link>) -> Outcome {
         }
     };
     (row.run)(world, link.insert(open))
+}
+
+/// Has a region until the end of standard input.
+fn hold(family: Family, at: SocketAddr) -> io::Result<()> {
+    let socket = RdmaSocket::new(end::bound(family, Transport::Rdma, at)?);
+    let memory = Memory::new(65536)?;
+    let region = socket.register(memory.all(), RegionFlags::WRITABLE)?;
+    println!("held");
+    io::stdin().read_to_end(&mut Vec::new())?;
+    region.free(true)?;
+    println!("given up");
+    Ok(())
 }
 
 fn check(world: &World, only: &str, list: bool) -> ExitCode {
@@ -221,6 +239,18 @@ fn main() -> ExitCode {
                 eprintln!("rds-rdma: {at}: {}", table::reason(&error));
             }
             ExitCode::from(3)
+        }
+        Some(("hold", args)) => {
+            let Some(at) = endpoint(args, "local", 0) else {
+                return ExitCode::from(2);
+            };
+            match hold(family, at) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("rds-rdma: {at}: {}", table::reason(&error));
+                    ExitCode::from(3)
+                }
+            }
         }
         Some(("check", args)) => {
             let Some(world) = world(args, family) else {

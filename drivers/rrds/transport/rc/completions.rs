@@ -11,7 +11,13 @@ use super::{
 use crate::path::Path;
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc, //
+    },
 };
 use krdma::rdma::{
     qp::{
@@ -36,6 +42,8 @@ pub(super) struct Owner {
     pub(super) path: Arc<Path<Rc>>,
     pub(super) conn: ConnId,
     pub(super) pools: Arc<Pools>,
+    /// Parts of operations that are with the device.
+    pub(super) operations: Atomic<u32>,
 }
 
 impl QpContext for Owner {
@@ -54,10 +62,17 @@ impl Operation for Sending {
     fn done(mut this: Pin<KBox<Request<Self>>>, completion: &Completion<'_>) {
         let send = this.as_mut().data_mut().get_mut();
         let id = send.id();
+        let is_operation = send.is_operation();
+        if is_operation {
+            send.end(completion.status());
+        }
         send.clear();
         let Some(owner) = completion.poster().context::<Owner>() else {
             return;
         };
+        if is_operation {
+            owner.operations.fetch_sub(1, Relaxed);
+        }
 
         owner.pools.put_send(this);
         match id {

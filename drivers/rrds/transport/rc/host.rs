@@ -2,13 +2,17 @@
 
 //! What there is once for all namespaces: the devices, and the ports that peers connect to.
 
-use super::station::{
-    self,
-    Station, //
+use super::{
+    operation,
+    station::{
+        self,
+        Station, //
+    }, //
 };
 use crate::{
     addr,
-    params::Ports, //
+    params::Ports,
+    region::Region, //
 };
 use kernel::{
     fmt, new_mutex,
@@ -20,11 +24,13 @@ use kernel::{
 };
 use krdma::{
     net::Namespace,
+    page::PinnedPages,
     rdma::{
         cm::{
             Builder,
             PortSpace, //
         },
+        device::AtomicCapability,
         Client,
         Device, //
     },
@@ -84,6 +90,47 @@ impl Host {
     /// Starts an id of the connection manager in a namespace.
     pub(super) fn builder<'a>(&self, ns: &'a Namespace) -> Builder<'a> {
         Builder::new(ns, PortSpace::Tcp, self.module)
+    }
+
+    /// Returns how many pieces of memory a work request of an operation has at most, whatever the device.
+    pub(super) fn operation_pieces(&self) -> u32 {
+        self.stations
+            .lock()
+            .iter()
+            .map(|station| station.profile().send_sge)
+            .fold(operation::PIECES, u32::min)
+    }
+
+    /// Returns whether all devices have atomic operations, or masked ones. May sleep.
+    pub(super) fn has_atomics(&self, masked: bool) -> bool {
+        self.stations.lock().iter().all(|station| {
+            let attributes = station.device().attributes();
+            let capability = match masked {
+                true => attributes.masked_atomic_capability(),
+                false => attributes.atomic_capability(),
+            };
+
+            capability != AtomicCapability::None
+        })
+    }
+
+    /// Registers memory on the device that an address of a namespace is on. May sleep.
+    ///
+    /// Errors: [`ENODEV`] if there is none that carries RDS, and those of [`Registrar::register`](super::regions::Registrar::register).
+    pub(super) fn register(
+        &self,
+        ns: &Namespace,
+        local: Addr,
+        scope: u32,
+        pages: PinnedPages,
+    ) -> Result<Arc<dyn Region>> {
+        let dev = self
+            .builder(ns)
+            .device_of(addr::to_ip(local), scope)
+            .map_err(|err| if err == ENOMEM { err } else { ENODEV })?;
+        let station = self.station(&dev).ok_or(ENODEV)?;
+
+        station.registrar().register(pages)
     }
 
     /// Returns whether an address is one of a namespace, on a device that carries RDS. May sleep.

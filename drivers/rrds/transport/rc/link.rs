@@ -5,6 +5,12 @@
 use super::{
     completions::Owner,
     marker::Rc,
+    operation::{
+        self,
+        Operations,
+        LINKS,
+        PIECES, //
+    },
     pools::{
         OnSent,
         Pools, //
@@ -16,7 +22,10 @@ use super::{
     station::Station, //
 };
 use crate::{
-    message::Outgoing,
+    message::{
+        Extra,
+        Outgoing, //
+    },
     path::{
         self,
         Path, //
@@ -24,7 +33,17 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            ordering::Relaxed,
+            Atomic, //
+        },
+        Arc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
 };
 use krdma::rdma::{
     cm,
@@ -46,15 +65,21 @@ use krdma::rdma::{
 };
 use rds_proto::{
     conn::ConnId,
-    send::Frame,
-    settings::Settings, //
+    send::{
+        Body,
+        Frame, //
+    },
+    settings::Settings,
+    uapi::rdma, //
 };
 
 /// Frames that are posted by one call.
 const BATCH: usize = 4;
 
-/// Pieces of memory that one frame is gathered from: a header, and a part of a message.
-const SEND_SGE: u32 = 2;
+/// How often it is looked, and after what time, whether the peer has said what became of operations. It says so with the
+/// first packet that finds them wrong, and only then closes the connection.
+const SETTLES: u32 = 50;
+const SETTLE: Delta = Delta::from_millis(4);
 
 /// The queue pair of a connection.
 pub(crate) struct Link {
@@ -63,6 +88,8 @@ pub(crate) struct Link {
     way: Way,
     sends: u32,
     receives: u32,
+    /// Pieces of memory that one request is gathered from.
+    pieces: u32,
     pools: Arc<Pools>,
 }
 
@@ -95,6 +122,7 @@ impl Link {
         let pools = station.pools().clone();
         let profile = station.profile();
         let srq = pools.srq().ok_or(ENODEV)?;
+        let pieces = profile.send_sge.min(operation::PIECES);
         let send_cq = Cq::with_batch_end(
             station.device(),
             pools.module(),
@@ -110,7 +138,7 @@ impl Link {
             receive: Receive::Shared(srq),
             cap: Capabilities {
                 max_send_wr: profile.send_queue,
-                max_send_sge: SEND_SGE,
+                max_send_sge: pieces,
                 ..Capabilities::default()
             },
             port: 0,
@@ -119,6 +147,7 @@ impl Link {
                     path,
                     conn,
                     pools: pools.clone(),
+                    operations: Atomic::new(0),
                 },
                 GFP_KERNEL,
             )?),
@@ -131,6 +160,7 @@ impl Link {
                 way,
                 sends: profile.send_ring,
                 receives: profile.recv_cqe,
+                pieces,
                 pools,
             },
             GFP_KERNEL,
@@ -151,9 +181,68 @@ impl Link {
         self.receives
     }
 
-    /// Returns from how many pieces of memory one frame can be gathered.
+    /// Returns from how many pieces of memory one request can be gathered.
     pub(super) fn send_pieces(&self) -> u32 {
-        SEND_SGE
+        self.pieces
+    }
+
+    /// Calls `f` with the number of parts of operations that are with the device.
+    fn count_operations<R>(&self, f: impl FnOnce(&Atomic<u32>) -> R) -> Option<R> {
+        self.qp.context::<Owner>().map(|owner| f(&owner.operations))
+    }
+
+    /// Posts the operations of a message, after what is in the batch. `id` is the number of their last request, if the path is
+    /// to know when it is done.
+    ///
+    /// Errors: As for [`push`](path::Link::push): [`ENOMEM`] only if nothing was posted.
+    #[cold]
+    fn operate(&self, batch: &mut Batch<'_>, message: &Outgoing, id: Option<u32>) -> Result {
+        let mut operations = Operations::new(self.pools.device(), message.message(), self.pieces)?;
+        let mut request = self.pools.take_send()?;
+        // Who waits for the end is told without delay.
+        let is_awaited = message.extra().is_some_and(Extra::is_awaited);
+        batch.post()?;
+
+        loop {
+            let part = operations.next().ok_or(EINVAL)?;
+            let is_last = operations.is_empty();
+            let send = request.as_mut().data_mut().get_mut();
+            send.operate(part, id.filter(|_| is_last));
+
+            let mut batch: SendBatch<'_, Sending, LINKS, { LINKS * PIECES as usize }> =
+                SendBatch::new(&self.qp);
+            let pushed = match is_last && (id.is_some() || is_awaited) {
+                true => batch.push(request, |send, links| {
+                    send.describe(links, Flags::default())
+                }),
+                false => batch.push_unsignaled(request, |send, links| {
+                    send.describe(links, Flags::default())
+                }),
+            };
+            let posted = match pushed {
+                Ok(()) => {
+                    // Before it can be done.
+                    self.count_operations(|count| count.fetch_add(1, Relaxed));
+                    batch.post().map_err(|unposted| {
+                        self.count_operations(|count| count.fetch_sub(1, Relaxed));
+                        unposted.error
+                    })
+                }
+                Err(refused) => Err(refused.error),
+            };
+            if let Err(err) = posted {
+                // The program is told that it is no fault of the network's.
+                if let Some(extra) = message.extra() {
+                    extra.fail(rdma::Status::OtherError);
+                }
+                return Err(if err == ENOMEM { EIO } else { err });
+            }
+            if is_last {
+                return Ok(());
+            }
+            // It has been begun.
+            request = self.pools.take_send().map_err(|_| EIO)?;
+        }
     }
 }
 
@@ -192,6 +281,9 @@ impl path::Link for Link {
         frame: &Frame<'_, Outgoing>,
         map: impl FnOnce(usize, &mut [u8]),
     ) -> Result {
+        if let Body::Operation(message) = frame.body {
+            return self.operate(batch, message, frame.signaled.then_some(frame.id));
+        }
         if batch.inner.len() == BATCH {
             batch.post()?;
         }
@@ -204,11 +296,13 @@ impl path::Link for Link {
             return Err(err);
         }
 
-        let flags = if frame.solicited {
-            Flag::Solicited.into()
-        } else {
-            Flags::default()
-        };
+        let mut flags = Flags::default();
+        if frame.solicited {
+            flags |= Flag::Solicited;
+        }
+        if frame.fence {
+            flags |= Flag::Fence;
+        }
         let pushed = if frame.signaled {
             batch
                 .inner
@@ -229,6 +323,15 @@ impl path::Link for Link {
             return Err(EIO);
         }
         batch.post()
+    }
+
+    fn settle(&self) {
+        for _ in 0..SETTLES {
+            if self.count_operations(|count| count.load(Relaxed)) == Some(0) {
+                return;
+            }
+            fsleep(SETTLE);
+        }
     }
 
     fn drain(&self) {

@@ -2,6 +2,7 @@
 
 //! Send requests.
 
+use super::operation::Part;
 use crate::message::{
     Message,
     Outgoing, //
@@ -22,6 +23,7 @@ use krdma::rdma::{
         Links,
         With, //
     },
+    request::Status,
     Device,
     Request, //
 };
@@ -58,6 +60,8 @@ enum Piece {
     None,
     Message(SharedMapping<Message>),
     Map(Mapping<KVec<u8>, ToDevice>),
+    /// No data follows, and no header goes ahead.
+    Operation(Part),
 }
 
 impl Sending {
@@ -79,6 +83,7 @@ impl Sending {
         let head = self.room.sge().slice(0..self.len)?;
 
         match &self.data {
+            Piece::Operation(part) => part.describe(links),
             _ if self.len == 0 => {
                 let nowhere = Remote { addr: 0, key: 0 };
                 links.write(&[], nowhere, None, flags)
@@ -100,6 +105,25 @@ impl Sending {
         self.id
     }
 
+    /// Takes in a part of an operation. `id` is its number, if the path is to know when it is done.
+    pub(super) fn operate(&mut self, part: Part, id: Option<u32>) {
+        self.id = id;
+        self.data = Piece::Operation(part);
+    }
+
+    /// Whether it is a part of an operation.
+    #[inline]
+    pub(super) fn is_operation(&self) -> bool {
+        matches!(self.data, Piece::Operation(_))
+    }
+
+    /// Notes how a part of an operation has ended. Any context.
+    pub(super) fn end(&self, status: Status) {
+        if let Piece::Operation(part) = &self.data {
+            part.end(status);
+        }
+    }
+
     /// Takes in a frame. `map` copies our congestion map from a byte on.
     #[inline]
     pub(super) fn fill(
@@ -112,8 +136,8 @@ impl Sending {
         let (header, data) = match &frame.body {
             Body::Send { header, data } => (header, data),
             Body::Probe => return Ok(()),
-            // No socket accepts one.
-            Body::Operation(_) => return Err(EOPNOTSUPP),
+            // It is taken in part by part.
+            Body::Operation(_) => return Err(EINVAL),
         };
 
         let mut room = self.room.cpu();

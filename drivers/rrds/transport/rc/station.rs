@@ -2,9 +2,12 @@
 
 //! A device: what the connections over it share.
 
-use super::pools::{
-    OnReceived,
-    Pools, //
+use super::{
+    pools::{
+        OnReceived,
+        Pools, //
+    },
+    regions::Registrar, //
 };
 use kernel::{
     fmt,
@@ -51,6 +54,8 @@ pub(crate) struct Station {
     pd: Arc<Pd>,
     profile: Profile,
     pools: Arc<Pools>,
+    // Revokes regions.
+    registrar: Job<Registrar>,
     // Fills the shared receive queue where memory was short.
     _job: Job<Pools>,
 }
@@ -68,6 +73,7 @@ impl Station {
         let job = krdma::new_job!(module, |waker| Pools::new(dev, module, depth, waker))?;
         let pools = job.data().clone();
         let pd = Arc::new(Pd::new(dev, module)?, GFP_KERNEL)?;
+        let registrar = krdma::new_job!(module, |waker| Registrar::new(pd.clone(), module, waker))?;
         let cq = Cq::with_batch_end(
             dev,
             module,
@@ -82,6 +88,7 @@ impl Station {
                 pd,
                 profile,
                 pools,
+                registrar,
                 _job: job,
             },
             GFP_KERNEL,
@@ -97,6 +104,12 @@ impl Station {
     /// Receives nothing more. The connections are ended by the connection manager's event.
     pub(super) fn close(&self) {
         self.pools.close();
+        self.registrar().close();
+    }
+
+    /// Returns who registers memory.
+    pub(super) fn registrar(&self) -> &Arc<Registrar> {
+        self.registrar.data()
     }
 
     /// Returns the device.
@@ -119,13 +132,17 @@ impl Station {
             return Ok(());
         };
 
+        let (regions, spare_regions) = self.registrar().counts();
+
         f.write_fmt(fmt!(
-            "device={} receive_ring={} receive_missing={} send_ring={} spare_sends={}\n",
+            "device={} receive_ring={} receive_missing={} send_ring={} spare_sends={} regions={} spare_regions={}\n",
             self.device().name(),
             depth,
             self.pools.receives_aside(),
             self.profile.send_ring,
             self.pools.spare_sends(),
+            regions,
+            spare_regions,
         ))
     }
 

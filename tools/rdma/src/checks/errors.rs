@@ -415,15 +415,17 @@ fn regions(t: &mut Table) {
             });
         }
     }
-    t.add("RDMA_MAP of memory that may only be read", |world, link| {
-        link.flows()?;
-        let raw = Raw::new(world, Bound::Rdma)?;
-        let at = raw.sealed(64)?.word();
-        judge(
-            raw.send(&cmsg(RDMA_MAP, &map(at, 64, Addr::NULL)), None),
-            EFAULT,
-        )
-    });
+    t.add(
+        "RDMA_MAP for writing of memory that may only be read",
+        |world, link| {
+            link.flows()?;
+            let raw = Raw::new(world, Bound::Rdma)?;
+            let mut args = map(raw.sealed(64)?.word(), 64, Addr::NULL);
+            // RDS_RDMA_READWRITE.
+            args[24..].copy_from_slice(&1_u64.to_ne_bytes());
+            judge(raw.send(&cmsg(RDMA_MAP, &args), None), EFAULT)
+        },
+    );
     t.add("RDMA_MAP with nowhere for its cookie", |world, link| {
         link.flows()?;
         let raw = Raw::new(world, Bound::Rdma)?;

@@ -82,8 +82,7 @@ pub fn add(t: &mut Table) {
     });
     t.add("RECVERR and NOTIFY_ME: one status", |_, link| {
         recverr(link, |link| {
-            let token = link.start(&nowhere().notify(), &[])?;
-            link.ends(token, RdmaOutcome::RemoteError)?;
+            let token = link.refused(&nowhere().notify())?;
             link.flows()?;
             none(link, token)
         })
@@ -121,7 +120,10 @@ pub fn add(t: &mut Table) {
             RdmaOutcome::Dropped if world.c_here => {}
             other => return bad(format!("the one before it: {other:?}")),
         }
-        link.ends(wrong, RdmaOutcome::RemoteError)?;
+        match link.outcome(wrong)? {
+            RdmaOutcome::RemoteError | RdmaOutcome::Dropped => {}
+            other => return bad(format!("the wrong one: {other:?}")),
+        }
         match link.outcome(last)? {
             RdmaOutcome::Success | RdmaOutcome::Dropped => {}
             other => return bad(format!("the one behind it: {other:?}")),

@@ -107,10 +107,17 @@ impl Slot {
             return Ok(());
         };
         let got = self.memory.to_vec(0..self.memory.len())?;
-        let differs = (0..got.len()).find(|&at| got[at] != wanted[at]);
+        let differ: Vec<usize> = (0..got.len()).filter(|&at| got[at] != wanted[at]).collect();
+        let (first, last) = (differ.first().copied(), differ.last().copied());
+        let bytes = |of: &[u8]| first.and_then(|at| of.get(at).copied());
         ensure(
-            differs.is_none(),
-            format!("a READ has a wrong byte at {}", differs.unwrap_or(0)),
+            differ.is_empty(),
+            format!(
+                "of what a READ has brought {} bytes differ, from {first:?} to {last:?}: {:02x?}, wanted {:02x?}",
+                differ.len(),
+                bytes(&got),
+                bytes(&wanted)
+            ),
         )
     }
 
