@@ -13,7 +13,7 @@ NOWHERE=10.0.0.200
 is_rrds=0 peer_is=0
 { [ "$NODE" != "$OURS" ] && [ "$BOTH" = 0 ]; } || is_rrds=1
 { [ "$NODE" = "$OURS" ] && [ "$BOTH" = 0 ]; } || peer_is=1
-plan $((4 + 2 * is_rrds + $([ "$NODE" = a ] && echo 1 || echo 0)))
+plan $((3 + BOTH + 2 * is_rrds + $([ "$NODE" = a ] && echo 1 || echo 0)))
 
 # serve: this node's memory is there for the other one, until `serve_end`.
 serve() {
@@ -75,13 +75,15 @@ for checker in a b; do
 	fi
 done
 
-serve
-barrier "both begin"
-# Only what works: what fails takes the connection of the other node's operations with it.
-check "both nodes at the same time" checks random
-diag "$(tail -n 1 /tmp/checks)"
-barrier "both end"
-serve_end
+if [ "$BOTH" = 1 ]; then
+	serve
+	barrier "both begin"
+	# Only what works: what fails takes the connection of the other node's operations with it.
+	check "both nodes at the same time" checks random
+	diag "$(tail -n 1 /tmp/checks)"
+	barrier "both end"
+	serve_end
+fi
 
 if [ "$NODE" = a ]; then
 	barrier "stress begins"
